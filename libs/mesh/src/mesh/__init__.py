@@ -1,0 +1,1 @@
+"""The library that every Sightline service shares: events, codec, Kafka worker, telemetry."""

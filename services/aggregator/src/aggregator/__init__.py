@@ -1,0 +1,1 @@
+"""Turns recognised frames into results, sightings and snapshots."""

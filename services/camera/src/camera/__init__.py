@@ -1,0 +1,1 @@
+"""Connects to cameras and publishes sampled frames."""

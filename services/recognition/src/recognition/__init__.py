@@ -1,0 +1,1 @@
+"""Embeds faces, searches the gallery and decides who is seen."""

@@ -1,0 +1,1 @@
+"""Gateway, writer and keeper: what users read and send."""
