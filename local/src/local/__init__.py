@@ -1,1 +1,1 @@
-"""The embedded platform: broker, registry, database, sample camera and supervisor as local processes."""
+"""The embedded platform: broker, registry, database and services as local processes."""

@@ -1,0 +1,59 @@
+"""What the supervisor runs: a command, how it becomes ready and how it is ended."""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+def _nothing() -> None:
+    """Needs no preparation."""
+
+
+def _at_once() -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSpec:
+    """One local process of the platform.
+
+    Args:
+        name: Its name in `status`, in calls and of its log file.
+        command: Program and arguments.
+        environment: Its whole environment.
+        folder: Its working directory.
+        after: Names of processes that must be ready before it is started.
+        prepare: Runs before every start; may be slow and may raise MeshError.
+        ready: Whether it does its work; must answer within a few seconds.
+        ready_within: Seconds until it counts as failed to start.
+        user: The user id to run as, where it must not be this one's.
+        stop_signal: What asks it to end.
+        stop_within: Seconds until it is killed.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    folder: Path | None = None
+    after: tuple[str, ...] = ()
+    prepare: Callable[[], None] = _nothing
+    ready: Callable[[], bool] = _at_once
+    ready_within: float = 60.0
+    user: int | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_within: float = 15.0
+
+
+def born(pid: int, proc: Path = Path("/proc")) -> str:
+    """When a process was started, in the kernel's ticks; "" if it is not there.
+
+    Together with its id this names a process for good, although ids are used again.
+    """
+    try:
+        stat = (proc / str(pid) / "stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+    state, *fields = stat.rpartition(")")[2].split()
+    return "" if state == "Z" else fields[18]
