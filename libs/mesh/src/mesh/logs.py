@@ -1,0 +1,96 @@
+"""Structured JSON logs in the shape of the specification, section 8.3."""
+
+import logging
+import sys
+import uuid
+from collections.abc import MutableMapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TextIO
+
+import structlog
+
+from mesh.record import Headers
+from mesh.settings import MeshSettings
+from mesh.tracing import context_of
+
+_SECRET_WORDS = ("password", "secret", "token", "authorization")
+_TOP = (
+    "log_id", "timestamp", "level", "event_type", "service", "version", "instance_id", "trace_id",
+    "span_id", "request_id", "camera", "frame", "processing", "results", "message", "exception",
+)  # fmt: skip
+
+
+def configure_logs(service: str, settings: MeshSettings, stream: TextIO | None = None) -> None:
+    """Send every log line of this process, its libraries' included, to one stream as JSON."""
+    out = stream or sys.stdout
+    constants = {
+        "service": service,
+        "version": package_version(service),
+        "instance_id": settings.instance_id,
+    }
+
+    def add_constants(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {**constants, **event}
+
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        add_constants,
+        _shape,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
+        logger_factory=structlog.WriteLoggerFactory(file=out),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
+
+
+def bind_record(headers: Headers, **context: Any) -> None:
+    """Join the log lines that follow in this thread to the trace of a record."""
+    trace = context_of(headers)
+    structlog.contextvars.bind_contextvars(
+        trace_id=trace.trace_id, span_id=trace.span_id, **context
+    )
+
+
+def get_logger(name: str) -> Any:
+    """A logger; `log.info("camera_connected", camera={...})` names the event first."""
+    return structlog.get_logger(logger=name)
+
+
+def package_version(name: str) -> str:
+    """The installed version of a distribution, or `0` outside of one."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "0"
+
+
+def _shape(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Specification 8.3: known fields at the top, everything else under `metadata`."""
+    shaped: dict[str, Any] = {"log_id": f"log_{uuid.uuid4().hex}"}
+    fields = dict(event)
+    fields["level"] = str(fields.get("level", "info")).upper()
+    fields["event_type"] = fields.pop("event")
+    private = {key: fields.pop(key) for key in list(fields) if key.startswith("_")}
+    shaped.update({key: fields.pop(key) for key in _TOP if key in fields})
+    shaped["metadata"] = {key: _redact(key, value) for key, value in fields.items()}
+    return {**shaped, **private}
+
+
+def _redact(key: str, value: Any) -> Any:
+    return "***" if any(word in key.lower() for word in _SECRET_WORDS) else value
