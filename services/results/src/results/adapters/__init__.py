@@ -1,0 +1,1 @@
+"""What results stores and serves: PostgreSQL, objects, Kafka and HTTP."""

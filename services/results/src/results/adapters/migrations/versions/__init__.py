@@ -1,0 +1,1 @@
+"""One module per version; the SQL is in `sql/`."""

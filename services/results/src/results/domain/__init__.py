@@ -1,0 +1,1 @@
+"""Pure rules of results: the frame ledger, and rows from events."""

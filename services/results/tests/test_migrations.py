@@ -1,0 +1,62 @@
+"""The schema is created once, by whoever comes first."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+
+from mesh.errors import TransientError
+from results.adapters.migrate import migrate
+
+pytestmark = pytest.mark.integration
+
+
+def test_roles_that_start_together_migrate_once(postgres: str, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA results CASCADE")
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(migrate, [database] * 3))
+    migrate(database)
+    with psycopg.connect(database) as connection:
+        versions = connection.execute("SELECT version_num FROM results.schema_version").fetchall()
+    assert versions == [("0001",)]
+
+
+def test_an_unreachable_database_is_a_transient_failure() -> None:
+    with pytest.raises(TransientError, match="cannot be migrated"):
+        migrate("postgresql://nobody@127.0.0.1:1/none?connect_timeout=1")
+
+
+def test_months_are_utc_and_created_once(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("SET timezone = 'Asia/Tokyo'")
+        moment = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
+        ensure = "SELECT results.ensure_month('detections', %s)"
+        assert connection.execute(ensure, (moment,)).fetchone() == (True,)
+        assert connection.execute(ensure, (moment,)).fetchone() == (False,)
+        names = connection.execute(
+            "SELECT relid::text FROM pg_partition_tree('results.detections') WHERE isleaf"
+        ).fetchall()
+    assert names == [("results.detections_2026_01",)]
+
+
+def test_a_decision_forgets_a_person(database: str) -> None:
+    decision = (
+        '{"identified": true, "person_id": "per_a", "reason": "matched",'
+        ' "candidates": [{"person_id": "per_a"}, {"person_id": "per_b"}]}'
+    )
+    with psycopg.connect(database) as connection:
+        forget = "SELECT results.without_person(%s::jsonb, %s)"
+        row = connection.execute(forget, (decision, "per_a")).fetchone()
+        other = connection.execute(forget, (decision, "per_b")).fetchone()
+    assert row is not None
+    assert row[0] == {
+        "identified": False,
+        "person_id": None,
+        "reason": "erased",
+        "candidates": [{"person_id": "per_b"}],
+    }
+    assert other is not None
+    assert other[0]["person_id"] == "per_a"
+    assert other[0]["candidates"] == [{"person_id": "per_a"}]
