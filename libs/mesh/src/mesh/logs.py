@@ -69,7 +69,7 @@ def bind_record(headers: Headers, **context: Any) -> None:
 
 def get_logger(name: str) -> Any:
     """A logger; `log.info("camera_connected", camera={...})` names the event first."""
-    return structlog.get_logger(logger=name)
+    return structlog.get_logger(component=name)
 
 
 def package_version(name: str) -> str:
@@ -85,7 +85,10 @@ def _shape(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
     shaped: dict[str, Any] = {"log_id": f"log_{uuid.uuid4().hex}"}
     fields = dict(event)
     fields["level"] = str(fields.get("level", "info")).upper()
-    fields["event_type"] = fields.pop("event")
+    name = fields.pop("event")
+    if " " in name:  # a library's sentence, not one of our event names
+        fields["message"], name = name, "log"
+    fields["event_type"] = name
     private = {key: fields.pop(key) for key in list(fields) if key.startswith("_")}
     shaped.update({key: fields.pop(key) for key in _TOP if key in fields})
     shaped["metadata"] = {key: _redact(key, value) for key, value in fields.items()}

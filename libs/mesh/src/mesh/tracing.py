@@ -5,6 +5,8 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from mesh.record import Headers
 
 TRACEPARENT = "traceparent"
@@ -40,6 +42,7 @@ class TraceContext:
         """A new span of the same trace."""
         return TraceContext(self.trace_id, secrets.token_hex(8), self.flags)
 
+    @override
     def __str__(self) -> str:
         return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
 
