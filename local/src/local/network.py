@@ -1,22 +1,35 @@
 """Loopback ports: free ones, and who holds one that is taken."""
 
 import os
+import random
 import socket
 from pathlib import Path
 
+from mesh.errors import ConfigurationError
+
 LOOPBACK = "127.0.0.1"
+_SERVER_PORTS = range(15_000, 32_000)
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Distinct TCP ports that nobody listens on at this moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return tuple(int(each.getsockname()[1]) for each in sockets)
-    finally:
-        for each in sockets:
-            each.close()
+    """Distinct TCP ports that nobody listens on at this moment.
+
+    They lie below the range from which systems take the ports of outgoing connections, so that no
+    connection takes one before its server does.
+
+    Raises:
+        ConfigurationError: There are not so many.
+    """
+    found: list[int] = []
+    # Jitter, not secrecy: two platforms that start together should not collide.
+    for port in random.sample(_SERVER_PORTS, len(_SERVER_PORTS)):
+        if len(found) == count:
+            break
+        if is_free(port):
+            found.append(port)
+    if len(found) < count:
+        raise ConfigurationError(f"no {count} free TCP ports below {_SERVER_PORTS.stop}")
+    return tuple(found)
 
 
 def is_free(port: int) -> bool:

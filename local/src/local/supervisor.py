@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from local.backoff import RestartPolicy
-from local.child import Child, ChildState, Phase, end_leftover
+from local.child import Child, ChildState, end_leftover
 from local.process import ProcessSpec, born
 from mesh.errors import ConfigurationError, MeshError
 
@@ -127,7 +127,7 @@ class Supervisor:
 
     def _give_up_if_failed(self, child: Child) -> None:
         state = child.state
-        if state.phase is Phase.FAILED:
+        if state.failures >= self._policy.tries:
             lines = "\n".join(f"    {line}" for line in child.last_lines(20))
             raise StartError(
                 f"{state.name} {state.reason}, {state.failures} times; see {child.log}:\n{lines}"

@@ -1,0 +1,159 @@
+"""The demo: an installation with one camera and, for the sample, one enrolled person."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local.download import Report
+from local.gateway import Gateway
+from local.installation import Installation, Plan
+from local.keys import write_private
+from local.layout import Layout
+from local.network import prefer
+from local.packs import demo_pack, describe, live_fps
+from local.sample import Sample, prepare
+from local.settings import LocalSettings
+from local.source import Source, of_camera, of_clip, of_sample
+from mesh.models import Pack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the user asked for.
+
+    Args:
+        video: Their own clip instead of the sample.
+        camera: The address of their own camera instead of the sample.
+    """
+
+    video: Path | None = None
+    camera: str | None = None
+
+
+class Demo:
+    """Starts an installation and shows something in it.
+
+    Args:
+        settings: The platform's settings.
+        wish: What the user asked for.
+        report: Takes progress lines.
+    """
+
+    def __init__(self, settings: LocalSettings, wish: Wish, report: Report) -> None:
+        self._settings = settings
+        self._report = report
+        self._layout = Layout.at(settings.var)
+        self._memory = _Memory(self._layout.data / "demo.json")
+        self.pack = demo_pack(
+            wanted=settings.model_pack,
+            enrolled=self._memory.read().get("pack"),
+            folder=settings.models_dir,
+            cache=self._layout.cache / "models",
+            report=report,
+        )
+        for line in describe(self.pack):
+            report(f"  {line}")
+        own = wish.video is not None or wish.camera is not None
+        self._sample = None if own else prepare(self._layout.root, report)
+        self._source = self._choose(wish)
+        self.installation = Installation(_plan(settings, self._layout, self.pack), report)
+
+    def _choose(self, wish: Wish) -> Source:
+        if wish.camera is not None:
+            return of_camera(wish.camera)
+        if self._sample is None:
+            assert wish.video is not None  # noqa: S101 - there is a sample otherwise
+            return of_clip(wish.video)
+        return of_sample(self._sample.video, self._sample.fps, prefer(None), self._report)
+
+    def start(self) -> None:
+        """Starts everything, registers camera and person and writes `demo.json`."""
+        if self._source.process is not None:
+            self.installation.supervisor.add([self._source.process])
+        self.installation.start()
+        token = self.installation.token()
+        with Gateway(self.installation.url, token) as gateway:
+            camera = self._register_camera(gateway)
+            person = self._enrol(gateway, self._sample) if self._sample else None
+        known = self._memory.read() | {"camera_id": camera, "pack": self.pack.name}
+        self._memory.write(known | ({"person_id": person} if person else {}))
+        entry = {"url": self.installation.url, "token": token}
+        write_private(self._layout.demo, json.dumps(entry, indent=1) + "\n")
+
+    def _register_camera(self, gateway: Gateway) -> str:
+        fps = self._settings.demo_fps or live_fps(self.pack.name, self._source.fps)
+        body = {
+            "name": self._source.name,
+            "stream_config": dict(self._source.stream),
+            "detection_config": {"enabled": True, "fps_limit": fps},
+        }
+        known = self._memory.read().get("camera_id")
+        if known and gateway.has(f"/cameras/{known}"):
+            gateway.change(f"/cameras/{known}", body)
+            return known
+        self._report(f"Registering the camera {self._source.name}")
+        return _id(gateway.create("/cameras", body), "camera_id")
+
+    def _enrol(self, gateway: Gateway, sample: Sample) -> str:
+        known = self._memory.read()
+        person = known.get("person_id")
+        if person and known.get("pack") == self.pack.name and gateway.has(f"/persons/{person}"):
+            return person
+        self._report(f"Enrolling {sample.person_name}")
+        created = gateway.create("/persons", {"name": sample.person_name, "consent": True})
+        person = _id(created, "person_id")
+        gateway.upload(f"/persons/{person}/faces", sample.portrait, {"consent": "true"})
+        return person
+
+
+class _Memory:
+    """What the demo remembers between runs."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> dict[str, str]:
+        try:
+            entry = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return {str(name): str(value) for name, value in entry.items()}
+
+    def write(self, entry: Mapping[str, str]) -> None:
+        write_private(self._path, json.dumps(dict(entry)))
+
+
+def _plan(settings: LocalSettings, layout: Layout, pack: Pack) -> Plan:
+    models = {"SIGHTLINE_MODEL_PACK": pack.name}
+    if settings.models_dir is not None:
+        models["SIGHTLINE_MODELS_DIR"] = str(settings.models_dir.expanduser().resolve())
+    return Plan(
+        layout=layout,
+        gateway_port=settings.gateway_port,
+        instances=settings.instances,
+        environment=models,
+    )
+
+
+def _id(answer: Mapping[str, Any], name: str) -> str:
+    return str(answer[name])
+
+
+def summary(layout: Layout) -> list[str]:
+    """What a person needs to know of the running demo; empty if none is described."""
+    try:
+        entry = json.loads(layout.demo.read_text())
+        url, token = str(entry["url"]), str(entry["token"])
+    except (OSError, ValueError, KeyError):
+        return []
+    return [
+        "",
+        "Sightline is running.",
+        f"  page   {url}/",
+        f"  token  {token}",
+        f"  curl   curl -H 'Authorization: Bearer {token}' {url}/api/v1/detections/live",
+        f"  logs   {layout.log}",
+        "",
+    ]

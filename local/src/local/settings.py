@@ -1,0 +1,53 @@
+"""What the embedded platform can be told through the environment."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from local.layout import repository_root
+from local.services import SERVICE_NAMES
+from mesh.settings import load
+
+
+class LocalSettings(BaseSettings):
+    """The embedded platform's own settings; those of services pass through to them."""
+
+    model_config = SettingsConfigDict(env_prefix="SIGHTLINE_", frozen=True, extra="ignore")
+
+    var: Path = Field(
+        default_factory=lambda: repository_root() / "var",
+        description="The folder that everything is kept in.",
+    )
+    gateway_port: int = Field(
+        8080, ge=0, le=65535, description="Port of page and API on 127.0.0.1; 0 takes a free one."
+    )
+    model_pack: str | None = Field(
+        None, description="Model pack; unset takes the best one whose files can be had."
+    )
+    models_dir: Path | None = Field(None, description="A folder with model files of your own.")
+    demo_fps: float | None = Field(
+        None, ge=0.1, le=30, description="Frames per second of the demo's camera; unset adapts."
+    )
+    local_camera: int = Field(1, ge=0, le=16, description="Camera processes.")
+    local_detection: int = Field(1, ge=0, le=16, description="Detection processes.")
+    local_recognition: int = Field(1, ge=0, le=16, description="Recognition processes.")
+    local_aggregator: int = Field(1, ge=0, le=16, description="Aggregator processes.")
+    local_writer: int = Field(1, ge=0, le=16, description="Writer processes.")
+    local_keeper: int = Field(1, ge=0, le=1, description="Keeper processes.")
+    local_gateway: int = Field(1, ge=0, le=1, description="Gateway processes.")
+
+    @property
+    def instances(self) -> dict[str, int]:
+        """How many processes of each service."""
+        return {name: int(getattr(self, f"local_{name}")) for name in SERVICE_NAMES}
+
+    @classmethod
+    def load(cls) -> Self:
+        """Reads the environment.
+
+        Raises:
+            ConfigurationError: A variable is out of range; the message names it.
+        """
+        return load(cls)
