@@ -157,19 +157,19 @@ class ModelStore:
         )
 
     def _find(self, file: ModelFile) -> Path | None:
-        for path in self._places(file):
-            if path.stat().st_size == file.bytes and _sha256(path) == file.sha256:
-                return path
+        for place in self._places(file):
+            if place.stat().st_size == file.bytes and _sha256(place) == file.sha256:
+                return place
         return None
 
     def _places(self, file: ModelFile) -> Iterator[Path]:
         """Files that could be this one: any of its size or of its name."""
         for folder in self._folders:
-            for path in self._files(folder):
-                if path.name == file.name or path.stat().st_size == file.bytes:
-                    yield path
-        if file.package and (folder := package_folder(file.package)):
-            yield from (path for path in folder.rglob(file.name) if path.is_file())
+            for place in self._files(folder):
+                if place.name == file.name or place.stat().st_size == file.bytes:
+                    yield place
+        if file.package and (package := package_folder(file.package)):
+            yield from (shipped for shipped in package.rglob(file.name) if shipped.is_file())
 
     @property
     def _folders(self) -> Sequence[Path]:
