@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +18,15 @@ from local.source import Source, of_camera, of_clip, of_sample
 from mesh.models import Pack
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What the user asked for.
-
-    Args:
-        video: Their own clip instead of the sample.
-        camera: The address of their own camera instead of the sample.
-    """
-
-    video: Path | None = None
-    camera: str | None = None
-
-
 class Demo:
     """Starts an installation and shows something in it.
 
     Args:
         settings: The platform's settings.
-        wish: What the user asked for.
         report: Takes progress lines.
     """
 
-    def __init__(self, settings: LocalSettings, wish: Wish, report: Report) -> None:
+    def __init__(self, settings: LocalSettings, report: Report) -> None:
         self._settings = settings
         self._report = report
         self._layout = Layout.at(settings.var)
@@ -55,18 +40,18 @@ class Demo:
         )
         for line in describe(self.pack):
             report(f"  {line}")
-        own = wish.video is not None or wish.camera is not None
-        self._sample = None if own else prepare(self._layout.root, report)
-        self._source = self._choose(wish)
+        self._sample: Sample | None = None
+        self._source = self._choose(settings)
         self.installation = Installation(_plan(settings, self._layout, self.pack), report)
 
-    def _choose(self, wish: Wish) -> Source:
-        if wish.camera is not None:
-            return of_camera(wish.camera)
-        if self._sample is None:
-            assert wish.video is not None  # noqa: S101 - there is a sample otherwise
-            return of_clip(wish.video)
-        return of_sample(self._sample.video, self._sample.fps, prefer(None), self._report)
+    def _choose(self, settings: LocalSettings) -> Source:
+        if settings.demo_camera is not None:
+            return of_camera(settings.demo_camera.get_secret_value())
+        if settings.demo_video is not None:
+            return of_clip(settings.demo_video)
+        sample = prepare(self._layout.root, self._report)
+        self._sample = sample
+        return of_sample(sample.video, sample.fps, prefer(None), self._report)
 
     def start(self) -> None:
         """Starts everything, registers camera and person and writes `demo.json`."""

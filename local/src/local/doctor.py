@@ -155,10 +155,14 @@ def _gstreamer() -> Finding:
     return Finding("GStreamer", "absent", f"the sample is played from its file; {lacking}")
 
 
+def find_chromium(environ: Mapping[str, str]) -> str | None:
+    """The path of a Chromium: SIGHTLINE_CHROMIUM, else one on the search path."""
+    named = environ.get("SIGHTLINE_CHROMIUM")
+    return named or next((path for name in _CHROMIUM if (path := shutil.which(name))), None)
+
+
 def _chromium(environ: Mapping[str, str]) -> Finding:
-    found = next((path for name in _CHROMIUM if (path := shutil.which(name))), None)
-    if environ.get("SIGHTLINE_CHROMIUM"):
-        found = environ["SIGHTLINE_CHROMIUM"]
+    found = find_chromium(environ)
     if found:
         return Finding("Chromium", found)
     return Finding("Chromium", "absent", "browser tests are skipped; Debian: chromium")

@@ -30,6 +30,8 @@ from mesh.auth import Tokens
 from mesh.errors import ConfigurationError, TransientError
 
 _DATABASE = "sightline"
+_OURS_ALONE = ("SIGHTLINE_DEMO_", "SIGHTLINE_LOCAL_", "SIGHTLINE_VAR")
+"""Variables that no service has any business with; a camera's password may be in one."""
 
 
 def silent(_line: str) -> None:
@@ -141,7 +143,12 @@ class Installation:
             "SIGHTLINE_SESSION_TIMEOUT_MS": "6000",
             "SIGHTLINE_MODELS_CACHE": str(self._layout.cache / "models"),
         }
-        return dict(self._plan.environ) | own | self._keys | dict(self._plan.environment)
+        given = {
+            name: value
+            for name, value in self._plan.environ.items()
+            if not name.startswith(_OURS_ALONE)
+        }
+        return given | own | self._keys | dict(self._plan.environment)
 
     def token(self, role: str = "admin", lifetime: timedelta = timedelta(days=30)) -> str:
         """A bearer token for this installation."""
@@ -176,7 +183,7 @@ class Installation:
         for words in (("topics", "create"), ("schemas", "register")):
             self._report(f"  mesh {' '.join(words)}")
             done = subprocess.run(
-                [sys.executable, "-m", "mesh.cli", *words],
+                [str(Path(sys.executable).with_name("mesh")), *words],
                 env=self.environment,
                 capture_output=True,
                 text=True,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from local.doctor import find_chromium
 from local.infrastructure import Infrastructure, Ports
 from local.jars import provide
 from local.layout import Layout, state_root
@@ -100,3 +101,12 @@ def registry(session_infrastructure: SessionInfrastructure) -> str:
 def postgres(session_infrastructure: SessionInfrastructure) -> str:
     """The address of a real database with pgvector, as its superuser."""
     return os.environ.get("SIGHTLINE_TEST_POSTGRES") or session_infrastructure.postgres()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium, else the test is skipped by name."""
+    found = find_chromium(os.environ)
+    if found is None:
+        pytest.skip("Chromium is absent: install the package chromium, or set SIGHTLINE_CHROMIUM")
+    return found

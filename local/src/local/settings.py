@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from local.layout import repository_root
@@ -30,6 +30,13 @@ class LocalSettings(BaseSettings):
     demo_fps: float | None = Field(
         None, ge=0.1, le=30, description="Frames per second of the demo's camera; unset adapts."
     )
+    demo_video: Path | None = Field(
+        None, description="A clip of your own, played in a loop instead of the sample."
+    )
+    demo_camera: SecretStr | None = Field(
+        None,
+        description="rtsp://user:password@host/path of your own camera.",
+    )
     local_camera: int = Field(1, ge=0, le=16, description="Camera processes.")
     local_detection: int = Field(1, ge=0, le=16, description="Detection processes.")
     local_recognition: int = Field(1, ge=0, le=16, description="Recognition processes.")
@@ -37,6 +44,12 @@ class LocalSettings(BaseSettings):
     local_writer: int = Field(1, ge=0, le=16, description="Writer processes.")
     local_keeper: int = Field(1, ge=0, le=1, description="Keeper processes.")
     local_gateway: int = Field(1, ge=0, le=1, description="Gateway processes.")
+
+    @field_validator("demo_video", "demo_camera", "models_dir", "model_pack", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        """A Makefile exports what is not given as an empty string."""
+        return None if value == "" else value
 
     @property
     def instances(self) -> dict[str, int]:
