@@ -1,0 +1,189 @@
+"""A member of a consumer group on a real broker."""
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from confluent_kafka import OFFSET_INVALID, KafkaException, Message
+from confluent_kafka import Consumer as VendorConsumer
+from confluent_kafka import TopicPartition as VendorPartition
+
+from mesh.errors import TransientError
+from mesh.kafka.vendor import (
+    MAX_LETTER_BYTES,
+    our_offsets,
+    our_partitions,
+    record_of,
+    translate,
+    translated,
+    vendor_offsets,
+    vendor_partitions,
+)
+from mesh.ports import PartitionsChanged, StoredOffset
+from mesh.record import RawRecord, TopicPartition
+
+_ANSWER_SECONDS = 10.0
+_NOTHING_STORED = "_NO_OFFSET"
+
+
+class KafkaConsumer:
+    """Reads with cooperative rebalancing; only what `store` was given is ever committed.
+
+    A new group starts at the earliest record: `auto.offset.reset` is explicit, so that nothing is
+    skipped in silence. Rebalance callbacks run inside `poll_batch`.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        group: str,
+        *,
+        instance_id: str,
+        session_timeout: timedelta = timedelta(seconds=10),
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take the addresses and the group; `config` overrides what librdkafka is told."""
+        milliseconds = int(session_timeout.total_seconds() * 1000)
+        self._vendor = VendorConsumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": group,
+                "client.id": instance_id,
+                "partition.assignment.strategy": "cooperative-sticky",
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": True,
+                "auto.commit.interval.ms": 1000,
+                "enable.auto.offset.store": False,
+                "session.timeout.ms": milliseconds,
+                "heartbeat.interval.ms": milliseconds // 4,
+                "max.poll.interval.ms": max(300_000, milliseconds),
+                "fetch.wait.max.ms": 100,
+                "fetch.error.backoff.ms": 100,
+                "fetch.message.max.bytes": MAX_LETTER_BYTES,
+                "queued.max.messages.kbytes": 16_384,
+                **(config or {}),
+            },
+            logger=logging.getLogger("mesh.kafka"),
+        )
+        self._closed = False
+
+    def subscribe(
+        self,
+        topics: Sequence[str],
+        *,
+        on_assign: PartitionsChanged,
+        on_revoke: PartitionsChanged,
+        on_lost: PartitionsChanged,
+    ) -> None:
+        """Join the group for these topics; the callbacks name only what changed."""
+        self._vendor.subscribe(
+            list(topics),
+            on_assign=_calling(on_assign),
+            on_revoke=_calling(on_revoke),
+            on_lost=_calling(on_lost),
+        )
+
+    def poll_batch(self, max_records: int, max_wait: timedelta) -> list[RawRecord]:
+        """Up to `max_records`, as soon as there is one; serves heartbeats and callbacks.
+
+        `consume(n, t)` alone would wait for n records or the whole time; hence the first by `poll`.
+        """
+        with translated("reading"):
+            first = self._vendor.poll(max_wait.total_seconds())
+            if first is None:
+                return []
+            more = self._vendor.consume(max_records - 1, 0) if max_records > 1 else []
+        return [record for message in (first, *more) for record in _good(message)]
+
+    def pause(self, partitions: Collection[TopicPartition]) -> None:
+        """Hold records of these partitions back until `resume`; polling goes on."""
+        with translated("pausing"):
+            self._vendor.pause(vendor_partitions(partitions))
+
+    def resume(self, partitions: Collection[TopicPartition]) -> None:
+        """Deliver their records again, where `pause` left off."""
+        with translated("resuming"):
+            self._vendor.resume(vendor_partitions(partitions))
+
+    def store(self, offsets: Mapping[TopicPartition, StoredOffset]) -> None:
+        """Note offsets that the next commit, periodic or explicit, will make durable."""
+        if offsets:
+            with translated("storing offsets"):
+                self._vendor.store_offsets(offsets=vendor_offsets(offsets))
+
+    def commit(self, offsets: Mapping[TopicPartition, StoredOffset] | None = None) -> None:
+        """Make these offsets durable, or all that are stored; blocks until the broker has them."""
+        if offsets is not None and not offsets:
+            return
+        with translated("committing offsets"):
+            try:
+                given = {} if offsets is None else {"offsets": vendor_offsets(offsets)}
+                done = self._vendor.commit(asynchronous=False, **given)
+            except KafkaException as error:
+                if error.args[0].name() == _NOTHING_STORED:
+                    return
+                raise
+        failed = [each.error for each in done or () if each.error is not None]
+        if failed:
+            raise translate(failed[0], "committing offsets")
+
+    def committed(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, StoredOffset]:
+        """What the group committed, with metadata; partitions without a commit are left out."""
+        if not partitions:
+            return {}
+        with translated("reading committed offsets"):
+            found = self._vendor.committed(vendor_partitions(partitions), timeout=_ANSWER_SECONDS)
+        for each in found:
+            if each.error is not None:
+                raise translate(each.error, "reading committed offsets")
+        return our_offsets(found)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Go on from this offset in an assigned partition."""
+        with translated("seeking"):
+            self._vendor.seek(VendorPartition(partition.topic, partition.partition, offset))
+
+    def assignment(self) -> Collection[TopicPartition]:
+        """The partitions that this member owns now."""
+        with translated("reading the assignment"):
+            return our_partitions(self._vendor.assignment())
+
+    def lag(self) -> Mapping[TopicPartition, int]:
+        """Records behind the end of each owned partition, as far as is known without asking."""
+        with translated("reading the lag"):
+            behind = {}
+            for each in self._vendor.position(self._vendor.assignment()):
+                _, end = self._vendor.get_watermark_offsets(each, cached=True)
+                if end >= 0 and each.offset >= 0 and each.offset != OFFSET_INVALID:
+                    source = TopicPartition(each.topic, each.partition)
+                    behind[source] = max(0, end - each.offset)
+            return behind
+
+    def close(self) -> None:
+        """Commit what is stored and leave the group, after a last `on_revoke`; repeatable."""
+        if not self._closed:
+            self._closed = True
+            with translated("closing"):
+                self._vendor.close()
+
+
+def _calling(changed: PartitionsChanged) -> Callable[[Any, Collection[Any]], None]:
+    def call(_: Any, partitions: Collection[Any]) -> None:
+        changed(our_partitions(partitions))
+
+    return call
+
+
+def _good(message: Message) -> list[RawRecord]:
+    """The message as a record; passing errors, which librdkafka retries by itself, are none."""
+    error = message.error()
+    if error is None:
+        return [record_of(message)]
+    translated_error = translate(error, "reading")
+    if isinstance(translated_error, TransientError):
+        logging.getLogger(__name__).warning("%s", translated_error)
+        return []
+    raise translated_error
