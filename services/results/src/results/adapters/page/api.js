@@ -1,0 +1,88 @@
+// The gateway's REST API as the page uses it.
+
+const TOKEN = "sightline-token";
+
+/** An answer of the gateway that is not a success. */
+export class ApiError extends Error {
+  constructor(status, error) {
+    super(error?.message ?? `The server answered ${status}.`);
+    this.status = status;
+    this.code = error?.code;
+    this.field = error?.field;
+    this.limit = error?.limit;
+    this.rejections = error?.rejections ?? [];
+  }
+}
+
+export const token = () => sessionStorage.getItem(TOKEN);
+
+/** Take the token from the address (#token=…), where it reaches no server's log. */
+export function takeToken() {
+  const found = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (found) {
+    sessionStorage.setItem(TOKEN, found);
+    history.replaceState(null, "", location.pathname);
+  }
+}
+
+/** Remember a token and let the browser fetch pictures with a same-site cookie. */
+export async function signIn(value) {
+  sessionStorage.setItem(TOKEN, value);
+  await call("POST", "/session");
+}
+
+export async function call(method, path, body) {
+  const headers = { Authorization: `Bearer ${token()}` };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const response = await fetch(`/api/v1${path}`, {
+    method,
+    headers,
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  const answer = response.status === 204 ? {} : await response.json().catch(() => ({}));
+  if (!response.ok) throw new ApiError(response.status, answer.error);
+  return answer;
+}
+
+const consent = () => ({
+  consent_type: "face_recognition",
+  status: "granted",
+  granted_at: new Date().toISOString(),
+});
+
+export const cameras = async () => (await call("GET", "/cameras")).cameras;
+export const people = async () => (await call("GET", "/persons")).persons;
+export const health = () => call("GET", "/system/health");
+export const models = async () => (await call("GET", "/models")).models;
+export const sightings = async () => (await call("GET", "/sightings?page_size=30")).sightings;
+export const rename = (id, name) => call("PATCH", `/persons/${id}`, { name });
+export const erase = (id) => call("DELETE", `/persons/${id}`);
+export const deleteFace = (id, face) => call("DELETE", `/persons/${id}/faces/${face}`);
+
+/** Create a person and enrol the face of a detection or a photo; a refused face leaves nobody. */
+export async function enrol(name, source) {
+  const { person } = await call("POST", "/persons", { name, consent: consent() });
+  try {
+    return await addFace(person.person_id, source);
+  } catch (error) {
+    await erase(person.person_id).catch(() => {});
+    throw error;
+  }
+}
+
+export const addFace = (id, source) =>
+  call("POST", `/persons/${id}/faces`, { ...source, consent: consent() });
+
+/** A photo file as the API takes it. */
+export function photo(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve({ image_data: reader.result.split(",", 2)[1] });
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(file);
+  });
+}
+
+export const pictureUrl = (camera, frameKey, width) =>
+  `/api/v1/cameras/${camera}/picture?frame_key=${frameKey}&width=${width}`;
+export const snapshotUrl = (detection) => `/api/v1/detections/${detection}/snapshot`;

@@ -1,0 +1,81 @@
+// The live page: signs in, shows what is there, and follows what happens.
+
+import * as api from "./api.js";
+import { byId, element, notice } from "./dom.js";
+import { follow } from "./feed.js";
+import { renameSightings, showHealth, showModels, showSighting } from "./panels.js";
+import { addByPhoto, showPeople } from "./people.js";
+import { showCameras, showFrame, showState } from "./tiles.js";
+import { showFace } from "./why.js";
+
+const REFRESH = 5000;
+let people = [];
+
+const nameOf = (id) => people.find((person) => person.person_id === id)?.name;
+
+async function refreshPeople() {
+  people = await api.people();
+  showPeople(people, refreshPeople);
+  renameSightings(nameOf);
+}
+
+async function refresh() {
+  try {
+    const [cameras, health, models] = await Promise.all([api.cameras(), api.health(), api.models()]);
+    showCameras(cameras);
+    showHealth(health.stages);
+    showModels(models);
+    await refreshPeople();
+  } catch (error) {
+    if (error.status === 401) return askForToken(error.message);
+    notice(error.message);
+  }
+  setTimeout(refresh, REFRESH);
+}
+
+function askForToken(why) {
+  const dialog = byId("sign-in");
+  const field = element("input", { type: "password", required: true, "aria-label": "Token", placeholder: "Token" });
+  const problem = element("div", { className: "problem", textContent: why ?? "" });
+  const form = element(
+    "form", { method: "dialog" }, field, problem,
+    element("div", { className: "actions" }, element("button", { type: "submit", className: "primary", textContent: "Sign in" })),
+  );
+  form.onsubmit = async (event) => {
+    event.preventDefault();
+    try {
+      await api.signIn(field.value.trim());
+      location.reload();
+    } catch (error) {
+      problem.textContent = error.message;
+    }
+  };
+  dialog.replaceChildren(element("h3", { textContent: "Sign in" }), element("small", { textContent: "`mesh token` issues tokens." }), form);
+  dialog.oncancel = (event) => event.preventDefault();
+  dialog.showModal();
+}
+
+async function start() {
+  api.takeToken();
+  if (!api.token()) return askForToken();
+  try {
+    await api.signIn(api.token());
+  } catch (error) {
+    return askForToken(error.message);
+  }
+  byId("add-person").onclick = () => addByPhoto(people, refreshPeople);
+  await refresh();
+  for (const sighting of (await api.sightings()).reverse()) showSighting(sighting, nameOf);
+  const context = { people: () => people, changed: refreshPeople };
+  follow({
+    state: (state) => {
+      byId("link").dataset.state = state;
+      byId("link").textContent = state === "live" ? "live" : "connection lost, trying again";
+    },
+    detection_event: ({ data }) => showFrame(data, (detection, frame) => showFace(detection, frame, context)),
+    sighting_event: ({ data }) => showSighting(data, nameOf),
+    camera_event: ({ data }) => showState(data.camera_id, data.state, data.error?.message),
+  });
+}
+
+start();

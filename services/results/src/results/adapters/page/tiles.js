@@ -1,0 +1,118 @@
+// Camera tiles: the newest picture with the boxes of that very frame.
+
+import { pictureUrl } from "./api.js";
+import { byId, element } from "./dom.js";
+
+const WIDTH = 960;
+const tiles = new Map();
+
+/** Show exactly these cameras, in this order. */
+export function showCameras(cameras) {
+  const known = new Set(cameras.map((camera) => camera.camera_id));
+  for (const [id, tile] of tiles) {
+    if (!known.has(id)) { tile.root.remove(); tiles.delete(id); }
+  }
+  for (const camera of cameras) {
+    const tile = tiles.get(camera.camera_id) ?? addTile(camera);
+    tile.name.textContent = camera.name;
+    showState(camera.camera_id, camera.status?.state ?? "stopped", camera.status?.last_error);
+  }
+  if (!cameras.length && !byId("cameras").hasChildNodes()) {
+    byId("cameras").append(element("p", { id: "no-camera", textContent: "No camera yet." }));
+  } else if (cameras.length) {
+    byId("no-camera")?.remove();
+  }
+}
+
+/** Show the state of a camera's stream, and its error while it has no picture. */
+export function showState(cameraId, state, error) {
+  const tile = tiles.get(cameraId);
+  if (!tile) return;
+  tile.root.dataset.state = state;
+  tile.state.textContent = state;
+  tile.waiting.textContent = error && state === "error" ? error : `Waiting for pictures (${state})`;
+  tile.waiting.hidden = state === "live" && tile.image.src !== "";
+}
+
+/** Show a frame: first its picture, then its boxes; a newer frame overtakes an older one. */
+export function showFrame(data, onFace) {
+  const tile = tiles.get(data.camera_id);
+  if (!tile || data.outcome !== "processed" || data.purpose !== "surveillance") return;
+  if (tile.loading) { tile.next = [data, onFace]; return; }
+  tile.loading = true;
+  const picture = new Image();
+  picture.onload = () => {
+    tile.image.src = picture.src;
+    tile.waiting.hidden = true;
+    tile.root.dataset.frameKey = data.frame_key;
+    tile.latency.textContent = `${data.processing_time_ms} ms`;
+    drawBoxes(tile, data, onFace);
+    proceed(tile);
+  };
+  picture.onerror = () => { drawBoxes(tile, data, onFace); proceed(tile); };
+  picture.src = pictureUrl(data.camera_id, data.frame_key, WIDTH);
+}
+
+function proceed(tile) {
+  tile.loading = false;
+  const next = tile.next;
+  tile.next = null;
+  if (next) showFrame(...next);
+}
+
+function addTile(camera) {
+  const tile = {
+    image: element("img", { alt: "" }),
+    boxes: element("div", { className: "boxes" }),
+    waiting: element("div", { className: "waiting" }),
+    name: element("b"),
+    state: element("span"),
+    latency: element("span", { title: "From capture to result" }),
+    loading: false,
+    next: null,
+  };
+  tile.image.removeAttribute("src");
+  tile.root = element(
+    "article", { className: "tile", "data-camera": camera.camera_id },
+    element("div", { className: "view" }, tile.image, tile.boxes, tile.waiting),
+    element("footer", {}, tile.name, tile.latency, tile.state),
+  );
+  byId("cameras").append(tile.root);
+  tiles.set(camera.camera_id, tile);
+  return tile;
+}
+
+function drawBoxes(tile, data, onFace) {
+  fit(tile, data.picture);
+  tile.boxes.replaceChildren(...data.detections.map((detection) => {
+    const { x, y, width, height } = detection.bounding_box.normalized;
+    const label = detection.person?.name ?? (detection.detection_type === "face" ? "Unknown" : detection.metadata.class_name);
+    const box = element(
+      "button",
+      {
+        type: "button", className: "box", title: "Why?",
+        "data-known": String(Boolean(detection.person)),
+        "data-detection": detection.detection_id,
+        onclick: () => onFace(detection, data),
+      },
+      element("span", { textContent: label }),
+    );
+    for (const [side, share] of Object.entries({ left: x, top: y, width, height })) {
+      box.style[side] = `${share * 100}%`;
+    }
+    return box;
+  }));
+}
+
+/** Lay the boxes over the picture itself, not over the bars that letterboxing leaves. */
+function fit(tile, picture) {
+  const view = 16 / 9;
+  const shape = picture.width / picture.height;
+  const wide = Math.min(1, shape / view);
+  const tall = Math.min(1, view / shape);
+  Object.assign(tile.boxes.style, {
+    left: `${(1 - wide) * 50}%`, width: `${wide * 100}%`,
+    top: `${(1 - tall) * 50}%`, height: `${tall * 100}%`,
+    right: "auto", bottom: "auto",
+  });
+}

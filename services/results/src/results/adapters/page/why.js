@@ -1,0 +1,95 @@
+// The dialog of one face: who it is and why, and the form that names it.
+
+import { addFace, enrol, snapshotUrl } from "./api.js";
+import { byId, clock, element, percent } from "./dom.js";
+
+const REASONS = {
+  matched: "The nearest person is near enough and clearly nearer than the next.",
+  below_threshold: "Nobody in the gallery is near enough.",
+  ambiguous: "Two people are about equally near.",
+  taken: "Another face of the same picture is nearer to that person.",
+  low_quality: "The face is unfit for recognition.",
+  empty_gallery: "Nobody is enrolled yet.",
+  no_embedding: "The face could not be embedded.",
+};
+
+/** Show why a face has its name, or none, and offer to enrol it. */
+export function showFace(detection, data, { people, changed }) {
+  const dialog = byId("face");
+  const decision = detection.metadata.decision;
+  dialog.replaceChildren(
+    element("h3", { textContent: detection.person?.name ?? "Unknown face" }),
+    element("small", { textContent: `${data.camera_name}, ${clock(data.timestamp)}` }),
+    table(rows(detection, decision)),
+    form(detection, people, changed, dialog),
+  );
+  dialog.showModal();
+}
+
+function rows(detection, decision) {
+  const list = [];
+  if (decision) {
+    const [best, second] = decision.candidates;
+    list.push(["Why", REASONS[decision.reason] ?? decision.reason]);
+    list.push(["Similarity", `${percent(decision.similarity)} (threshold ${percent(decision.threshold)} at ${decision.gallery_size} enrolled)`]);
+    if (best) list.push(["Nearest", `${best.name ?? best.person_id} ${percent(best.similarity)}`]);
+    if (second) list.push(["Runner-up", `${second.name ?? second.person_id} ${percent(second.similarity)}`]);
+    list.push(["Margin", `${percent(decision.margin)} (limit ${percent(decision.margin_limit)})`]);
+    list.push(["Pictures fused", String(decision.fused_samples)]);
+    list.push(["Model", decision.model_id]);
+  }
+  for (const rejection of detection.metadata.rejections) list.push(["Unfit", rejection.message]);
+  const face = detection.face_attributes;
+  if (face) list.push(["Quality", `${face.quality_score} (sharpness ${face.sharpness}, brightness ${face.brightness})`]);
+  list.push(["Detector", percent(detection.confidence)]);
+  return list;
+}
+
+function table(list) {
+  const cells = ([name, value]) =>
+    element("tr", {}, element("td", { textContent: name }), element("td", { textContent: value }));
+  return element("table", {}, element("tbody", {}, ...list.map(cells)));
+}
+
+function form(detection, people, changed, dialog) {
+  const name = element("input", { type: "text", name: "name", required: true, maxLength: 200, placeholder: "Name", "aria-label": "Name", autocomplete: "off" });
+  name.setAttribute("list", "known-people");
+  const agreed = element("input", { type: "checkbox", name: "consent", required: true });
+  const problem = element("div", { className: "problem", role: "alert" });
+  const node = element(
+    "form", { method: "dialog" },
+    name,
+    element("datalist", { id: "known-people" }, ...people().map((person) => element("option", { value: person.name }))),
+    element("label", {}, agreed, " This person has consented to face recognition."),
+    problem,
+    element(
+      "div", { className: "actions" },
+      element("button", { type: "button", textContent: "Close", onclick: () => dialog.close() }),
+      element("button", { type: "submit", className: "primary", textContent: "Enrol this face" }),
+    ),
+  );
+  node.onsubmit = async (event) => {
+    event.preventDefault();
+    problem.textContent = "Enrolling …";
+    try {
+      await enrolAs(name.value.trim(), { detection_id: detection.detection_id }, people());
+      dialog.close();
+      changed();
+    } catch (error) {
+      problem.textContent = error.message;
+    }
+  };
+  return node;
+}
+
+/** Add a sample to the person of that name, or create them. */
+export function enrolAs(name, source, people) {
+  const known = people.find((person) => person.name === name);
+  return known ? addFace(known.person_id, source) : enrol(name, source);
+}
+
+export const thumbnail = (detectionId) =>
+  element("img", {
+    alt: "", src: snapshotUrl(detectionId), loading: "lazy",
+    onerror: (event) => { event.target.style.visibility = "hidden"; },
+  });
