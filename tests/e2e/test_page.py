@@ -1,0 +1,79 @@
+"""The live page in a real Chromium: sees a known person, enrols an unknown one, sees her named."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from tests.e2e.observer import Mesh, enrol
+
+from local.sample import Sample
+
+pytestmark = [pytest.mark.browser, pytest.mark.e2e, pytest.mark.timeout(420)]
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+PATIENCE = 90_000
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Path) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=str(chromium), args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser: Browser, mesh: Mesh, sample: Sample, small_clip: Path) -> Iterator[Page]:
+    """The page of a mesh with one camera and one enrolled person, signed in."""
+    camera_id = mesh.add_file_camera("Sample camera", small_clip.as_uri(), 1)
+    enrol(mesh, sample.person_name, sample.portrait.read_bytes())
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(f"{mesh.installation.url}/#token={mesh.token}")
+    yield page
+    page.close()
+    mesh.http.delete(f"/cameras/{camera_id}")
+    assert problems == []
+
+
+def test_the_page_names_who_is_enrolled_and_enrols_who_is_not(page: Page, sample: Sample) -> None:
+    expect(page.locator("#link")).to_have_text("live", timeout=PATIENCE)
+    known = page.locator(f'.box[data-known="true"]:has-text("{sample.person_name}")')
+    expect(known.first).to_be_visible(timeout=PATIENCE)
+    assert page.url.endswith("/"), "the token stays out of the address"
+
+    stranger = page.locator('.box[data-known="false"]').first
+    expect(stranger).to_be_visible(timeout=PATIENCE)
+    stranger.dispatch_event("click")
+    dialog = page.locator("#face")
+    expect(dialog).to_contain_text("Unknown face")
+    expect(dialog).to_contain_text("threshold")
+    dialog.get_by_label("Name").fill(sample.unknown_name)
+    dialog.get_by_label("This person has consented").check()
+    dialog.get_by_role("button", name="Enrol this face").click()
+    expect(dialog).to_be_hidden(timeout=PATIENCE)
+
+    named = page.locator(f'.box[data-known="true"]:has-text("{sample.unknown_name}")')
+    expect(named.first).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#people")).to_contain_text(sample.unknown_name)
+    expect(page.locator("#events")).to_contain_text(sample.person_name)
+    for stage in ("camera", "detection", "recognition", "aggregator", "results"):
+        expect(page.locator(f'#health [data-stage="{stage}"]')).to_have_attribute(
+            "data-state", "ok", timeout=PATIENCE
+        )
+
+
+def test_without_a_token_the_page_asks_for_one(browser: Browser, mesh: Mesh) -> None:
+    page = browser.new_context().new_page()
+    page.goto(mesh.installation.url)
+
+    page.get_by_label("Token").fill("not a token")
+    page.get_by_role("button", name="Sign in").click()
+
+    expect(page.locator("#sign-in .problem")).not_to_be_empty(timeout=PATIENCE)
+    page.context.close()

@@ -1,0 +1,118 @@
+"""A pushed picture, an enrolment, and what users read afterwards, through the whole mesh."""
+
+import base64
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.e2e.observer import CONSENT, Mesh, enrol, frame_request, jpeg, wait_for
+
+from local.sample import Sample
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def camera(mesh: Mesh, small_clip: Any) -> str:
+    """A registered camera that does not capture."""
+    camera_id = mesh.add_file_camera("Main Entrance", small_clip.as_uri(), 0.5)
+    mesh.stop_camera(camera_id)
+    return camera_id
+
+
+@pytest.fixture(scope="module")
+def grace(mesh: Mesh, sample: Sample) -> str:
+    """An enrolled person."""
+    return enrol(mesh, sample.person_name, sample.portrait.read_bytes())
+
+
+def test_the_specification_s_request_is_answered_with_the_enrolled_name(
+    mesh: Mesh, camera: str, grace: str, sample: Sample
+) -> None:
+    answer = mesh.post(
+        "/detections/process-frame", frame_request(camera, sample.portrait.read_bytes())
+    )
+
+    assert answer["status"] == "success"
+    [face] = answer["detections"]
+    assert face["person"]["person_id"] == grace
+    assert face["person"]["name"] == sample.person_name
+    assert face["metadata"]["decision"]["reason"] == "matched"
+    assert answer["summary"]["identified_persons"] == 1
+    assert answer["model_info"]["detection_model"]["model_id"] == "dlib-hog-5pt"
+    assert answer["processing_info"]["camera_name"] == "Main Entrance"
+
+
+def test_a_stranger_stays_unknown(mesh: Mesh, camera: str, grace: str, astronaut: bytes) -> None:
+    answer = mesh.post("/detections/process-frame", frame_request(camera, astronaut))
+
+    [face] = answer["detections"]
+    assert face["person"] is None
+    assert face["metadata"]["decision"]["reason"] == "below_threshold"
+    assert face["metadata"]["decision"]["candidates"][0]["person_id"] == grace
+
+
+def test_what_was_answered_is_read_again_with_its_snapshot(
+    mesh: Mesh, camera: str, grace: str, sample: Sample
+) -> None:
+    request = frame_request(camera, sample.portrait.read_bytes())
+    [face] = mesh.post("/detections/process-frame", request)["detections"]
+
+    path = f"/detections/{face['detection_id']}"
+    stored = wait_for(lambda: mesh.http.get(path).is_success and mesh.get(path), 20, "not stored")
+    picture = wait_for(
+        lambda: (found := mesh.http.get(f"{path}/snapshot")).is_success and found.content,
+        20, "no snapshot",
+    )  # fmt: skip
+
+    assert stored["detection"]["person"]["person_id"] == grace
+    assert picture.startswith(b"\xff\xd8")
+    listed = mesh.get("/detections", camera_id=camera, person_id=grace)["detections"]
+    assert face["detection_id"] in {item["detection_id"] for item in listed}
+
+
+def test_a_repeated_frame_id_is_a_duplicate_with_the_first_result(
+    mesh: Mesh, camera: str, astronaut: bytes
+) -> None:
+    request = frame_request(camera, astronaut)
+    first = mesh.post("/detections/process-frame", request)
+
+    again = mesh.post("/detections/process-frame", request)
+
+    assert again["status"] == "duplicate"
+    assert first["detections"][0]["detection_id"] in str(again)
+
+
+def test_a_picture_without_faces_is_a_success(mesh: Mesh, camera: str) -> None:
+    grey = jpeg(np.full((240, 320, 3), 128, np.uint8))
+
+    answer = mesh.post("/detections/process-frame", frame_request(camera, grey))
+
+    assert answer["status"] == "success"
+    assert answer["message"] == "No faces detected in frame"
+    assert answer["detections"] == []
+
+
+def test_an_unreadable_picture_is_answered_failed(
+    mesh: Mesh, camera: str, astronaut: bytes
+) -> None:
+    half = astronaut[: len(astronaut) // 3]
+
+    answer = mesh.http.post("/detections/process-frame", json=frame_request(camera, half))
+
+    assert answer.status_code == 422
+    assert answer.json()["status"] == "error"
+    assert answer.json()["error"]["code"]
+
+
+def test_a_photo_with_nobody_is_refused_by_name(mesh: Mesh) -> None:
+    person = mesh.post("/persons", {"name": "Nobody", "consent": CONSENT})["person"]["person_id"]
+    photo = base64.b64encode(jpeg(np.full((240, 320, 3), 128, np.uint8))).decode()
+
+    answer = mesh.http.post(
+        f"/persons/{person}/faces", json={"image_data": photo, "consent": CONSENT}
+    )
+
+    assert answer.status_code in {202, 422}
+    if answer.status_code == 422:
+        assert "no_face" in answer.text
