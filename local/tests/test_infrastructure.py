@@ -1,11 +1,19 @@
 import contextlib
+import os
 import uuid
+from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+
+from local.infrastructure import Infrastructure, Ports
+from local.jars import provide
+from local.layout import Layout, state_root
+from local.network import free_ports
+from local.supervisor import Supervisor
 
 pytestmark = pytest.mark.integration
 
@@ -40,3 +48,26 @@ def test_database_has_half_vectors(postgres: str) -> None:
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
         row = connection.execute("SELECT '[1,2]'::halfvec <-> '[1,0]'::halfvec").fetchone()
     assert row == (2.0,)
+
+
+@pytest.mark.slow
+def test_registry_remembers_schemas_and_broker_topics_across_a_restart(tmp_path: Path) -> None:
+    jars = provide(Layout.at(state_root(os.environ)).cache, report=print)
+    parts = Infrastructure(tmp_path / "data", jars, Ports(*free_ports(5)))
+    with _supervised(parts, tmp_path):
+        url = f"{parts.registry_url}/subjects/kept/versions"
+        first = httpx.post(url, json={"schema": '"long"'}, trust_env=False).json()
+        admin = AdminClient({"bootstrap.servers": parts.bootstrap, "log_level": 0})
+        admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result(10)
+    # Other ports than before: what is kept must not depend on them.
+    parts = Infrastructure(tmp_path / "data", jars, Ports(*free_ports(5)))
+    with _supervised(parts, tmp_path):
+        answer = httpx.get(f"{parts.registry_url}/schemas/ids/{first['id']}", trust_env=False)
+        assert answer.json()["schema"] == '"long"'
+        admin = AdminClient({"bootstrap.servers": parts.bootstrap, "log_level": 0})
+        assert "kept" in admin.list_topics(timeout=10).topics
+
+
+def _supervised(parts: Infrastructure, folder: Path) -> Supervisor:
+    specs = [parts.kafka(), parts.registry()]
+    return Supervisor(specs, log=folder / "log", run=folder / "run", say=print)

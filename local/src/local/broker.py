@@ -113,6 +113,7 @@ def _format(machine: Sequence[str], config: Path) -> None:
     done = subprocess.run(
         [*machine, "kafka.tools.StorageTool", *words],
         env=java.environment(),
+        umask=0o077,
         capture_output=True,
         text=True,
         timeout=120,

@@ -198,6 +198,8 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                # What a process writes may hold faces and names: for its owner's eyes only.
+                umask=0o077,
                 # Ctrl-C reaches the supervisor alone, which then stops all in order.
                 start_new_session=True,
             )

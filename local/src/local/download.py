@@ -13,7 +13,6 @@ from mesh.errors import ConfigurationError, TransientError
 Report = Callable[[str], None]
 """Takes one line for the person who waits."""
 
-_CHUNK = 1 << 18
 _ATTEMPTS = 4
 
 
@@ -85,7 +84,8 @@ def _fill(http: httpx.Client, url: str, part: Path, *, size: int, report: Report
 def _append(
     http: httpx.Client, url: str, part: Path, *, have: int, size: int, report: Report
 ) -> None:
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    # Compressed on the way, a part's length would say nothing about the file's.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with http.stream("GET", url, headers=headers) as response:
         response.raise_for_status()
         resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
@@ -95,7 +95,7 @@ def _append(
         step = max(size // 5, 10_000_000)
         shown = done
         with part.open("ab" if resumed else "wb") as stream:
-            for chunk in response.iter_bytes(_CHUNK):
+            for chunk in response.iter_raw():
                 stream.write(chunk)
                 done += len(chunk)
                 if done - shown >= step:

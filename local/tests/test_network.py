@@ -1,0 +1,52 @@
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.network import LOOPBACK, answers, free_ports, holder, is_free, prefer
+
+
+@pytest.fixture
+def listener() -> "socket.socket":
+    server = socket.socket()
+    server.bind((LOOPBACK, free_ports(1)[0]))
+    server.listen()
+    return server
+
+
+def test_free_ports_are_distinct_free_and_below_the_outgoing_range() -> None:
+    ports = free_ports(8)
+    assert len(set(ports)) == 8
+    assert all(is_free(port) for port in ports)
+    assert max(ports) < 32_768
+
+
+def test_a_port_in_use_is_not_free_and_its_holder_is_named(listener: socket.socket) -> None:
+    with listener:
+        port = int(listener.getsockname()[1])
+        assert not is_free(port)
+        assert answers(port)
+        assert prefer(port) != port
+        if sys.platform == "linux":
+            assert holder(port).startswith(f"process {os.getpid()} (")
+
+
+def test_a_preferred_port_is_kept_while_free() -> None:
+    port = free_ports(1)[0]
+    assert prefer(port) == port
+    assert not answers(port)
+
+
+def test_a_holder_that_cannot_be_found_is_said(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    assert holder(80, tmp_path) == "a process that this system does not name"
+    line = "0: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 0 0 0 4711 1"
+    (tmp_path / "net" / "tcp").write_text(f"header\n{line}\n")
+    assert holder(80, tmp_path) == "a process of another user"
+    folder = tmp_path / "42" / "fd"
+    folder.mkdir(parents=True)
+    (folder / "3").symlink_to("socket:[4711]")
+    (tmp_path / "42" / "cmdline").write_bytes(b"nginx\0-g\0daemon off\0")
+    assert holder(80, tmp_path) == "process 42 (nginx -g daemon off)"
