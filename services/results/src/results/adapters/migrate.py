@@ -1,5 +1,7 @@
 """Brings the schema `results` to this version of the code."""
 
+import threading
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -10,7 +12,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from mesh.errors import TransientError
+from mesh.logs import get_logger
+from mesh.retry import RetryPolicy
 
+_PATIENT = RetryPolicy(maximum=timedelta(seconds=5), attempts=None)
 _LOCK = 0x51_67_68_74_00_01
 """Advisory lock of the migrations: roles that start together migrate one after the other."""
 
@@ -33,6 +38,21 @@ def migrate(dsn: str) -> None:
         raise TransientError(f"the database cannot be migrated: {error}") from error
     finally:
         engine.dispose()
+
+
+def migrate_when_up(dsn: str, stop: threading.Event) -> None:
+    """Migrate, and wait for a database that is still starting; gives up only when told to stop."""
+    failures = 0
+    while not stop.is_set():
+        try:
+            migrate(dsn)
+        except TransientError as error:
+            failures += 1
+            get_logger("migrate").warning("database_away", message=str(error), failures=failures)
+            decision = _PATIENT.decide(failures)
+            stop.wait(decision.delay.total_seconds() if decision else 0)
+        else:
+            return
 
 
 def _migrate_locked(connection: Connection) -> None:

@@ -22,7 +22,8 @@ CREATE TABLE results.outbox (
     payload    bytea,
     headers    jsonb NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT now(),
-    sent_at    timestamptz
+    sent_at    timestamptz,
+    refused    text -- why the broker will never take it; `sent_at` is when it said so
 );
 CREATE INDEX outbox_unsent ON results.outbox (id) WHERE sent_at IS NULL;
 CREATE INDEX outbox_sent ON results.outbox (sent_at) WHERE sent_at IS NOT NULL;
@@ -60,7 +61,9 @@ CREATE TABLE results.persons (
     face_count  integer NOT NULL DEFAULT 0,
     created_at  timestamptz NOT NULL,
     updated_at  timestamptz NOT NULL,
-    revision    bigint NOT NULL
+    revision    bigint NOT NULL,
+    -- Place of the record in its partition: what is read again changes nothing.
+    record_offset bigint NOT NULL DEFAULT 0
 );
 
 -- Persons whose tombstone was seen, and where in the topic; nothing may be linked to them again.

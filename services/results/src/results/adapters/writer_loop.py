@@ -1,0 +1,90 @@
+"""The parts of one writer loop, put together."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from mesh.clock import SystemClock
+from mesh.codec import AvroCodec
+from mesh.crypto import Cipher
+from mesh.deadletters import DeadLetterLimit, DeadLetters
+from mesh.kafka import KafkaConsumer, KafkaProducer
+from mesh.logs import package_version
+from mesh.process import Process
+from mesh.registry import ConfluentRegistry
+from mesh.retry import RetryPolicy
+from mesh.schemas import SchemaLibrary
+from results.adapters.objects import ObjectStore
+from results.adapters.writer import BatchWriter, Writer
+from results.adapters.writer_letters import Parking
+from results.adapters.writer_pictures import PictureUploader
+from results.adapters.writer_reader import PositionedReader
+from results.adapters.writer_store import PostgresStore
+from results.settings import ResultsSettings
+
+PATIENT = RetryPolicy(maximum=timedelta(seconds=10), attempts=None)
+"""For what may be away for hours: starting again would not bring it back."""
+
+
+def writer_loop(
+    settings: ResultsSettings, process: Process, name: str, topics: Sequence[str]
+) -> Callable[[], None]:
+    """A loop that writes these topics until the process stops, with a group of its own.
+
+    Args:
+        settings: Where everything is.
+        process: Told of heartbeat and readiness under `name`.
+        name: Of the loop and its group.
+        topics: Catalogue names.
+
+    Raises:
+        ConfigurationError: a key, the registry or the object store is misconfigured.
+    """
+    consumer = KafkaConsumer(
+        settings.kafka_bootstrap,
+        settings.group(f"results-{name}"),
+        instance_id=settings.instance_id,
+        session_timeout=settings.session_timeout,
+    )
+    store = PostgresStore(settings.database_url)
+    reader = PositionedReader(consumer=consumer, positions=store, clock=SystemClock())
+    library = SchemaLibrary.packaged()
+    writer = Writer(
+        reader=reader,
+        batches=BatchWriter(
+            reader=reader,
+            store=store,
+            pictures=PictureUploader(ObjectStore(settings.objects_url)),
+            dead_letters=_parking(settings, process),
+            codec=AvroCodec(ConfluentRegistry(settings.registry_url), settings.topics, library),
+            catalogue_name=lambda topic: settings.topics.spec(topic).name,
+        ),
+        retry=PATIENT,
+        clock=SystemClock(),
+        heartbeat=process.health.heartbeat(name),
+        metrics=process.metrics,
+        max_records=settings.writer_batch,
+        max_wait=settings.writer_wait,
+    )
+    process.health.ready[name] = writer.check
+    names = [settings.topics(topic) for topic in topics]
+
+    def run() -> None:
+        try:
+            writer.run(names, process.stop)
+        finally:
+            consumer.close()
+            store.close()
+
+    return run
+
+
+def _parking(settings: ResultsSettings, process: Process) -> Parking:
+    producer = KafkaProducer(settings.kafka_bootstrap, instance_id=settings.instance_id)
+    letters = DeadLetters(
+        producer,
+        Cipher(settings.secret_key),
+        topic=settings.topics("dead-letters"),
+        service="results",
+        version=package_version("results"),
+    )
+    return Parking(letters, producer, limit=DeadLetterLimit(), metrics=process.metrics)

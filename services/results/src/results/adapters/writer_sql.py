@@ -1,0 +1,213 @@
+"""The statements of the writer; every one of them may run again without another effect."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from psycopg import Cursor, sql
+from psycopg.types.multirange import Int8Multirange
+from psycopg.types.range import Int8Range
+
+from mesh.events import FrameResult
+from results.domain.changes import UPSERTS, PersonChange
+from results.domain.ledger import Book, EpochKey
+from results.domain.numbers import NumberSet
+from results.domain.rows import Row, detection_rows, persons_in, without_persons
+
+SqlCursor = Cursor[Any]
+
+
+def upsert(cursor: SqlCursor, table: str, rows: Sequence[Row]) -> None:
+    """Store rows of a table of `UPSERTS`: the highest revision stays, else the first."""
+    if not rows:
+        return
+    key, revision = UPSERTS[table]
+    columns = list(rows[0])
+    conflict: sql.Composable = sql.SQL("DO NOTHING")
+    if revision is not None:
+        conflict = sql.SQL("DO UPDATE SET {changes} WHERE {table}.{rev} < excluded.{rev}").format(
+            changes=sql.SQL(", ").join(
+                sql.SQL("{0} = excluded.{0}").format(sql.Identifier(c)) for c in columns if c != key
+            ),
+            table=sql.Identifier(table),
+            rev=sql.Identifier(revision),
+        )
+    ordered = sorted(rows, key=lambda row: str(row[key]))
+    _insert(cursor, table, ordered, sql.SQL("({}) ").format(sql.Identifier(key)) + conflict)
+
+
+def insert_detections(cursor: SqlCursor, rows: Sequence[Row]) -> None:
+    """Store detections; those that are there stay as they are."""
+    _insert(cursor, "detections", rows, sql.SQL("DO NOTHING"))
+
+
+def link_snapshots(cursor: SqlCursor, rows: Sequence[Row]) -> None:
+    """Link detections to pictures; the first link of a detection stays."""
+    _insert(cursor, "snapshots", rows, sql.SQL("DO NOTHING"))
+
+
+def _insert(cursor: SqlCursor, table: str, rows: Sequence[Row], conflict: sql.Composable) -> None:
+    if not rows:
+        return
+    columns = sql.SQL(", ").join(map(sql.Identifier, rows[0]))
+    name = sql.Identifier("results", table)
+    statement = sql.SQL(
+        "INSERT INTO {name} AS {table} ({columns}) SELECT {columns}"
+        " FROM jsonb_populate_recordset(NULL::{name}, %s::jsonb) ON CONFLICT {conflict}"
+    ).format(name=name, table=sql.Identifier(table), columns=columns, conflict=conflict)
+    cursor.execute(statement, (json.dumps(rows, allow_nan=False),))
+
+
+def claimed(cursor: SqlCursor, results: Collection[FrameResult]) -> dict[EpochKey, NumberSet]:
+    """The numbers near these frames that are processed already."""
+    keys = {(r.frame.camera_id, r.frame.epoch, r.frame.sequence_number // 4096) for r in results}
+    cursor.execute(
+        "SELECT camera_id, epoch, numbers FROM results.ledger"
+        " JOIN unnest(%s::text[], %s::bigint[], %s::bigint[]) AS k(camera_id, epoch, block)"
+        " USING (camera_id, epoch, block) WHERE outcome = 'processed'",
+        [list(column) for column in zip(*sorted(keys), strict=True)],
+    )
+    found: dict[EpochKey, NumberSet] = {}
+    for camera_id, epoch, numbers in cursor:
+        key = EpochKey(camera_id, epoch)
+        found[key] = found.get(key, NumberSet()) | from_multirange(numbers)
+    return found
+
+
+def from_multirange(numbers: Any) -> NumberSet:
+    """PostgreSQL's multirange as a set."""
+    return NumberSet.of((part.lower, part.upper) for part in numbers)
+
+
+def write_book(cursor: SqlCursor, book: Book) -> None:
+    """Add what the book holds to the ledger: unions, so that nothing counts twice."""
+    cells = [
+        (
+            *key,
+            Int8Multirange([Int8Range(*r) for r in cell.numbers.ranges]),
+            cell.lane,
+            cell.first_at,
+            cell.last_at,
+        )
+        for key, cell in sorted(book.cells.items(), key=lambda item: item[0])
+    ]
+    if cells:
+        cursor.execute(_WRITE_CELLS, [list(column) for column in zip(*cells, strict=True)])
+    sessions = [
+        (*key, s.lane, s.first_at, s.last_at, s.closed_at, s.highest)
+        for key, s in sorted(book.sessions.items(), key=lambda item: item[0])
+    ]
+    if sessions:
+        cursor.execute(_WRITE_SESSIONS, [list(column) for column in zip(*sessions, strict=True)])
+
+
+_WRITE_CELLS = """
+INSERT INTO results.ledger AS l
+    (camera_id, epoch, block, outcome, reason, numbers, lane, first_at, last_at)
+SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::text[],
+    %s::int8multirange[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+ON CONFLICT (camera_id, epoch, block, outcome, reason) DO UPDATE SET
+    numbers = l.numbers + excluded.numbers,
+    lane = least(l.lane, excluded.lane),
+    first_at = least(l.first_at, excluded.first_at),
+    last_at = greatest(l.last_at, excluded.last_at),
+    updated_at = now()
+WHERE NOT l.numbers @> excluded.numbers
+    OR l.first_at > excluded.first_at OR l.last_at < excluded.last_at
+"""
+
+_WRITE_SESSIONS = """
+INSERT INTO results.epochs AS e (camera_id, epoch, lane, opened_at, seen_at, closed_at, highest)
+SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[],
+    %s::timestamptz[], %s::bigint[])
+ON CONFLICT (camera_id, epoch) DO UPDATE SET
+    lane = least(e.lane, excluded.lane),
+    opened_at = least(e.opened_at, excluded.opened_at),
+    seen_at = greatest(e.seen_at, excluded.seen_at),
+    closed_at = least(e.closed_at, excluded.closed_at),
+    highest = greatest(e.highest, excluded.highest)
+"""
+
+
+def correct(cursor: SqlCursor, result: FrameResult, erased: Collection[str]) -> None:
+    """Put a deliberate correction in the place of a frame's detections, unless a newer one did."""
+    frame = result.frame
+    cursor.execute(
+        "INSERT INTO results.corrections AS c (frame_key, revision, received_at)"
+        " VALUES (%s, %s, %s) ON CONFLICT (frame_key) DO UPDATE SET revision = excluded.revision"
+        " WHERE c.revision < excluded.revision RETURNING 1",
+        (frame.frame_key, result.revision, frame.received_timestamp),
+    )
+    if cursor.fetchone() is not None:
+        cursor.execute(
+            "DELETE FROM results.detections WHERE frame_key = %s AND received_at = %s",
+            (frame.frame_key, frame.received_timestamp),
+        )
+        insert_detections(cursor, without_persons(detection_rows(result), erased))
+
+
+def erased_among(cursor: SqlCursor, rows: Mapping[str, Sequence[Row]]) -> set[str]:
+    """The persons named in these rows, by table, that were erased."""
+    named = {person for found in rows.values() for person in persons_in(found)}
+    if not named:
+        return set()
+    cursor.execute(
+        "SELECT person_id FROM results.erased_persons WHERE person_id = ANY(%s)", (list(named),)
+    )
+    return {person_id for (person_id,) in cursor}
+
+
+def change_person(cursor: SqlCursor, change: PersonChange) -> None:
+    """Store a person's newest entry, or erase the person and every link to them."""
+    if change.row is None:
+        _erase_person(cursor, change)
+    else:
+        _store_person(cursor, change, change.row)
+
+
+def _store_person(cursor: SqlCursor, change: PersonChange, row: Row) -> None:
+    cursor.execute(
+        "SELECT FROM results.erased_persons WHERE person_id = %s AND tombstone_offset > %s",
+        (change.person_id, change.offset),
+    )
+    if cursor.fetchone() is not None:
+        return
+    cursor.execute("DELETE FROM results.erased_persons WHERE person_id = %s", (change.person_id,))
+    stored = {**row, "record_offset": change.offset}
+    changes = sql.SQL(", ").join(
+        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in stored
+    )
+    _insert(
+        cursor,
+        "persons",
+        [stored],
+        sql.SQL("(person_id) DO UPDATE SET {} ").format(changes)
+        + sql.SQL("WHERE persons.record_offset < excluded.record_offset"),
+    )
+
+
+def _erase_person(cursor: SqlCursor, change: PersonChange) -> None:
+    cursor.execute(
+        "SELECT FROM results.persons WHERE person_id = %s AND record_offset > %s",
+        (change.person_id, change.offset),
+    )
+    if cursor.fetchone() is not None:
+        return
+    cursor.execute(
+        "INSERT INTO results.erased_persons AS e (person_id, tombstone_offset) VALUES (%s, %s)"
+        " ON CONFLICT (person_id) DO UPDATE SET tombstone_offset = excluded.tombstone_offset,"
+        " swept_at = NULL WHERE e.tombstone_offset < excluded.tombstone_offset",
+        (change.person_id, change.offset),
+    )
+    for statement in FORGET_LINKS:
+        cursor.execute(statement, {"person": change.person_id})
+
+
+FORGET_LINKS = (
+    "DELETE FROM results.persons WHERE person_id = %(person)s",
+    "UPDATE results.detections SET person_id = NULL, similarity = NULL,"
+    " decision = results.without_person(decision, %(person)s) WHERE person_id = %(person)s",
+    "UPDATE results.sightings SET person_id = NULL WHERE person_id = %(person)s",
+    "UPDATE results.alerts SET person_id = NULL WHERE person_id = %(person)s",
+    "DELETE FROM results.attendance WHERE person_id = %(person)s",
+)

@@ -1,0 +1,97 @@
+"""Composition root of results: one package, three roles that scale apart."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from datetime import timedelta
+
+from mesh.clock import SystemClock
+from mesh.kafka import KafkaProducer
+from mesh.process import Process, run_service
+from results.adapters.keeper import Keeper
+from results.adapters.keeper_jobs import all_jobs
+from results.adapters.migrate import migrate_when_up
+from results.adapters.objects import ObjectStore
+from results.adapters.outbox import OutboxRelay
+from results.adapters.writer_loop import PATIENT, writer_loop
+from results.domain.changes import SNAPSHOTS, TOPICS
+from results.settings import ResultsSettings
+
+EX_USAGE = 64
+"""sysexits.h: the command was used wrongly."""
+
+
+def main() -> None:
+    """Run the role that the command line names until it is told to stop."""
+    role = ROLES.get(sys.argv[1] if len(sys.argv) == 2 else "")
+    if role is None:
+        sys.stderr.write(f"usage: python -m results {'|'.join(ROLES)}\n")
+        sys.exit(EX_USAGE)
+    run_service("results", ResultsSettings, role)
+
+
+def run_gateway(settings: ResultsSettings, process: Process) -> None:
+    """Serve REST, WebSocket and the live page."""
+    from results.adapters.gateway import Gateway, GatewayConfig  # noqa: PLC0415 -- no web in others
+
+    migrate_when_up(settings.database_url, process.stop)
+    config = GatewayConfig(
+        dsn=settings.database_url,
+        objects=ObjectStore(settings.objects_url),
+        host=settings.gateway_host,
+        port=settings.gateway_port,
+        jwt_secret=settings.jwt_secret,
+        allow_file_sources=settings.allow_file_sources,
+        mesh=settings,
+    )
+    Gateway(config=config, process=process).run()
+
+
+def run_writer(settings: ResultsSettings, process: Process) -> None:
+    """Store what the mesh publishes: rows in one loop, pictures in one that may wait for S3."""
+    migrate_when_up(settings.database_url, process.stop)
+    rows = tuple(topic for topic in TOPICS if topic != SNAPSHOTS)
+    loops = {"writer": rows, "writer-pictures": (SNAPSHOTS,)}
+    _run_all([writer_loop(settings, process, *loop) for loop in loops.items()], process)
+
+
+def run_keeper(settings: ResultsSettings, process: Process) -> None:
+    """Keep tables and objects in order, and send the outbox."""
+    migrate_when_up(settings.database_url, process.stop)
+    clock = SystemClock()
+    objects = ObjectStore(settings.objects_url)
+    keeper = Keeper(
+        settings.database_url,
+        all_jobs(settings.retention, objects, clock),
+        interval=timedelta(seconds=settings.keeper_interval_seconds),
+        retry=PATIENT,
+        clock=clock,
+        heartbeat=process.health.heartbeat("keeper", limit_seconds=600),
+    )
+    relay = OutboxRelay(
+        settings.database_url,
+        producer=KafkaProducer(settings.kafka_bootstrap, instance_id=settings.instance_id),
+        topics=settings.topics,
+        retry=PATIENT,
+        heartbeat=process.health.heartbeat("outbox"),
+    )
+    process.health.ready |= {"keeper": keeper.check, "outbox": relay.check}
+    process.health.ready["objects"] = objects.check
+    _run_all([lambda: keeper.run(process.stop), lambda: relay.run(process.stop)], process)
+
+
+def _run_all(loops: Sequence[Callable[[], None]], process: Process) -> None:
+    """Run every loop in a thread of its own; the first that ends stops the others."""
+    with ThreadPoolExecutor(len(loops)) as pool:
+        running = [pool.submit(loop) for loop in loops]
+        wait(running, return_when=FIRST_COMPLETED)
+        process.stop.set()
+        for loop in running:
+            loop.result()
+
+
+ROLES: Mapping[str, Callable[[ResultsSettings, Process], None]] = {
+    "gateway": run_gateway,
+    "writer": run_writer,
+    "keeper": run_keeper,
+}

@@ -1,0 +1,63 @@
+"""What the roles of results can be told through `SIGHTLINE_*` variables."""
+
+from datetime import timedelta
+
+from pydantic import Field, SecretStr
+
+from mesh.settings import MeshSettings
+from results.domain.retention import RetentionPolicy
+
+
+class ResultsSettings(MeshSettings):
+    """Settings of gateway, writer and keeper; each reads those that it needs."""
+
+    database_url: str = Field(
+        "postgresql://postgres@127.0.0.1:5432/postgres", description="PostgreSQL."
+    )
+    objects_url: str = Field(
+        "file:///tmp/sightline-objects",
+        description="Where pictures are kept: file:///folder or s3://bucket/prefix.",
+    )
+
+    gateway_host: str = Field("127.0.0.1", description="Address of REST and WebSocket.")
+    gateway_port: int = Field(8080, ge=0, le=65535, description="Its port.")
+    jwt_secret: SecretStr | None = Field(None, description="Key that tokens are signed with.")
+    allow_file_sources: bool = Field(
+        default=False, description="Accept cameras that play a file of the server."
+    )
+
+    writer_batch: int = Field(500, ge=1, le=10_000, description="Records per transaction.")
+    writer_wait_ms: int = Field(100, ge=1, le=5000, description="Wait for the first, milliseconds.")
+
+    keeper_interval_seconds: float = Field(
+        60.0, ge=1, le=86_400, description="Between two rounds of the keeper, seconds."
+    )
+    detection_days: int = Field(
+        90, ge=1, le=3650, description="Months of detections that ended longer ago are dropped."
+    )
+    sighting_days: int = Field(
+        365, ge=1, le=3650, description="Keep sightings, alerts and attendance marks."
+    )
+    snapshot_days: int = Field(30, ge=1, le=3650, description="Keep face pictures.")
+    event_days: int = Field(30, ge=1, le=3650, description="Keep log events.")
+    audit_days: int = Field(2555, ge=1, le=36_500, description="Keep audit entries.")
+    ledger_days: int = Field(
+        30, ge=8, le=3650, description="Keep the ledger; longer than any topic is kept."
+    )
+
+    @property
+    def writer_wait(self) -> timedelta:
+        """How long the writer waits for the first record of a batch."""
+        return timedelta(milliseconds=self.writer_wait_ms)
+
+    @property
+    def retention(self) -> RetentionPolicy:
+        """How long the keeper keeps what."""
+        return RetentionPolicy(
+            detections=timedelta(days=self.detection_days),
+            sightings=timedelta(days=self.sighting_days),
+            snapshots=timedelta(days=self.snapshot_days),
+            events=timedelta(days=self.event_days),
+            audit=timedelta(days=self.audit_days),
+            ledger=timedelta(days=self.ledger_days),
+        )
