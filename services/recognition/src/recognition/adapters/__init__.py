@@ -1,0 +1,1 @@
+"""Recognition's edges: models and PostgreSQL."""

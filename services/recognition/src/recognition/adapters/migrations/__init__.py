@@ -1,0 +1,1 @@
+"""The schema `gallery`, step by step; SQL first."""

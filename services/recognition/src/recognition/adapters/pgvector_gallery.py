@@ -1,0 +1,186 @@
+"""The gallery in PostgreSQL, searched in an exact mirror in memory while that fits.
+
+Exact search in memory beats the index up to 100,000 templates, with nobody missed. The mirror
+follows the table of changes; nobody is called unknown because it stood still.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Event, Lock
+
+from psycopg import Connection
+
+from mesh.clock import Clock
+from mesh.errors import TransientError
+from recognition.adapters import template_index
+from recognition.adapters.database import Database
+from recognition.adapters.mirror import EMPTY, Mirror, Template
+from recognition.domain.embedding import Vectors, unit
+from recognition.ports import Matches, SearchResult
+
+_TEMPLATES = """
+    SELECT person_id, collection, embedding, concentration, extract(epoch FROM expires_at)::float8
+    FROM gallery.templates WHERE model_id = %s
+"""
+_COUNTS = """
+    SELECT collection, count(*) FROM gallery.templates
+    WHERE model_id = %s AND (expires_at IS NULL OR expires_at > now()) GROUP BY collection
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GalleryPolicy:
+    """How the mirror is kept."""
+
+    max_age_seconds: float = 5.0
+    """A mirror that has not seen the database for longer is not searched."""
+    poll_seconds: float = 0.5
+    """How often it looks for changes."""
+    mirror_limit: int = 100_000
+    """More templates than this are searched by the database's index instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What is known of the gallery; replaced as a whole."""
+
+    version: int
+    seen_at: float
+    mirror: Mirror | None
+    """None once there are too many templates to mirror."""
+    counts: dict[str, int]
+    """Persons by collection, where there is no mirror."""
+
+
+class PgVectorGallery:
+    """Templates of one model; safe to use from several threads."""
+
+    def __init__(
+        self, database: Database, model_id: str, policy: GalleryPolicy, clock: Clock
+    ) -> None:
+        self._database = database
+        self._model_id = model_id
+        self._policy = policy
+        self._clock = clock
+        self._lock = Lock()
+        self._changed = Event()
+        self._state: _State | None = None
+
+    def follow(self, stop: Event, warn: Callable[[str], None]) -> None:
+        """Keep the mirror fresh until `stop` is set; blocks.
+
+        Args:
+            stop: ends it within a poll.
+            warn: told why the database could not be read; the next poll tries again.
+        """
+        while not stop.is_set():
+            try:
+                self.refresh()
+            except TransientError as error:
+                warn(str(error))
+            stop.wait(self._policy.poll_seconds)
+
+    def written(self) -> None:
+        """This process changed the gallery: the next search must see it."""
+        self._changed.set()
+
+    def refresh(self) -> None:
+        """Read what changed since the last time.
+
+        Raises:
+            TransientError: the database does not answer.
+        """
+        with self._lock:
+            self._changed.clear()
+            began = self._clock.monotonic()
+            with self._database.transaction() as connection:
+                state = self._read(connection, began)
+            self._state = state
+
+    def check(self) -> str | None:
+        """What is wrong with the mirror, or nothing; for readiness."""
+        state = self._state
+        if state is None:
+            return "the gallery has not been read yet"
+        age = self._clock.monotonic() - state.seen_at
+        limit = self._policy.max_age_seconds
+        return (
+            f"the gallery was last read {age:.1f} s ago, limit {limit} s" if age > limit else None
+        )
+
+    def version(self) -> int:
+        """The version that a search would see now."""
+        return self._state.version if self._state else 0
+
+    def size(self, collection: str | None = None) -> int:
+        """Persons that a search of the collection, or of all, would compare with now."""
+        return 0 if self._state is None else self._size(self._state, collection)
+
+    def search(
+        self, probes: Vectors, collections: Sequence[str | None], limit: int
+    ) -> SearchResult:
+        """The nearest persons to each probe; see `Gallery`."""
+        state = self._fresh()
+        if state.mirror is not None:
+            found = state.mirror.search(probes, collections, limit, self._clock.now().timestamp())
+            return SearchResult(state.version, found)
+        with self._database.transaction() as connection:
+            matches = tuple(
+                Matches(
+                    tuple(
+                        template_index.nearest(
+                            connection, probe, self._model_id, collection=collection, limit=limit
+                        )
+                    ),
+                    self._size(state, collection),
+                )
+                for probe, collection in zip(probes, collections, strict=True)
+            )
+        return SearchResult(state.version, matches)
+
+    def _fresh(self) -> _State:
+        if self._changed.is_set() or self.check() is not None:
+            self.refresh()
+        state = self._state
+        if state is None:
+            raise TransientError("the gallery has not been read yet")
+        return state
+
+    def _size(self, state: _State, collection: str | None) -> int:
+        if state.mirror is not None:
+            return state.mirror.size(collection, self._clock.now().timestamp())
+        if collection is None:
+            return sum(state.counts.values())
+        return state.counts.get(collection, 0)
+
+    def _read(self, connection: Connection, began: float) -> _State:
+        head = connection.execute("SELECT version FROM gallery.head").fetchone()
+        version = int(head[0]) if head else 0
+        before = self._state
+        if before is not None and before.version == version:
+            return _State(version, began, before.mirror, before.counts)
+        counts: dict[str, int] = dict(connection.execute(_COUNTS, [self._model_id]).fetchall())
+        if sum(counts.values()) > self._policy.mirror_limit:
+            return _State(version, began, None, counts)
+        if before is None or before.mirror is None:
+            return _State(version, began, EMPTY.updated(set(), self._load(connection)), counts)
+        changed = self._changed_since(connection, before.version)
+        fresh = self._load(connection, changed)
+        return _State(version, began, before.mirror.updated(changed, fresh), counts)
+
+    def _changed_since(self, connection: Connection, version: int) -> set[str]:
+        rows = connection.execute(
+            "SELECT DISTINCT person_id FROM gallery.changes WHERE version > %s", [version]
+        )
+        return {person_id for (person_id,) in rows}
+
+    def _load(self, connection: Connection, persons: set[str] | None = None) -> list[Template]:
+        query, values = _TEMPLATES, [self._model_id]
+        if persons is not None:
+            rows = connection.execute(query + " AND person_id = ANY(%s)", [*values, list(persons)])
+        else:
+            rows = connection.execute(query, values)
+        return [
+            Template(person_id, collection, unit(vector.to_numpy()[None, :])[0], length, expires)
+            for person_id, collection, vector, length, expires in rows
+        ]

@@ -1,0 +1,1 @@
+"""Pure rules of recognition: alignment, embeddings, fusion, matching, enrolment."""

@@ -1,0 +1,55 @@
+"""Thresholds by gallery size: the more persons are enrolled, the nearer a face must come.
+
+A verification threshold is useless for identification: every enrolled person is another chance
+for a stranger to get a name. The curves hold the similarity at which one stranger in a hundred
+does (FPIR 1 %), measured by `bench.open_set`; see the table in this service's README.
+"""
+
+from dataclasses import dataclass
+from math import log
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A model's similarity threshold as a function of the number of enrolled persons."""
+
+    points: tuple[tuple[int, float], ...]
+    """(persons, threshold), rising in both; straight in log(persons) between and beyond."""
+    floor: float
+    """No gallery is so small that less is enough: the 1:1 threshold at FAR 0.001."""
+
+    def __post_init__(self) -> None:
+        sizes = [size for size, _ in self.points]
+        thresholds = [threshold for _, threshold in self.points]
+        if len(sizes) < 2 or sizes[0] < 1 or sorted(set(sizes)) != sizes:
+            raise ValueError("a calibration needs two sizes or more, rising, from 1")
+        if sorted(thresholds) != thresholds or not -1 <= self.floor <= thresholds[-1] <= 1:
+            raise ValueError("thresholds must not fall, and lie between the floor and 1")
+
+    def threshold(self, persons: int) -> float:
+        """The similarity to reach in a gallery of so many persons; never falls as it grows."""
+        if persons < 1:
+            return self.floor
+        (low, at_low), (high, at_high) = self._segment(persons)
+        slope = (at_high - at_low) / (log(high) - log(low))
+        line = at_low + slope * (log(persons) - log(low))
+        return min(max(line, self.floor), 1.0)
+
+    def _segment(self, persons: int) -> tuple[tuple[int, float], tuple[int, float]]:
+        for left, right in zip(self.points, self.points[1:], strict=False):
+            if persons <= right[0]:
+                return left, right
+        return self.points[-2], self.points[-1]
+
+
+CALIBRATIONS = MappingProxyType(
+    {
+        "omz-face-reid-0095": Calibration(
+            ((10, 0.309), (50, 0.35), (100, 0.42), (500, 0.478), (1000, 0.499), (1559, 0.515)),
+            floor=0.309,
+        ),
+        "dlib-resnet-v1": Calibration(((10, 0.93), (1000, 0.96)), floor=0.93),
+    }
+)
+"""By model_id; a model without a curve cannot identify anybody."""

@@ -1,0 +1,89 @@
+"""Fusion: the pictures of one track averaged before they are compared.
+
+The mean of three pictures misses a sixth of what one picture misses. Soft state: what is lost in a
+restart only costs the average its first pictures.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from recognition.domain.embedding import Mean, Vector, is_zero, mean_of
+
+
+class TrackKey(NamedTuple):
+    """A short-term track: track ids are unique within a camera's epoch only."""
+
+    camera_id: str
+    epoch: int
+    track_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackSample:
+    """One picture of a track."""
+
+    frame_key: str
+    sequence_number: int
+    vector: Vector
+    quality: float
+    """Weight in the mean, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FusionPolicy:
+    """How many pictures are averaged, and of which."""
+
+    frames: int = 5
+    """Newest pictures of a track that are averaged; 1 switches fusion off."""
+    coherence: float = 0.3
+    """Earlier pictures less similar to the present one are left out: the track changed hands."""
+    max_tracks: int = 4096
+    """Tracks remembered; the longest untouched is forgotten first."""
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or self.max_tracks < 1 or not -1 <= self.coherence <= 1:
+            raise ValueError("frames and max_tracks must be at least 1, coherence -1 to 1")
+
+
+class TrackFusion:
+    """Remembers the last pictures of every track; used from one thread."""
+
+    def __init__(self, policy: FusionPolicy) -> None:
+        self._policy = policy
+        self._tracks: OrderedDict[TrackKey, dict[str, TrackSample]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Tracks remembered."""
+        return len(self._tracks)
+
+    def fuse(self, key: TrackKey, sample: TrackSample) -> Mean:
+        """Add a picture and average it with the track's pictures up to it.
+
+        The same frame again replaces itself, and later pictures never count, so a batch that is
+        processed twice decides the same both times.
+        """
+        samples = self._tracks.setdefault(key, {})
+        self._tracks.move_to_end(key)
+        samples[sample.frame_key] = sample
+        self._forget(samples)
+        earlier = sorted(
+            (other for other in samples.values() if self._counts(other, sample)),
+            key=lambda other: other.sequence_number,
+        )
+        window = [*earlier[max(len(earlier) - self._policy.frames + 1, 0) :], sample]
+        return mean_of([one.vector for one in window], [max(one.quality, 0.0) for one in window])
+
+    def _counts(self, other: TrackSample, present: TrackSample) -> bool:
+        return (
+            other.frame_key != present.frame_key
+            and other.sequence_number <= present.sequence_number
+            and not is_zero(other.vector)
+            and float(other.vector @ present.vector) >= self._policy.coherence
+        )
+
+    def _forget(self, samples: dict[str, TrackSample]) -> None:
+        if len(samples) > 2 * self._policy.frames:
+            del samples[min(samples.values(), key=lambda one: one.sequence_number).frame_key]
+        if len(self._tracks) > self._policy.max_tracks:
+            self._tracks.popitem(last=False)

@@ -1,0 +1,7 @@
+"""What recognition does: name the faces of frames, enrol photos, carry out commands."""
+
+from recognition.stage.commands import CommandStage
+from recognition.stage.enrollment import Enroller
+from recognition.stage.frames import RecognitionStage
+
+__all__ = ["CommandStage", "Enroller", "RecognitionStage"]

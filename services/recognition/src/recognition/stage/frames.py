@@ -1,0 +1,217 @@
+"""Frames: embed every face in hand at once, fuse tracks, search once, decide per frame."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import repeat
+
+import numpy as np
+
+from mesh.clock import Clock
+from mesh.errors import TransientError
+from mesh.events import (
+    Decision,
+    FrameDetected,
+    FrameRecognized,
+    ModelUse,
+    Outcome,
+    Purpose,
+    RecognizedFace,
+    StageTime,
+)
+from mesh.record import Record
+from mesh.stage import Emit, Output, Reject
+from mesh.topics import Topics
+from recognition.domain.embedding import Mean, is_zero, to_event
+from recognition.domain.fusion import TrackFusion, TrackKey, TrackSample
+from recognition.domain.matching import MatchPolicy, Searched, decide
+from recognition.ports import FaceEmbedder, Gallery
+from recognition.stage.enrollment import Enroller
+from recognition.stage.work import FaceWork, FrameWork, Photo
+
+STAGE = "recognition"
+GALLERY = "gallery"
+"""Reason of live frames that grew too old while the gallery could not be searched."""
+
+
+class RecognitionStage:
+    """Names the faces of frames, and hands enrolment photos to the registry.
+
+    Used from one thread: the fused tracks are its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        embedder: FaceEmbedder,
+        gallery: Gallery,
+        enroller: Enroller,
+        fusion: TrackFusion,
+        policy: MatchPolicy,
+        clock: Clock,
+        topics: Topics,
+        instance_id: str,
+    ) -> None:
+        self._embedder = embedder
+        self._gallery = gallery
+        self._enroller = enroller
+        self._fusion = fusion
+        self._policy = policy
+        self._clock = clock
+        self._topics = topics
+        self._instance_id = instance_id
+        self._outage = False
+
+    def process(self, batch: Sequence[Record[FrameDetected]]) -> Sequence[Emit | Reject]:
+        """Recognise the faces of a batch of frames.
+
+        Raises:
+            TransientError: the gallery or the registry cannot be reached; nothing was decided.
+        """
+        started = self._clock.now()
+        frames = [FrameWork.of(record.event) for record in batch]
+        self._shed_after_outage(frames, started)
+        latency_ms = self._embed(frames)
+        self._fuse(frames)
+        self._search(frames)
+        return [self._finish(frame, started, latency_ms) for frame in frames]
+
+    def give_up(self, record: Record[FrameDetected], outcome: str, reason: str) -> Emit | Reject:
+        """The frame leaves without recognition; who waits for an enrolment is told."""
+        frame = FrameWork.of(record.event)
+        frame.outcome, frame.reason = Outcome(outcome), reason
+        return self._finish(frame, self._clock.now(), 0.0)
+
+    def _shed_after_outage(self, frames: Sequence[FrameWork], now: datetime) -> None:
+        """While the gallery is away live frames age out instead of being called unknown."""
+        if not self._outage:
+            return
+        old = [frame for frame in frames if frame.identifies and frame.too_old(now)]
+        for frame in old:
+            frame.outcome, frame.reason = Outcome.SHED, GALLERY
+        self._outage = bool(old)
+
+    def _embed(self, frames: Sequence[FrameWork]) -> float:
+        """Embed all wanted faces in one call; milliseconds per frame that had any."""
+        wanted = [list(frame.chips_wanted()) for frame in frames]
+        faces = [face for of_frame in wanted for face in of_frame]
+        if not faces:
+            return 0.0
+        began = self._clock.monotonic()
+        vectors = self._embedder.embed([face.detected.chip for face in faces if face.detected.chip])
+        elapsed = self._clock.monotonic() - began
+        for face, vector in zip(faces, vectors, strict=True):
+            face.vector = None if is_zero(vector) else vector
+        return elapsed * 1000.0 / sum(map(bool, wanted))
+
+    def _fuse(self, frames: Sequence[FrameWork]) -> None:
+        """Average each face with the earlier pictures of its track."""
+        for frame in frames:
+            for face in frame.faces if frame.identifies else ():
+                if face.vector is not None:
+                    face.fused = self._fused(frame, face)
+
+    def _fused(self, frame: FrameWork, face: FaceWork) -> Mean | None:
+        if face.vector is None or face.detected.track_id is None:
+            return face.vector if face.vector is None else Mean(face.vector, 1.0, 1)
+        header = frame.event.frame
+        sample = TrackSample(
+            frame_key=header.frame_key,
+            sequence_number=header.sequence_number,
+            vector=face.vector,
+            quality=face.detected.quality.score,
+        )
+        key = TrackKey(header.camera_id, header.epoch, face.detected.track_id)
+        return self._fusion.fuse(key, sample)
+
+    def _search(self, frames: Sequence[FrameWork]) -> None:
+        """Search the gallery for all fused faces in one call."""
+        wanted = [
+            (frame.collection, face, face.fused)
+            for frame in frames
+            for face in frame.faces
+            if face.fused is not None
+        ]
+        version = self._gallery.version()
+        if wanted:
+            probes = np.stack([fused.vector for _, _, fused in wanted])
+            try:
+                result = self._gallery.search(
+                    probes, [collection for collection, _, _ in wanted], self._policy.candidates + 1
+                )
+            except TransientError:
+                self._outage = True
+                raise
+            version = result.version
+            for (_, face, _), matches in zip(wanted, result.matches, strict=True):
+                face.matches = matches
+        for frame in frames:
+            frame.version = version
+
+    def _finish(self, frame: FrameWork, started: datetime, latency_ms: float) -> Emit | Reject:
+        event = frame.event
+        outputs = []
+        if event.frame.purpose is Purpose.ENROLLMENT:
+            photo = Photo.of(frame)
+            if photo is None:
+                return Reject("a frame of the purpose enrollment lacks request.enrollment")
+            answer = self._enroller.enroll(photo)
+            outputs.append(Output(self._topics("answers"), answer.request_id, answer))
+        recognized = FrameRecognized(
+            frame=event.frame,
+            outcome=frame.outcome,
+            reason=frame.reason,
+            faces=self._faces(frame),
+            objects=event.objects,
+            detection=event.detection,
+            request=event.request,
+            models=(*event.models, *self._model_use(frame, latency_ms)),
+            stages=(*event.stages, self._stage_time(started)),
+        )
+        topic = self._topics("recognitions")
+        return Emit((Output(topic, event.frame.camera_id, recognized), *outputs))
+
+    def _faces(self, frame: FrameWork) -> tuple[RecognizedFace, ...]:
+        decisions: Sequence[Decision | None] = (
+            self._decide(frame) if frame.identifies else list(repeat(None, len(frame.faces)))
+        )
+        private = frame.event.frame.purpose is Purpose.ENROLLMENT
+        model_id = self._embedder.info.model_id
+        return tuple(
+            RecognizedFace(
+                face=face.detected,
+                embedding=None
+                if private or face.vector is None
+                else to_event(face.vector, model_id=model_id, dtype=frame.dtype),
+                decision=decision,
+            )
+            for face, decision in zip(frame.faces, decisions, strict=True)
+        )
+
+    def _decide(self, frame: FrameWork) -> Sequence[Decision]:
+        size = self._gallery.size(frame.collection)
+        searched = Searched(self._embedder.info.model_id, frame.version)
+        return decide([face.probe(size) for face in frame.faces], searched, self._policy)
+
+    def _model_use(self, frame: FrameWork, latency_ms: float) -> tuple[ModelUse, ...]:
+        if not any(face.vector is not None for face in frame.faces):
+            return ()
+        info = self._embedder.info
+        use = ModelUse(
+            task="face-recognition",
+            model_id=info.model_id,
+            name=info.name,
+            version=info.version,
+            device=info.device,
+            engine=info.engine,
+            latency_ms=latency_ms,
+            embedding_size=info.dim,
+        )
+        return (use,)
+
+    def _stage_time(self, started: datetime) -> StageTime:
+        return StageTime(
+            stage=STAGE,
+            instance_id=self._instance_id,
+            started_at=started,
+            ended_at=self._clock.now(),
+        )
