@@ -1,0 +1,5 @@
+"""`python -m aggregator` runs one aggregator process."""
+
+from aggregator.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""The aggregator's ties to Faust, RocksDB and the broker."""

@@ -1,0 +1,138 @@
+"""What the agent does with one record, and the timer with a camera that fell silent."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, cast
+
+from aggregator.adapters.acknowledgements import Acknowledgements
+from aggregator.adapters.camera_table import CameraTable
+from aggregator.adapters.publisher import Encoded, Publisher
+from aggregator.adapters.rejects import Rejects
+from aggregator.adapters.silence import SilenceWatch
+from aggregator.domain.state import CameraState
+from aggregator.stage import AggregatorStage, Step
+from mesh.clock import Clock
+from mesh.errors import ConfigurationError, RejectedRecordError, TransientError
+from mesh.events import FrameRecognized
+from mesh.logs import get_logger
+from mesh.ports import Codec
+from mesh.record import RawRecord, Record
+from mesh.tracing import child_headers
+
+
+class Aggregation:
+    """Decode, reduce, save, publish; then wait for the broker and only then let the offset go.
+
+    The local table is written before the outputs leave. Whatever was interrupted is repeated when
+    the record is delivered again: from a state that has seen it with the same bytes, from one that
+    has not by the same reduction.
+    """
+
+    def __init__(
+        self,
+        *,
+        stage: AggregatorStage,
+        table: CameraTable,
+        codec: Codec,
+        publisher: Publisher,
+        rejects: Rejects,
+        acknowledgements: Acknowledgements,
+        watch: SilenceWatch,
+        clock: Clock,
+    ) -> None:
+        self._stage = stage
+        self._table = table
+        self._codec = codec
+        self._publisher = publisher
+        self._rejects = rejects
+        self._acknowledgements = acknowledgements
+        self._watch = watch
+        self._clock = clock
+        self._log = get_logger("aggregation")
+        self._turn = asyncio.Lock()
+
+    async def take(self, raw: RawRecord, done: Callable[[], object]) -> None:
+        """Work on a record; `done` is called once everything that it caused is durable.
+
+        Raises:
+            DeadLetterLimitError: So many records are rejected that the process must end.
+            MeshError: Registry or configuration stand in the way.
+        """
+        async with self._turn:
+            pending = await self._react(raw, self._clock.now())
+        await self._acknowledgements.put(pending, done)
+
+    async def close_silent(self, caught_up: Callable[[int], bool]) -> None:
+        """Close the sightings of cameras that fell silent; durable when it returns.
+
+        Args:
+            caught_up: Whether this process owns a partition and has read it to its end.
+        """
+        for partition, camera_id in self._watch.due():
+            if not caught_up(partition):
+                continue
+            async with self._turn:
+                if not self._watch.is_due(partition, camera_id):
+                    continue
+                with self._table.acting_in(partition):
+                    step = self._stage.close_silent(self._table.load(camera_id), camera_id)
+                    await self._table.save(camera_id, step.state)
+                self._watch.forget(partition, camera_id)
+                await self._publish(step)
+
+    async def resume(self, partition_of: Callable[[str], int]) -> None:
+        """Take up newly owned cameras: watch the open ones, repeat what silence has closed."""
+        self._watch.clear()
+        for camera_id, state in list(self._table.items()):
+            self._watch.note(partition_of(camera_id), camera_id, is_open=state.is_open)
+            await self._publish(Step(state, self._stage.closed_by_silence(state, camera_id)))
+
+    async def _publish(self, step: Step) -> None:
+        records = self._publisher.encode(step.outputs, child_headers({}))
+        await asyncio.gather(*await self._publisher.send(records))
+
+    async def _react(self, raw: RawRecord, started_at: datetime) -> Sequence[Awaitable[object]]:
+        try:
+            record = self._decode(raw)
+        except RejectedRecordError as error:
+            return await self._publisher.send(self._rejects.letter(raw, raw.event, str(error)))
+        camera_id = record.event.frame.camera_id
+        before = self._table.load(camera_id)
+        step, records = self._reduce(before, record, raw, started_at)
+        if not records:
+            return ()
+        saved = self._table.save(camera_id, step.state)
+        self._watch.note(raw.partition, camera_id, is_open=step.state.is_open)
+        return [saved, *await self._publisher.send(records)]
+
+    def _decode(self, raw: RawRecord) -> Record[FrameRecognized]:
+        if raw.event is None:
+            raise RejectedRecordError("tombstone: a frame cannot be deleted")
+        record: Any = replace(raw, event=self._codec.decode(raw.topic, raw.event))
+        return cast("Record[FrameRecognized]", record)
+
+    def _reduce(
+        self,
+        state: CameraState,
+        record: Record[FrameRecognized],
+        raw: RawRecord,
+        started_at: datetime,
+    ) -> tuple[Step, Sequence[Encoded]]:
+        headers = child_headers(record.headers)
+        reason = "poison: repeated"
+        try:
+            step = self._stage.process(state, record, started_at)
+            records = self._publisher.encode(step.outputs, headers)
+        except (ConfigurationError, TransientError):
+            raise
+        except Exception as error:  # noqa: BLE001 -- it follows from the record: the next try fails too
+            self._log.exception("frame_poisoned", frame={"key": record.event.frame.frame_key})
+            reason = f"poison: {error!r}"
+            step = self._stage.poison(state, record, started_at)
+            records = self._publisher.encode(step.outputs, headers)
+        if step.poisoned:
+            return step, [*records, *self._rejects.letter(record, raw.event, reason)]
+        self._rejects.accepted(record.key)
+        return step, records

@@ -1,0 +1,192 @@
+"""The Faust application: one agent over `recognitions`, one table of cameras, one timer."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import faust
+from faust.types import TP, EventT, StreamT
+from mode.supervisors import CrashingSupervisor
+
+from aggregator.adapters.acknowledgements import Acknowledgements, Fail, watched
+from aggregator.adapters.aggregation import Aggregation
+from aggregator.adapters.camera_table import CameraTable
+from aggregator.adapters.faust_transport import MeshTransport
+from aggregator.adapters.publisher import Publisher
+from aggregator.adapters.rejects import Rejects
+from aggregator.adapters.silence import SilenceWatch
+from aggregator.adapters.state_codec import StateCodec
+from aggregator.stage import AggregatorStage
+from mesh.clock import Clock
+from mesh.crypto import Cipher
+from mesh.partitioning import partition_of
+from mesh.ports import Codec, WorkerMetrics
+from mesh.record import RawRecord, Record, TopicPartition
+from mesh.schemas import SchemaLibrary
+from mesh.settings import MeshSettings
+
+SERVICE = "aggregator"
+_TICK = timedelta(seconds=1)
+_BUFFERED_RECORDS = 64
+_PRODUCE_WITHIN_S = 60.0
+_LARGEST_RECORD = 4 * 1024 * 1024
+"""Bytes; dead letters are the largest records."""
+_CHANGELOG = {"max.compaction.lag.ms": "600000", "segment.ms": "600000"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the application is made of."""
+
+    stage: AggregatorStage
+    codec: Codec
+    cipher: Cipher
+    """Encrypts dead letters."""
+    clock: Clock
+    metrics: WorkerMetrics
+    folder: Path
+    """This process's own, for the tables."""
+    standby_replicas: int
+    """Copies of each table partition on other instances."""
+    silence_after: timedelta
+    """A camera that was silent for longer has its sightings closed."""
+    fail: Fail
+    """Told of an exception that must end the process."""
+
+
+def create_app(settings: MeshSettings, parts: Parts) -> faust.App:
+    """An application that is ready to start; call it inside of the loop that runs it."""
+    parts.folder.mkdir(parents=True, exist_ok=True)
+    app = _app(settings, parts)
+    source = settings.topics("recognitions")
+    table = CameraTable(
+        app,
+        StateCodec(SchemaLibrary.packaged()),
+        source=source,
+        partitions=settings.partitions,
+        config=_CHANGELOG | {"min.insync.replicas": str(min(2, settings.replication))},
+    )
+    aggregation = _aggregation(app, settings, parts, table)
+    _add_agent(app, source, aggregation, parts)
+    _add_timer(app, source, aggregation, parts)
+    places = partial(partition_of, partitions=settings.partitions)
+
+    async def resume() -> None:
+        # Faust loses what is raised here.
+        await asyncio.wait([watched(aggregation.resume(places), parts.fail)])
+
+    table.table.on_recover(resume)
+    return app
+
+
+def _app(settings: MeshSettings, parts: Parts) -> faust.App:
+    brokers = ";".join(f"kafka://{each.strip()}" for each in settings.kafka_bootstrap.split(","))
+    session = settings.session_timeout.total_seconds()
+    app = faust.App(
+        settings.group(SERVICE),
+        broker=brokers,
+        broker_client_id=settings.instance_id,
+        broker_session_timeout=session,
+        broker_heartbeat_interval=min(2.0, session / 3),
+        broker_commit_interval=1.0,
+        broker_max_poll_records=_BUFFERED_RECORDS,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=_LARGEST_RECORD,
+        producer_acks=-1,
+        producer_max_request_size=_LARGEST_RECORD,
+        producer_request_timeout=_PRODUCE_WITHIN_S,
+        processing_guarantee="at_least_once",
+        stream_buffer_maxsize=_BUFFERED_RECORDS,
+        stream_wait_empty=True,
+        store="rocksdb://",
+        datadir=parts.folder,
+        table_standby_replicas=parts.standby_replicas,
+        topic_partitions=settings.partitions,
+        topic_replication_factor=settings.replication,
+        topic_disable_leader=True,
+        agent_supervisor=CrashingSupervisor,
+        autodiscover=False,
+        web_enabled=False,
+    )
+    app.transport = MeshTransport(app.conf.broker_consumer, app)
+    return app
+
+
+def _aggregation(
+    app: faust.App, settings: MeshSettings, parts: Parts, table: CameraTable
+) -> Aggregation:
+    return Aggregation(
+        stage=parts.stage,
+        table=table,
+        codec=parts.codec,
+        publisher=Publisher(app, parts.codec, parts.metrics),
+        rejects=Rejects(
+            cipher=parts.cipher,
+            topic=settings.topics("dead-letters"),
+            service=SERVICE,
+            metrics=parts.metrics,
+        ),
+        acknowledgements=Acknowledgements(parts.fail, parts.metrics),
+        watch=SilenceWatch(
+            parts.clock, after=parts.silence_after, stall=settings.session_timeout / 2
+        ),
+        clock=parts.clock,
+    )
+
+
+def _add_agent(app: faust.App, source: str, aggregation: Aggregation, parts: Parts) -> None:
+    topic = app.topic(
+        source,
+        key_type=bytes,
+        value_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+        allow_empty=True,
+    )
+
+    async def aggregate(stream: StreamT) -> None:
+        """Take every record in order; an offset goes only when its outputs are acknowledged."""
+        async for event in stream.noack().events():
+            await aggregation.take(_record_of(event), event.ack)
+
+    async def report(_: object, error: BaseException) -> None:
+        parts.fail(error)
+
+    app.agent(topic, name="aggregate", on_error=report)(aggregate)
+
+
+def _add_timer(app: faust.App, source: str, aggregation: Aggregation, parts: Parts) -> None:
+    def caught_up(partition: int) -> bool:
+        place = TP(source, partition)
+        if app.rebalancing or place not in app.consumer.assignment():
+            return False
+        return _lag_of(app, place) == 0
+
+    async def tick() -> None:
+        await aggregation.close_silent(caught_up)
+        for place in app.consumer.assignment():
+            if place.topic == source:
+                parts.metrics.lag(TopicPartition(*place), _lag_of(app, place))
+
+    app.timer(interval=_TICK)(tick)
+
+
+def _lag_of(app: faust.App, place: TP) -> int:
+    """Records of an owned partition that are not done; committed late, so never too few."""
+    end, done = app.consumer.highwater(place), app.consumer.committed(place)
+    return max(0, (end or 0) - (done or 0))
+
+
+def _record_of(event: EventT) -> RawRecord:
+    message = event.message
+    return Record(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        key=None if message.key is None else message.key.decode("utf-8", "replace"),
+        event=message.value,
+        headers=dict(message.headers or ()),
+        timestamp=datetime.fromtimestamp(message.timestamp, UTC) if message.timestamp else None,
+    )

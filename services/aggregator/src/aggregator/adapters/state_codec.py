@@ -1,0 +1,181 @@
+"""A camera's state as bytes for the table and its changelog.
+
+Avro with the fastavro library. The window is stored in columns of differences, three to four bytes
+for most of an entry, because the whole state is written once per frame.
+"""
+
+import io
+from collections.abc import Sequence
+from itertools import accumulate, chain
+from operator import sub
+from typing import Any
+
+import fastavro
+
+from aggregator.domain.sightings import FeedState, Followed
+from aggregator.domain.state import CameraState
+from aggregator.domain.windows import Seen
+from mesh.errors import ConfigurationError
+from mesh.events import Sighting
+from mesh.schemas import SchemaLibrary
+from mesh.structure import structurer, unstructure
+
+_FORMAT = 1
+_COLUMNS = ("epochs", "sequences", "offsets", "started", "took", "instance", "poisoned")
+_LONGS = {"type": "array", "items": "long"}
+_STRINGS = {"type": "array", "items": "string"}
+_TIME = ["null", {"type": "long", "logicalType": "timestamp-micros"}]
+
+
+class StateCodec:
+    """Encodes and decodes `CameraState`."""
+
+    def __init__(self, library: SchemaLibrary) -> None:
+        self._schema = fastavro.parse_schema(_schema(library.record("Sighting")))
+
+    def encode(self, state: CameraState) -> bytes:
+        """The state as bytes; their first says the format."""
+        buffer = io.BytesIO(bytes([_FORMAT]))
+        buffer.seek(1)
+        value = {
+            **_window(state.seen),
+            "stream": _feed(state.stream),
+            "pushed": _feed(state.pushed),
+        }
+        fastavro.schemaless_writer(buffer, self._schema, value)
+        return buffer.getvalue()
+
+    def decode(self, data: bytes) -> CameraState:
+        """The state in these bytes.
+
+        Raises:
+            ConfigurationError: they were written in another format.
+        """
+        if not data or data[0] != _FORMAT:
+            raise ConfigurationError(
+                f"the table holds state of format {data[:1].hex() or 'none'}, not {_FORMAT:02x}; "
+                "this version cannot go on with it"
+            )
+        buffer = io.BytesIO(data)
+        buffer.seek(1)
+        value: Any = fastavro.schemaless_reader(buffer, self._schema, None)
+        return CameraState(
+            seen=_entries(value),
+            stream=_feed_state(value["stream"]),
+            pushed=_feed_state(value["pushed"]),
+        )
+
+
+def _schema(sighting: Any) -> dict[str, Any]:
+    followed = _record(
+        "Followed",
+        facts=sighting,
+        told=["null", f"{sighting['namespace']}.{sighting['name']}"],
+        told_at=_TIME,
+        cause=["null", "string"],
+        epochs=_LONGS,
+        tracks=_STRINGS,
+        pictured="boolean",
+    )
+    feed = _record(
+        "Feed",
+        epochs=_LONGS,
+        sequences=_LONGS,
+        at=_TIME,
+        followed={"type": "array", "items": followed},
+    )
+    return _record(
+        "CameraState",
+        instances=_STRINGS,
+        **dict.fromkeys(_COLUMNS, _LONGS),
+        stream=feed,
+        pushed="aggregator.Feed",
+    )
+
+
+def _record(name: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "type": "record",
+        "name": name,
+        "namespace": "aggregator",
+        "fields": [{"name": key, "type": kind} for key, kind in fields.items()],
+    }
+
+
+def _window(seen: Sequence[Seen]) -> dict[str, Any]:
+    if not seen:
+        return dict.fromkeys(("instances", *_COLUMNS), ())
+    epochs, sequences, offsets, started, took, instances, poisoned = zip(*seen, strict=True)
+    names = list(dict.fromkeys(instances))
+    number = {name: index for index, name in enumerate(names)}
+    return {
+        "instances": names,
+        "epochs": _differences(epochs),
+        "sequences": _differences(sequences),
+        "offsets": _differences(offsets),
+        "started": _differences(started),
+        "took": took,
+        "instance": [number[name] for name in instances],
+        "poisoned": [index for index, flag in enumerate(poisoned) if flag],
+    }
+
+
+def _entries(value: Any) -> tuple[Seen, ...]:
+    poisoned = set(value["poisoned"])
+    return tuple(
+        map(
+            Seen,
+            accumulate(value["epochs"]),
+            accumulate(value["sequences"]),
+            accumulate(value["offsets"]),
+            accumulate(value["started"]),
+            value["took"],
+            map(value["instances"].__getitem__, value["instance"]),
+            map(poisoned.__contains__, range(len(value["took"]))),
+        )
+    )
+
+
+def _feed(feed: FeedState) -> dict[str, Any]:
+    return {
+        "epochs": [epoch for epoch, _ in feed.newest],
+        "sequences": [sequence for _, sequence in feed.newest],
+        "at": feed.at,
+        "followed": [_followed(item) for item in feed.followed],
+    }
+
+
+def _feed_state(value: Any) -> FeedState:
+    return FeedState(
+        newest=tuple(zip(value["epochs"], value["sequences"], strict=True)),
+        at=value["at"],
+        followed=tuple(map(_followed_state, value["followed"])),
+    )
+
+
+def _followed(item: Followed) -> dict[str, Any]:
+    return {
+        "facts": unstructure(item.facts),
+        "told": None if item.told is None else unstructure(item.told),
+        "told_at": item.told_at,
+        "cause": item.cause,
+        "epochs": [epoch for epoch, _ in item.tracks],
+        "tracks": [track for _, track in item.tracks],
+        "pictured": item.pictured,
+    }
+
+
+def _followed_state(value: Any) -> Followed:
+    sighting = structurer(Sighting)
+    return Followed(
+        facts=sighting(value["facts"]),
+        told=None if value["told"] is None else sighting(value["told"]),
+        told_at=value["told_at"],
+        cause=value["cause"],
+        tracks=tuple(zip(value["epochs"], value["tracks"], strict=True)),
+        pictured=value["pictured"],
+    )
+
+
+def _differences(values: Sequence[int]) -> list[int]:
+    return list(map(sub, values, chain((0,), values)))

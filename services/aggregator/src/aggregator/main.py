@@ -1,0 +1,59 @@
+"""The aggregator process: settings, adapters, stage, application, run."""
+
+from datetime import timedelta
+
+import faust
+
+from aggregator.adapters.acknowledgements import Fail
+from aggregator.adapters.faust_app import SERVICE, Parts, create_app
+from aggregator.adapters.runner import AppRunner
+from aggregator.settings import AggregatorSettings
+from aggregator.stage import AggregatorStage
+from mesh.clock import SystemClock
+from mesh.codec import AvroCodec
+from mesh.crypto import Cipher
+from mesh.process import Process, run_service
+from mesh.registry import ConfluentRegistry
+from mesh.schemas import SchemaLibrary
+
+
+def main() -> None:
+    """Run one aggregator until it is told to stop."""
+    run_service(SERVICE, AggregatorSettings, run)
+
+
+def run(settings: AggregatorSettings, process: Process) -> None:
+    """Aggregate `recognitions` until `process.stop` is set."""
+    topics, clock = settings.topics, SystemClock()
+    cipher = Cipher(settings.secret_key)
+    codec = AvroCodec(ConfluentRegistry(settings.registry_url), topics, SchemaLibrary.packaged())
+    stage = AggregatorStage(
+        topics=topics,
+        policy=settings.sighting_policy,
+        clock=clock,
+        instance_id=settings.instance_id,
+    )
+    runner = AppRunner(
+        stop=process.stop,
+        heartbeat=process.health.heartbeat("loop"),
+        stop_within=timedelta(seconds=settings.stop_seconds),
+    )
+    process.health.ready["faust"] = runner.readiness
+
+    def create(fail: Fail) -> faust.App:
+        return create_app(
+            settings,
+            Parts(
+                stage=stage,
+                codec=codec,
+                cipher=cipher,
+                clock=clock,
+                metrics=process.metrics,
+                folder=settings.aggregator_dir,
+                standby_replicas=settings.standby_replicas,
+                silence_after=settings.silence_after,
+                fail=fail,
+            ),
+        )
+
+    runner.run(create)
