@@ -44,6 +44,8 @@ class LaneSpec:
     """Asked when a record's turn comes."""
     prefetch: int = 64
     """At most about this many records wait in memory."""
+    window: int = 128
+    """Records from the committed offset on that an unclean end makes suspects."""
     group: str | None = None
     """Consumer group, if not the stage's own."""
 

@@ -53,7 +53,7 @@ class KafkaConsumer:
                 "partition.assignment.strategy": "cooperative-sticky",
                 "auto.offset.reset": "earliest",
                 "enable.auto.commit": True,
-                "auto.commit.interval.ms": 1000,
+                "auto.commit.interval.ms": 500,
                 "enable.auto.offset.store": False,
                 "session.timeout.ms": milliseconds,
                 "heartbeat.interval.ms": milliseconds // 4,

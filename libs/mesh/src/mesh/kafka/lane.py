@@ -1,0 +1,195 @@
+"""One lane of a worker: a consumer, and how far each of its partitions is worked off."""
+
+import logging
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from mesh.errors import TransientError
+from mesh.kafka.progress import Gap, PartitionProgress
+from mesh.ports import Consumer
+from mesh.record import RawRecord, Record, TopicPartition
+from mesh.scheduler import LaneSpec
+
+_log = logging.getLogger(__name__)
+
+Dropped = Callable[[Collection[TopicPartition]], object]
+"""Told which partitions others own now, so that their waiting records are forgotten."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consumed(Record[Any]):
+    """A record with what the worker needs to know of it; stages see a plain `Record`."""
+
+    original: bytes | None
+    """Its value as it was read."""
+    lane: "Lane"
+    progress: PartitionProgress
+
+    @property
+    def owned(self) -> bool:
+        """Whether its partition has been this worker's ever since it was read."""
+        return self.progress.owned
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the record may have ended a process before."""
+        return self.progress.is_suspect(self.offset)
+
+    def finish(self) -> None:
+        """The record is done, whatever became of it."""
+        self.progress.finish(self.offset)
+
+
+class Lane:
+    """Reads a lane's topics, and stores and marks offsets as `mesh.kafka.progress` describes.
+
+    On revocation the batch in hand is already finished or waits in this very thread, so what
+    remains is to forget the buffered records and to commit.
+    """
+
+    def __init__(self, spec: LaneSpec, consumer: Consumer, *, compacted: bool = False) -> None:
+        """Take what to read and with what; compacted topics have gaps by nature."""
+        self.spec = spec
+        self.joined = False
+        self._consumer = consumer
+        self.compacted = compacted
+        self._progress: dict[TopicPartition, PartitionProgress] = {}
+        self._stored: dict[TopicPartition, int | None] = {}
+        self._gaps: list[Gap] = []
+        self._held: set[TopicPartition] = set()
+        self._orderly = True
+        self._dropped: Dropped = lambda _: None
+
+    def open(self, dropped: Dropped) -> None:
+        """Join the group."""
+        self._dropped = dropped
+        self._consumer.subscribe(
+            self.spec.topics,
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+
+    def poll(self, room: int, max_wait: timedelta) -> list[Consumed]:
+        """At most `room` records, or none but the group's business if there is no room."""
+        self._hold(hold=room < 1)
+        records = self._consumer.poll_batch(max(room, 1), max_wait)
+        # A rebalance between two records of one poll may have taken a partition away again.
+        return [self._begin(raw) for raw in records if raw.source in self._progress]
+
+    def take_gaps(self) -> list[Gap]:
+        """What was found missing since the last call."""
+        gaps, self._gaps = self._gaps, []
+        return gaps
+
+    def mark_running(self, records: Iterable[Consumed]) -> None:
+        """Let the group know that these records' partitions are being worked on, if it does not.
+
+        Raises:
+            TransientError: the broker did not take it.
+        """
+        found = {record.progress for record in records if record.owned}
+        self.commit_marks([progress for progress in found if not progress.marked])
+
+    def commit_marks(self, marked: Collection[PartitionProgress]) -> None:
+        """Commit positions and marks of what is still ours, at once.
+
+        Raises:
+            TransientError: the broker did not take them.
+        """
+        offsets = {
+            each.source: stored
+            for each in marked
+            if each.owned and (stored := each.stored(running=True))
+        }
+        self._consumer.commit(offsets)
+        for progress in marked:
+            progress.marked = True
+
+    def store(self) -> None:
+        """Note the lowest unfinished offsets for the next periodic commit."""
+        moved = {
+            source: stored
+            for source, progress in self._progress.items()
+            if progress.position != self._stored.get(source)
+            and (stored := progress.stored(running=True))
+        }
+        self._consumer.store(moved)
+        self._stored |= {source: stored.offset for source, stored in moved.items()}
+
+    def lag(self) -> Iterable[tuple[TopicPartition, int]]:
+        """Records that wait in the broker, by partition."""
+        return self._consumer.lag().items()
+
+    def close(self, *, orderly: bool) -> None:
+        """Leave the group; the marks say `running` for ever unless the end is orderly."""
+        self._orderly = orderly
+        try:
+            if orderly:
+                self._end(self._progress)
+        finally:
+            self._orderly = False  # what closing revokes is committed already
+            self._consumer.close()
+
+    def _begin(self, raw: RawRecord) -> Consumed:
+        progress = self._progress[raw.source]
+        gap = progress.begin(raw.offset)
+        if gap is not None and not self.compacted:
+            self._gaps.append(gap)
+        return Consumed(
+            topic=raw.topic,
+            partition=raw.partition,
+            offset=raw.offset,
+            key=raw.key,
+            event=raw.event,
+            headers=raw.headers,
+            timestamp=raw.timestamp,
+            original=raw.event,
+            lane=self,
+            progress=progress,
+        )
+
+    def _hold(self, *, hold: bool) -> None:
+        """Pause what is not paused yet, or resume it; librdkafka refetches after either."""
+        wanted = set(self._progress) if hold else set()
+        if paused := wanted - self._held:
+            self._consumer.pause(paused)
+        if resumed := (self._held - wanted) & set(self._progress):
+            self._consumer.resume(resumed)
+        self._held = wanted
+
+    def _on_assign(self, partitions: Collection[TopicPartition]) -> None:
+        self.joined = True
+        committed = self._consumer.committed(partitions)
+        for source in partitions:
+            found = committed.get(source)
+            self._progress[source] = PartitionProgress(source, found, self.spec.window)
+            self._stored[source] = found.offset if found else None
+
+    def _on_revoke(self, partitions: Collection[TopicPartition]) -> None:
+        if self._orderly:
+            self._end(partitions)
+        self._forget(partitions)
+
+    def _on_lost(self, partitions: Collection[TopicPartition]) -> None:
+        _log.warning("lost %s", sorted(partitions))
+        self._forget(partitions)
+
+    def _end(self, partitions: Collection[TopicPartition]) -> None:
+        mine = [self._progress[source] for source in partitions if source in self._progress]
+        offsets = {each.source: stored for each in mine if (stored := each.stored(running=False))}
+        try:
+            self._consumer.commit(offsets)
+        except TransientError as error:  # the next owner repeats what was not committed
+            _log.warning("offsets of %s not committed: %s", sorted(offsets), error)
+
+    def _forget(self, partitions: Collection[TopicPartition]) -> None:
+        self._dropped(frozenset(partitions))
+        for source in partitions:
+            self._stored.pop(source, None)
+            self._held.discard(source)
+            progress = self._progress.pop(source, None)
+            if progress is not None:
+                progress.owned = False

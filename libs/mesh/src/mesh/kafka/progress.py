@@ -1,0 +1,143 @@
+"""How far a partition is worked off, and what the group remembers about it: pure values.
+
+Batches finish out of order, so what is stored is the lowest unfinished offset. Beside it stands a
+`Mark`, in the metadata of the committed offset. It is how the next owner learns whether the last
+one ended in an orderly way:
+
+- Before the first record of a partition since its assignment is processed, the worker commits
+  `running` at the lowest unfinished offset, once; every offset stored afterwards says `running`.
+- An orderly end (stop, revocation, nothing wrong with the records) commits `running: false`.
+- Whoever is assigned a partition that still says `running` knows that its last owner was killed or
+  crashed. The committed offset is at most one commit interval and one prefetch behind what was in
+  hand then, so the next `window` records are *suspects*: each had one attempt, as far as anyone can
+  tell. A suspect is processed alone, and before that its attempt is committed. A crash beyond the
+  window has moved the committed offset on by at least the window, so the culprit is in the next one
+  or a later one.
+- A record whose attempts are used up is not processed again.
+
+Nothing else is written before a batch: the happy path costs one commit per assignment.
+"""
+
+import json
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from typing_extensions import override
+
+from mesh.ports import StoredOffset
+from mesh.record import TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the metadata of a committed offset says."""
+
+    running: bool = False
+    """Its writer had the partition and had not ended in an orderly way."""
+    attempts: Mapping[int, int] = field(default_factory=dict)
+    """Attempts of records, by offset, that were tried alone and have not finished."""
+    suspect_until: int = 0
+    """Records below this offset may have been in hand when a process ended."""
+
+    @classmethod
+    def parse(cls, metadata: str) -> "Mark":
+        """The mark in a commit's metadata; whatever is not ours is no mark."""
+        try:
+            found = json.loads(metadata)
+            return cls(
+                running=bool(found["running"]),
+                attempts={int(offset): int(n) for offset, n in found.get("attempts", {}).items()},
+                suspect_until=int(found.get("until", 0)),
+            )
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return cls()
+
+    @override
+    def __str__(self) -> str:
+        attempts = {"attempts": dict(self.attempts)} if self.attempts else {}
+        until = {"until": self.suspect_until} if self.suspect_until else {}
+        return json.dumps({"running": self.running, **attempts, **until}, separators=(",", ":"))
+
+
+class Gap(NamedTuple):
+    """Offsets that the broker no longer had when their turn came."""
+
+    source: TopicPartition
+    first: int
+    """First missing offset."""
+    next: int
+    """First offset that was there again."""
+
+
+class PartitionProgress:
+    """The records of one partition between arrival and end, for one assignment."""
+
+    def __init__(self, source: TopicPartition, committed: StoredOffset | None, window: int) -> None:
+        """Take what the group committed, if anything, and how many records an end may implicate."""
+        mark = Mark.parse(committed.metadata) if committed else Mark()
+        self.source = source
+        self.owned = True
+        self.marked = False
+        """The group knows that this partition is being worked on."""
+        self._expected = committed.offset if committed else None
+        self._unfinished: deque[int] = deque()
+        self._finished: set[int] = set()
+        self._attempts = dict(mark.attempts)
+        self._tried: set[int] = set()
+        self._suspect_until = mark.suspect_until
+        if committed and mark.running:
+            self._suspect_until = max(mark.suspect_until, committed.offset + window)
+
+    @property
+    def position(self) -> int | None:
+        """The lowest unfinished offset; `None` while nothing is known."""
+        return self._unfinished[0] if self._unfinished else self._expected
+
+    def begin(self, offset: int) -> Gap | None:
+        """A record arrived; the gap before it, if offsets are missing."""
+        gap = None
+        if self._expected is not None and offset > self._expected:
+            gap = Gap(self.source, self._expected, offset)
+        elif self._expected is not None and offset < self._expected:
+            self._unfinished.clear()  # the log was cut behind us: count anew from here
+            self._finished.clear()
+        self._unfinished.append(offset)
+        self._expected = offset + 1
+        return gap
+
+    def finish(self, offset: int) -> None:
+        """A record is done, whatever became of it; repeatable."""
+        self._finished.add(offset)
+        self._attempts.pop(offset, None)
+        self._tried.discard(offset)
+        while self._unfinished and self._unfinished[0] in self._finished:
+            self._finished.discard(self._unfinished.popleft())
+
+    def is_suspect(self, offset: int) -> bool:
+        """Whether the record may have ended a process before."""
+        return offset < self._suspect_until
+
+    def count_attempt(self, offset: int) -> int:
+        """Note one more attempt at a suspect; how many that makes, the first in its batch."""
+        self._attempts[offset] = self._attempts.get(offset, 1) + 1
+        self._tried.add(offset)
+        return self._attempts[offset]
+
+    def stored(self, *, running: bool) -> StoredOffset | None:
+        """What to commit; `None` while nothing is known.
+
+        At an orderly end (`running` is false) attempts that did not finish are not held against
+        their records.
+        """
+        position = self.position
+        if position is None:
+            return None
+        until = self._suspect_until if self._suspect_until > position else 0
+        attempts = {
+            offset: count - (offset in self._tried and not running)
+            for offset, count in self._attempts.items()
+        }
+        mark = Mark(running=running, attempts=attempts, suspect_until=until)
+        return StoredOffset(position, str(mark))

@@ -1,0 +1,245 @@
+"""The loop that every stage runs on: poll, decode, process, publish, store offsets."""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from typing import TypeVar, cast
+
+from mesh.clock import Clock, SystemClock
+from mesh.errors import MeshError, RejectedRecordError, TransientError
+from mesh.kafka.handler import Handler
+from mesh.kafka.lane import Consumed, Lane
+from mesh.kafka.outbox import Outbox, Settled
+from mesh.kafka.progress import Gap
+from mesh.ports import Codec, Heartbeat, NoMetrics, WorkerMetrics
+from mesh.retry import RetryPolicy
+from mesh.scheduler import Scheduled, Scheduler, Shed
+from mesh.stage import Output
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_ZERO = timedelta(0)
+_TICK = timedelta(milliseconds=100)
+_LAG_SECONDS = 5.0
+
+
+class StoppedError(MeshError):
+    """The worker was asked to stop while it waited to try again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPolicy:
+    """How a worker batches, waits and gives up."""
+
+    batch_size: int = 8
+    """Largest batch."""
+    max_wait: timedelta = timedelta(milliseconds=100)
+    """Longest wait for a first record with one lane; several lanes are asked in turn, faster."""
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    """For what is nobody's fault; when it is exhausted the process ends."""
+    attempts: int = 3
+    """The attempt at which a record is given up instead of being processed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a worker reports to, and when it ends."""
+
+    stop: threading.Event
+    heartbeat: Heartbeat
+    metrics: WorkerMetrics = field(default_factory=NoMetrics)
+    clock: Clock = field(default_factory=SystemClock)
+    on_gap: Callable[[Gap], Sequence[Output]] = lambda _: ()
+    """What to publish about offsets that the broker no longer had."""
+
+
+class StreamWorker:
+    """Runs a `Stage` over one consumer per lane, all in the calling thread.
+
+    The order, for every batch:
+
+    1. Poll each lane for as much as it has room for; undecodable records become dead letters.
+    2. Let the scheduler choose a batch. What it sheds is given up, and that is published.
+    3. Once per assigned partition: commit that it is being worked on (`mesh.kafka.progress`).
+    4. Process the batch; a suspect of an unclean end alone, and only after its attempt is counted.
+    5. Publish outputs and dead letters, and wait for all acknowledgements.
+    6. Store the lowest unfinished offset of each partition; the client commits it soon after.
+
+    `TransientError` in 3 to 5 repeats that step by policy, while the lanes, paused, go on polling,
+    so that heartbeats and rebalances are served; when the policy gives up, the process ends and
+    nothing is held against the records. Any other exception ends the process at once with the
+    offsets unstored and the partitions marked as running, which makes suspects of the records.
+    """
+
+    def __init__(
+        self,
+        *,
+        lanes: Sequence[Lane],
+        scheduler: Scheduler,
+        codec: Codec,
+        handler: Handler,
+        outbox: Outbox,
+        policy: WorkerPolicy,
+        surroundings: Surroundings,
+    ) -> None:
+        self._lanes = lanes
+        self._scheduler = scheduler
+        self._codec = codec
+        self._handler = handler
+        self._outbox = outbox
+        self._policy = policy
+        self._around = surroundings
+        self._undecodable: list[Settled] = []
+        self._slice = policy.max_wait if len(lanes) == 1 else policy.max_wait / 20
+        self._lag_due = 0.0
+
+    def run(self) -> None:
+        """Work until `stop` is set, then finish the batch in hand, commit and leave the group.
+
+        Raises:
+            TransientError: the retry policy gave up.
+            DeadLetterLimitError: too many records were rejected.
+        """
+        orderly = False
+        try:
+            for lane in self._lanes:
+                lane.open(self._scheduler.drop)
+            while not self._around.stop.is_set():
+                self._run_once()
+            orderly = True
+        except MeshError as error:
+            orderly = True  # nothing of this is held against the records in hand
+            if not isinstance(error, StoppedError):
+                raise
+        finally:
+            for lane in self._lanes:
+                lane.close(orderly=orderly)
+
+    def _run_once(self) -> None:
+        self._around.heartbeat.beat()
+        self._read()
+        scheduled = self._scheduler.next_batch(self._around.clock.now(), self._policy.batch_size)
+        self._settle([*self._take_undecodable(), *self._give_up(scheduled.shed)])
+        for batch in self._batches(scheduled):
+            self._settle(self._process(batch))
+        self._report_lag()
+
+    def ready(self) -> str | None:
+        """What is missing before work can be done; nothing once every lane joined its group."""
+        missing = [lane.spec.name for lane in self._lanes if not lane.joined]
+        return f"no partitions assigned yet: {', '.join(missing)}" if missing else None
+
+    def _read(self) -> None:
+        waiting = {lane.spec.name: self._scheduler.waiting(lane.spec.name) for lane in self._lanes}
+        wait = _ZERO if any(waiting.values()) else self._slice
+        for lane in self._lanes:
+            records = lane.poll(lane.spec.prefetch - waiting[lane.spec.name], wait)
+            wait = _ZERO if records else wait
+            self._take_in(lane, records)
+
+    def _take_in(self, lane: Lane, records: Sequence[Consumed]) -> None:
+        for record in records:
+            try:
+                decoded = self._patiently(partial(self._decode, record))
+            except RejectedRecordError as error:
+                self._undecodable.append(self._handler.reject(record, f"undecodable: {error}"))
+            else:
+                self._scheduler.add(lane.spec.name, decoded)
+        if records:
+            self._around.metrics.consumed(lane.spec.name, len(records))
+
+    def _decode(self, record: Consumed) -> Consumed:
+        if record.original is not None:
+            return replace(record, event=self._codec.decode(record.topic, record.original))
+        if not record.lane.compacted:
+            raise RejectedRecordError("no value, on a topic that is not compacted")
+        return record
+
+    def _take_undecodable(self) -> list[Settled]:
+        taken, self._undecodable = self._undecodable, []
+        return taken
+
+    def _give_up(self, shed: Sequence[Shed]) -> Iterator[Settled]:
+        for (lane, reason), count in Counter((each.lane, each.reason) for each in shed).items():
+            self._around.metrics.shed(lane, reason, count)
+        for each in shed:
+            record = cast(Consumed, each.record)
+            yield self._patiently(partial(self._handler.give_up, record, "shed", each.reason))
+
+    def _batches(self, scheduled: Scheduled) -> Iterator[list[Consumed]]:
+        """Suspects first and alone, which keeps the order within each key, then the rest."""
+        rest = []
+        for record in cast(Sequence[Consumed], scheduled.batch):
+            if record.suspect:
+                yield [record]
+            else:
+                rest.append(record)
+        if rest:
+            yield rest
+
+    def _process(self, batch: Sequence[Consumed]) -> list[Settled]:
+        if batch[0].suspect:
+            return self._process_suspect(batch[0])
+        for lane in self._lanes:
+            mine = [record for record in batch if record.lane is lane]
+            self._patiently(partial(lane.mark_running, mine))
+        return self._patiently(partial(self._handler.process, batch))
+
+    def _process_suspect(self, record: Consumed) -> list[Settled]:
+        attempt = record.progress.count_attempt(record.offset)
+        self._patiently(partial(record.lane.commit_marks, [record.progress]))
+        return self._patiently(partial(self._handler.process_suspect, record, attempt))
+
+    def _settle(self, settled: Sequence[Settled]) -> None:
+        """Publish what became of records, then let their offsets go."""
+        gaps = [gap for lane in self._lanes for gap in lane.take_gaps()]
+        outputs = [output for gap in gaps for output in self._around.on_gap(gap)]
+        if not settled and not outputs:
+            return
+        more = self._patiently(partial(self._outbox.pack, {}, outputs))
+        self._patiently(partial(self._outbox.publish, settled, more))
+        for each in settled:
+            each.record.finish()
+        for lane in self._lanes:
+            lane.store()
+
+    def _patiently(self, action: Callable[[], _T]) -> _T:
+        """Do it, again and again if need be, for as long as the retry policy says."""
+        failures = 0
+        while True:
+            try:
+                return action()
+            except TransientError as error:
+                failures += 1
+                decision = self._policy.retry.decide(failures)
+                if self._around.stop.is_set():
+                    raise StoppedError(str(error)) from error
+                if decision is None:
+                    raise
+                self._around.metrics.retried(failures)
+                _log.warning("attempt %d failed, %s more: %s", failures, decision.delay, error)
+                self._wait(decision.delay)
+
+    def _wait(self, delay: timedelta) -> None:
+        """Poll the paused lanes for so long, or until `stop` is set."""
+        end = self._around.clock.monotonic() + delay.total_seconds()
+        while not self._around.stop.is_set():
+            left = timedelta(seconds=end - self._around.clock.monotonic())
+            if left <= _ZERO:
+                return
+            self._around.heartbeat.beat()
+            for lane in self._lanes:
+                self._take_in(lane, lane.poll(0, min(left, _TICK) / len(self._lanes)))
+
+    def _report_lag(self) -> None:
+        now = self._around.clock.monotonic()
+        if now < self._lag_due:
+            return
+        self._lag_due = now + _LAG_SECONDS
+        for lane in self._lanes:
+            for source, records in lane.lag():
+                self._around.metrics.lag(source, records)

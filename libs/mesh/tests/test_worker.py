@@ -1,0 +1,501 @@
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+from typing_extensions import override
+
+from mesh.clock import ManualClock
+from mesh.codec import AvroCodec
+from mesh.crypto import Cipher
+from mesh.deadletters import DeadLetterPolicy, read_dead_letter
+from mesh.errors import (
+    ConfigurationError,
+    DeadLetterLimitError,
+    RejectedRecordError,
+    TransientError,
+)
+from mesh.events import FrameCaptured, FrameDetected, LogEvent
+from mesh.health import Health
+from mesh.kafka import StreamWorker, WorkerOptions, WorkerPolicy, build_worker
+from mesh.memory import InMemoryBroker, InMemoryConsumer
+from mesh.ports import StoredOffset
+from mesh.record import Record, TopicPartition
+from mesh.retry import RetryPolicy
+from mesh.scheduler import LaneSpec
+from mesh.settings import MeshSettings
+from mesh.stage import Emit, Output, Reject
+from mesh.testing import a_detection_config, a_frame_captured, a_frame_detected, a_frame_header
+from mesh.topics import CATALOGUE, Topics
+from mesh.tracing import TRACEPARENT
+
+TOPICS = Topics()
+FRAMES = TOPICS("frames.request")
+DETECTIONS = TOPICS("detections")
+GROUP = "sightline.detection"
+KEY = Fernet.generate_key().decode()
+CIPHER = Cipher(SecretStr(KEY))
+CODEC = AvroCodec.in_memory(TOPICS)
+
+Process = Callable[[Record[FrameCaptured]], Emit | Reject]
+
+
+class Crashed(Exception):  # noqa: N818 -- it plays a bug, not an error of ours
+    pass
+
+
+def detected(record: Record[FrameCaptured]) -> Emit:
+    event = a_frame_detected(frame=record.event.frame, faces=())
+    return Emit([Output(DETECTIONS, record.event.frame.camera_id, event)])
+
+
+@dataclass
+class FakeStage:
+    """Answers one record at a time, and ends the worker when it has seen enough."""
+
+    stop: threading.Event
+    one: Process = detected
+    enough: int = 10**6
+    batches: list[list[int]] = field(default_factory=list)
+    given_up: list[tuple[int, str, str]] = field(default_factory=list)
+
+    def process(self, batch: Sequence[Record[FrameCaptured]]) -> Sequence[Emit | Reject]:
+        self.batches.append([record.event.frame.sequence_number for record in batch])
+        answers = [self.one(record) for record in batch]
+        self._note()
+        return answers
+
+    def give_up(self, record: Record[FrameCaptured], outcome: str, reason: str) -> Emit | Reject:
+        self.given_up.append((record.event.frame.sequence_number, outcome, reason))
+        self._note()
+        return detected(record)
+
+    @property
+    def processed(self) -> list[int]:
+        return [number for batch in self.batches for number in batch]
+
+    def _note(self) -> None:
+        if len(self.processed) + len(self.given_up) >= self.enough:
+            self.stop.set()
+
+
+class World:
+    """A broker, and workers that run on it until they have seen enough."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        names = [TOPICS(spec.name) for spec in CATALOGUE]
+        self.broker = InMemoryBroker(names, partitions=1, clock=self.clock)
+        self.health = Health()
+        self.stop = threading.Event()
+
+    def frames(self, *numbers: int, camera: str = "cam_a", topic: str = FRAMES) -> None:
+        for number in numbers:
+            self.publish(frame(number, camera), camera, topic)
+
+    def publish(self, event: FrameCaptured, key: str, topic: str = FRAMES) -> None:
+        self.broker.append(topic, key, CODEC.encode(topic, event))
+
+    def worker(
+        self, stage: FakeStage, *lanes: LaneSpec, dead_letters: DeadLetterPolicy | None = None
+    ) -> StreamWorker:
+        self.stop = stage.stop
+        return build_worker(
+            MeshSettings(secret_key=SecretStr(KEY), instance_id="worker-0"),
+            stage=stage,
+            group="detection",
+            lanes=lanes or [LaneSpec(name="request", topics=(FRAMES,))],
+            topics=TOPICS,
+            codec=CODEC,
+            health=self.health,
+            stop=stage.stop,
+            options=WorkerOptions(
+                policy=WorkerPolicy(
+                    batch_size=4,
+                    retry=RetryPolicy(initial=timedelta(seconds=1), attempts=4, random=lambda: 1.0),
+                ),
+                dead_letters=dead_letters or DeadLetterPolicy(),
+                platform=self.broker,
+                clock=self.clock,
+            ),
+        )
+
+    def run(self, enough: int, one: Process = detected) -> FakeStage:
+        stage = FakeStage(threading.Event(), one, enough)
+        self.worker(stage).run()
+        return stage
+
+    def outputs(self) -> list[int]:
+        records = self.broker.records(DETECTIONS)
+        events: list[FrameDetected] = [
+            CODEC.decode(DETECTIONS, record.event) for record in records if record.event
+        ]
+        return [event.frame.sequence_number for event in events]
+
+    def committed(self) -> StoredOffset | None:
+        return self.broker.committed(GROUP, TopicPartition(FRAMES, 0))
+
+    def letters(self) -> list[Any]:
+        return [
+            read_dead_letter(record, CIPHER)
+            for record in self.broker.records(TOPICS("dead-letters"))
+        ]
+
+
+def ignore(_: object) -> None:
+    pass
+
+
+def frame(number: int, camera: str = "cam_a") -> FrameCaptured:
+    header = a_frame_header(camera_id=camera, sequence_number=number)
+    return a_frame_captured(frame=header, detection=a_detection_config())
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_every_record_leaves_as_an_output_and_its_offset_is_committed(world: World) -> None:
+    world.frames(0, 1, 2, 3, 4)
+    world.run(5)
+    assert world.outputs() == [0, 1, 2, 3, 4]
+    assert world.committed() == StoredOffset(5, '{"running":false}')
+
+
+def test_an_output_joins_the_trace_of_its_record(world: World) -> None:
+    parent = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    world.broker.append(FRAMES, "cam_a", CODEC.encode(FRAMES, frame(0)), {TRACEPARENT: parent})
+    world.run(1)
+    (output,) = world.broker.records(DETECTIONS)
+    assert output.headers[TRACEPARENT].startswith(parent[:35])
+    assert output.headers[TRACEPARENT] != parent
+
+
+def test_a_rejected_record_becomes_an_encrypted_dead_letter_and_the_rest_goes_on(
+    world: World,
+) -> None:
+    world.frames(0, 1, 2)
+    world.run(3, lambda record: Reject("bad_lens") if record.offset == 1 else detected(record))
+    assert world.outputs() == [0, 2]
+    (letter,) = world.letters()
+    assert (letter.origin, letter.offset) == (TopicPartition(FRAMES, 0), 1)
+    assert (letter.reason, letter.service, letter.camera_id) == ("bad_lens", "detection", "cam_a")
+    assert letter.sequence_number == 1
+    assert letter.value == CODEC.encode(FRAMES, frame(1))
+    assert frame(1).image not in world.broker.records(TOPICS("dead-letters"))[0].event  # type: ignore[operator]  # both are bytes here
+    assert world.committed() == StoredOffset(3, '{"running":false}')
+
+
+def test_undecodable_bytes_and_tombstones_become_dead_letters(world: World) -> None:
+    world.broker.append(FRAMES, "cam_a", b"\x00\x00\x00\x00\x01 no avro")
+    world.broker.append(FRAMES, "cam_a", None)
+    world.frames(2)
+    world.run(1)
+    assert [letter.value for letter in world.letters()] == [b"\x00\x00\x00\x00\x01 no avro", None]
+    assert world.outputs() == [2]
+    assert world.committed() == StoredOffset(3, '{"running":false}')
+
+
+def test_a_stage_that_raises_for_one_record_of_a_batch_loses_only_that_record(
+    world: World,
+) -> None:
+    def one(record: Record[FrameCaptured]) -> Emit:
+        if record.offset == 1:
+            raise RejectedRecordError("unreadable")
+        return detected(record)
+
+    world.frames(0, 1, 2)
+    stage = FakeStage(threading.Event(), one, enough=6)
+    world.worker(stage).run()
+    assert stage.batches == [[0, 1, 2], [0], [1], [2]]
+    assert world.outputs() == [0, 2]
+    assert [letter.reason for letter in world.letters()] == ["unreadable"]
+
+
+def test_a_passing_failure_is_tried_again_with_growing_delays(world: World) -> None:
+    failures = iter([True, True, False])
+
+    def one(record: Record[FrameCaptured]) -> Emit:
+        if next(failures):
+            raise TransientError("the database is away")
+        return detected(record)
+
+    world.frames(0)
+    stage = world.run(3, one)
+    assert stage.batches == [[0], [0], [0]]
+    assert world.clock.monotonic() >= 1 + 2
+    assert world.outputs() == [0]
+
+
+def test_a_failure_that_stays_ends_the_process_without_blaming_the_record(world: World) -> None:
+    def one(record: Record[FrameCaptured]) -> Emit:
+        raise TransientError("the database is away")
+
+    world.frames(0)
+    for _ in range(4):
+        with pytest.raises(TransientError, match="away"):
+            world.run(99, one)
+    assert world.committed() == StoredOffset(0, '{"running":false}')
+    assert world.run(1).batches == [[0]]
+    assert world.letters() == []
+
+
+def test_a_stop_during_a_retry_ends_in_an_orderly_way(world: World) -> None:
+    stop = threading.Event()
+
+    def one(record: Record[FrameCaptured]) -> Emit:
+        stop.set()
+        raise TransientError("the database is away")
+
+    world.frames(0)
+    world.worker(FakeStage(stop, one)).run()
+    assert world.committed() == StoredOffset(0, '{"running":false}')
+
+
+def test_a_broker_that_is_away_while_publishing_delays_but_loses_nothing(world: World) -> None:
+    stop = threading.Event()
+
+    def one(record: Record[FrameCaptured]) -> Emit:
+        world.broker.available = False
+        return detected(record)
+
+    class Patient(ManualClock):
+        """Brings the broker back after two seconds and ends the test after five."""
+
+        @override
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            world.broker.available = self.monotonic() > 2
+            if self.monotonic() > 5:
+                stop.set()
+
+    world.clock = world.broker.clock = Patient()
+    world.frames(0)
+    world.worker(FakeStage(stop, one)).run()
+    assert world.outputs() == [0]
+    assert world.committed() == StoredOffset(1, '{"running":false}')
+
+
+def test_a_crash_leaves_the_partition_marked_and_offsets_unstored(world: World) -> None:
+    def one(record: Record[FrameCaptured]) -> Emit:
+        raise Crashed
+
+    world.frames(0, 1)
+    with pytest.raises(Crashed):
+        world.run(99, one)
+    assert world.committed() == StoredOffset(0, '{"running":true}')
+    assert world.outputs() == []
+
+
+def test_a_record_that_ends_its_process_twice_is_given_up_and_the_rest_goes_on(
+    world: World,
+) -> None:
+    def one(record: Record[FrameCaptured]) -> Emit:
+        if record.offset == 2:
+            raise Crashed
+        return detected(record)
+
+    world.frames(0, 1, 2, 3, 4)
+    with pytest.raises(Crashed):
+        world.run(99, one)
+    stage = FakeStage(threading.Event(), one)
+    with pytest.raises(Crashed):
+        world.worker(stage).run()
+    assert stage.batches == [[0], [1], [2]], "suspects are tried one at a time"
+    last = world.run(3, one)
+    assert last.given_up == [(2, "failed", "poison")]
+    assert last.batches == [[3], [4]]
+    assert sorted(world.outputs()) == [0, 1, 2, 3, 4]
+    (letter,) = world.letters()
+    assert letter.reason == "poison: ended its process 2 times"
+    assert letter.offset == 2
+    assert world.committed() == StoredOffset(5, '{"running":false,"until":130}')
+
+
+def test_a_record_whose_giving_up_ends_the_process_becomes_a_dead_letter_alone(
+    world: World,
+) -> None:
+    class Fragile(FakeStage):
+        @override
+        def give_up(self, record: Record[FrameCaptured], outcome: str, reason: str) -> Emit:
+            raise Crashed
+
+    def one(record: Record[FrameCaptured]) -> Emit:
+        if record.offset == 0:
+            raise Crashed
+        return detected(record)
+
+    world.frames(0, 1)
+    for _ in range(3):
+        with pytest.raises(Crashed):
+            world.worker(Fragile(threading.Event(), one)).run()
+    world.worker(Fragile(threading.Event(), one, enough=1)).run()
+    assert world.outputs() == [1]
+    assert [letter.offset for letter in world.letters()] == [0]
+
+
+def test_records_after_the_suspects_are_processed_in_batches_again(world: World) -> None:
+    def crash(record: Record[FrameCaptured]) -> Emit:
+        raise Crashed
+
+    lane = LaneSpec(name="request", topics=(FRAMES,), window=2)
+    world.frames(0, 1, 2, 3)
+    with pytest.raises(Crashed):
+        world.worker(FakeStage(threading.Event(), crash), lane).run()
+    stage = FakeStage(threading.Event(), enough=4)
+    world.worker(stage, lane).run()
+    assert stage.batches == [[0], [1], [2, 3]]
+
+
+def test_many_rejects_of_several_keys_in_a_row_end_the_process(world: World) -> None:
+    policy = DeadLetterPolicy(in_a_row=4, keys=2)
+    world.frames(0, 1, 2, camera="cam_a")
+    world.frames(3, 4, camera="cam_b")
+    stage = FakeStage(threading.Event(), lambda _: Reject("always"))
+    with pytest.raises(DeadLetterLimitError, match="4 records in a row"):
+        world.worker(stage, dead_letters=policy).run()
+
+
+def test_many_rejects_of_one_key_end_nothing(world: World) -> None:
+    policy = DeadLetterPolicy(in_a_row=2, keys=2)
+    world.frames(0, 1, 2, 3, 4)
+    stage = FakeStage(threading.Event(), lambda _: Reject("always"), enough=5)
+    world.worker(stage, dead_letters=policy).run()
+    assert len(world.letters()) == 5
+
+
+def test_a_dead_letter_topic_that_cannot_be_written_ends_the_process(world: World) -> None:
+    world.broker.delete_topic(TOPICS("dead-letters"))
+    world.frames(0)
+    with pytest.raises(ConfigurationError, match="dead-letters"):
+        world.run(99, lambda _: Reject("bad"))
+    assert world.committed() == StoredOffset(0, '{"running":false}')
+
+
+def test_an_output_that_is_too_large_fails_its_record_alone(world: World) -> None:
+    def one(record: Record[FrameCaptured]) -> Emit:
+        if record.offset != 0:
+            return detected(record)
+        huge = a_frame_captured(frame=record.event.frame, image=bytes(3 * 1024 * 1024))
+        return Emit([Output(FRAMES, "cam_a", huge)])
+
+    world.frames(0, 1)
+    stage = world.run(3, one)
+    assert stage.given_up == [(0, "failed", "output_too_large")]
+    assert world.outputs() == [0, 1]
+    assert len(world.letters()) == 1
+
+
+def test_old_and_superseded_frames_of_a_lane_are_given_up(world: World) -> None:
+    live = LaneSpec(name="live", topics=(TOPICS("frames.live"),), newest_wins=True)
+    world.frames(0, 1, 2, topic=TOPICS("frames.live"))
+    stage = FakeStage(threading.Event(), enough=3)
+    world.worker(stage, live).run()
+    assert stage.given_up == [(0, "shed", "superseded"), (1, "shed", "superseded")]
+    assert stage.batches == [[2]]
+    assert world.letters() == []
+
+
+def test_several_lanes_are_read_by_groups_of_their_own(world: World) -> None:
+    urgent = LaneSpec(name="urgent", topics=(TOPICS("frames.urgent"),))
+    request = LaneSpec(name="request", topics=(FRAMES,))
+    world.frames(10, 11, topic=FRAMES)
+    world.frames(20, 21, topic=TOPICS("frames.urgent"))
+    stage = FakeStage(threading.Event(), enough=4)
+    world.worker(stage, urgent, request).run()
+    assert sorted(stage.processed) == [10, 11, 20, 21]
+    ends = [
+        world.broker.committed(f"{GROUP}.{name}", TopicPartition(TOPICS(f"frames.{name}"), 0))
+        for name in ("urgent", "request")
+    ]
+    assert ends == [StoredOffset(2, '{"running":false}')] * 2
+
+
+def test_offsets_that_retention_took_are_reported(world: World) -> None:
+    world.frames(0)
+    world.run(1)
+    world.frames(1, 2, 3)
+    world.broker.truncate(TopicPartition(FRAMES, 0), 3)
+    assert world.run(1).batches == [[3]]
+    (record,) = world.broker.records(TOPICS("events"))
+    event: LogEvent = CODEC.decode(TOPICS("events"), record.event or b"")
+    assert event.event_type == "offset_gap"
+    assert event.attributes == {
+        "topic": FRAMES, "partition": "0", "first_missing": "1", "next": "3",
+    }  # fmt: skip
+
+
+def test_a_worker_is_ready_once_its_lanes_have_joined(world: World) -> None:
+    stage = FakeStage(threading.Event(), enough=1)
+    worker = world.worker(stage)
+    assert world.health.readiness() == {"partitions": "no partitions assigned yet: request"}
+    world.frames(0)
+    worker.run()
+    assert world.health.readiness() == {}
+
+
+def test_revoked_records_are_dropped_and_finished_ones_committed(world: World) -> None:
+    world.broker.create_topic(FRAMES, 2)
+    for number in range(8):
+        world.frames(*range(4), camera=f"cam_{number}")
+    second = world.broker.consumer(GROUP)
+    seen: list[tuple[int, int]] = []
+
+    def one(record: Record[FrameCaptured]) -> Emit:
+        seen.append((record.partition, record.offset))
+        if len(seen) == 12:
+            second.subscribe([FRAMES], on_assign=ignore, on_revoke=ignore, on_lost=ignore)
+        return detected(record)
+
+    worker = world.worker(FakeStage(threading.Event(), one))
+    (lane,) = worker._lanes
+    lane.open(worker._scheduler.drop)
+    for _ in range(12):
+        worker._run_once()
+    rest = [record.offset for record in second.poll_batch(99, timedelta(0))]
+    everything = [(record.partition, record.offset) for record in world.broker.records(FRAMES)]
+    kept = [offset for partition, offset in seen if partition == 1]
+    assert {(1, offset) for offset in rest} | set(seen) == set(everything), "nothing is lost"
+    assert len(seen) == len(set(seen)), "one member does nothing twice"
+    assert rest[0] == next(n for n in range(99) if n not in kept), "from the lowest unfinished on"
+    lane.close(orderly=True)
+
+
+def test_what_waits_for_another_attempt_is_left_alone_once_its_partition_is_lost(
+    world: World,
+) -> None:
+    def one(record: Record[FrameCaptured]) -> Emit:
+        if not lost:
+            lost.append(record.offset)
+            consumer.expire()
+            raise TransientError("the database is away")
+        return detected(record)
+
+    lost: list[int] = []
+    stage = FakeStage(threading.Event(), one, enough=2)
+    worker = world.worker(stage)
+    consumer = cast(InMemoryConsumer, worker._lanes[0]._consumer)
+    world.frames(0)
+    worker.run()
+    assert stage.batches == [[0], [0]]
+    assert world.outputs() == [0]
+
+
+def test_a_worker_without_a_key_for_dead_letters_does_not_start(world: World) -> None:
+    with pytest.raises(ConfigurationError, match="SIGHTLINE_SECRET_KEY"):
+        build_worker(
+            MeshSettings(secret_key=None),
+            stage=FakeStage(threading.Event()),
+            group="detection",
+            lanes=[LaneSpec(name="request", topics=(FRAMES,))],
+            topics=TOPICS,
+            codec=CODEC,
+            health=Health(),
+            stop=threading.Event(),
+            options=WorkerOptions(platform=world.broker),
+        )
