@@ -16,15 +16,26 @@ fits() {
         "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null
 }
 
+# In this order: the one that is named, the one this checkout already uses, the system's, uv's own.
 find_python() {
-    for python in ${SIGHTLINE_PYTHON:-} python3.12 python3.11 python3 python; do
-        if fits "$python"; then
-            command -v "$python"
+    for candidate in ${SIGHTLINE_PYTHON:-"$root/.venv/bin/python"} python3.12 python3.11 python3 python; do
+        if fits "$candidate"; then
+            python=$(command -v "$candidate")
             return
         fi
     done
+    python=$(command -v python3 || command -v python || true)
+    [ -n "$python" ] || no_python
+    ensure_uv
+    say "No Python 3.11 or 3.12 here; uv downloads one (about 30 MB)"
+    export UV_PYTHON_INSTALL_DIR="$tools/python"
+    "$uv" python install --no-bin 3.12 || no_python
+    python=$("$uv" python find --managed-python 3.12)
+}
+
+no_python() {
     fail "Sightline needs Python 3.11 or 3.12; found: $(python3 --version 2>&1 || true).
-Install it (Debian 12, Ubuntu 24.04: apt-get install python3 python3-venv) or name one in SIGHTLINE_PYTHON."
+Install one (Debian 12: apt-get install python3 python3-venv; Ubuntu 24.04: the same) or name it in SIGHTLINE_PYTHON."
 }
 
 is_root_with_apt() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; }
@@ -111,7 +122,7 @@ system_packages() {
 }
 
 mkdir -p "$var/log"
-python=$(find_python)
+find_python
 case ${1:-} in
 demo) sync demo --group demo ;;
 test) sync test --all-packages --all-groups --all-extras ;;

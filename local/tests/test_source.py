@@ -32,7 +32,7 @@ def test_a_clip_is_played_from_its_file(tmp_path: Path) -> None:
     clip = tmp_path / "my clip.mp4"
     clip.touch()
     source = of_clip(clip)
-    assert source.stream == {"stream_type": "FILE", "url": clip.as_uri()}
+    assert source.stream == {"stream_type": "FILE", "path": str(clip)}
     assert source.name == "my clip"
     with pytest.raises(ConfigurationError, match="VIDEO: there is no file"):
         of_clip(tmp_path / "absent.mp4")

@@ -60,14 +60,14 @@ class Demo:
         self.installation.start()
         token = self.installation.token()
         with Gateway(self.installation.url, token) as gateway:
-            camera = self._register_camera(gateway)
-            person = self._enrol(gateway, self._sample) if self._sample else None
-        known = self._memory.read() | {"camera_id": camera, "pack": self.pack.name}
-        self._memory.write(known | ({"person_id": person} if person else {}))
+            self._register_camera(gateway)
+            if self._sample is not None:
+                self._enrol(gateway, self._sample)
+        self._memory.add(pack=self.pack.name)
         entry = {"url": self.installation.url, "token": token}
         write_private(self._layout.demo, json.dumps(entry, indent=1) + "\n")
 
-    def _register_camera(self, gateway: Gateway) -> str:
+    def _register_camera(self, gateway: Gateway) -> None:
         fps = self._settings.demo_fps or live_fps(self.pack.name, self._source.fps)
         body = {
             "name": self._source.name,
@@ -77,20 +77,26 @@ class Demo:
         known = self._memory.read().get("camera_id")
         if known and gateway.has(f"/cameras/{known}"):
             gateway.change(f"/cameras/{known}", body)
-            return known
+            return
         self._report(f"Registering the camera {self._source.name}")
-        return _id(gateway.create("/cameras", body), "camera_id")
+        self._memory.add(camera_id=_id(gateway.create("/cameras", body), "camera_id"))
 
-    def _enrol(self, gateway: Gateway, sample: Sample) -> str:
+    def _enrol(self, gateway: Gateway, sample: Sample) -> None:
+        """Enrols the sample's person once per pack; whom the user erased stays erased."""
         known = self._memory.read()
+        if known.get("enrolled") == self.pack.name:
+            return
+        consent = {"status": "granted", "document_version": "public domain portrait"}
         person = known.get("person_id")
-        if person and known.get("pack") == self.pack.name and gateway.has(f"/persons/{person}"):
-            return person
-        self._report(f"Enrolling {sample.person_name}")
-        created = gateway.create("/persons", {"name": sample.person_name, "consent": True})
-        person = _id(created, "person_id")
-        gateway.upload(f"/persons/{person}/faces", sample.portrait, {"consent": "true"})
-        return person
+        if person is None:
+            self._report(f"Enrolling {sample.person_name}")
+            body = {"name": sample.person_name, "consent": consent}
+            person = _id(gateway.create("/persons", body), "person_id")
+            self._memory.add(person_id=person)
+            gateway.await_resource(f"/persons/{person}")
+        if gateway.has(f"/persons/{person}"):
+            gateway.upload(f"/persons/{person}/faces", sample.portrait, consent)
+        self._memory.add(enrolled=self.pack.name)
 
 
 class _Memory:
@@ -106,8 +112,8 @@ class _Memory:
             return {}
         return {str(name): str(value) for name, value in entry.items()}
 
-    def write(self, entry: Mapping[str, str]) -> None:
-        write_private(self._path, json.dumps(dict(entry)))
+    def add(self, **entries: str) -> None:
+        write_private(self._path, json.dumps(self.read() | entries))
 
 
 def _plan(settings: LocalSettings, layout: Layout, pack: Pack) -> Plan:
@@ -136,7 +142,7 @@ def summary(layout: Layout) -> list[str]:
     return [
         "",
         "Sightline is running.",
-        f"  page   {url}/",
+        f"  page   {url}/#token={token}",
         f"  token  {token}",
         f"  curl   curl -H 'Authorization: Bearer {token}' {url}/api/v1/detections/live",
         f"  logs   {layout.log}",

@@ -1,5 +1,7 @@
 """The REST API of the gateway, as far as the demo uses it."""
 
+import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -8,6 +10,9 @@ from typing import Any, Self
 import httpx
 
 from mesh.errors import TransientError
+
+_PATIENCE = 60.0
+_ASK_EVERY = 0.25
 
 
 class Gateway:
@@ -51,13 +56,25 @@ class Gateway:
         _checked(answer)
         return True
 
+    def await_resource(self, path: str) -> None:
+        """Waits until the API has a resource that was created through the mesh.
+
+        Raises:
+            TransientError: It has none in time.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        while not self.has(path):
+            if time.monotonic() > deadline:
+                raise TransientError(f"{path} did not appear within {_PATIENCE:g} s")
+            time.sleep(_ASK_EVERY)
+
     def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Creates a resource and returns it as the API shows it.
+        """Creates a resource and returns the outcome.
 
         Raises:
             TransientError: The gateway refuses or does not answer; the message has its answer.
         """
-        return _checked(self._send("POST", path, json=dict(body)))
+        return self._settled(_checked(self._send("POST", path, json=dict(body))))
 
     def change(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Changes a resource and returns it as the API shows it.
@@ -65,17 +82,29 @@ class Gateway:
         Raises:
             TransientError: The gateway refuses or does not answer; the message has its answer.
         """
-        return _checked(self._send("PUT", path, json=dict(body)))
+        return _checked(self._send("PATCH", path, json=dict(body)))
 
-    def upload(self, path: str, picture: Path, fields: Mapping[str, str]) -> dict[str, Any]:
-        """Sends a picture with form fields and returns the answer.
+    def upload(self, path: str, picture: Path, consent: Mapping[str, str]) -> dict[str, Any]:
+        """Sends a picture with its person's consent and returns the outcome.
 
         Raises:
             TransientError: The gateway refuses or does not answer; the message has its answer.
         """
         with picture.open("rb") as stream:
-            part = {"photo": (picture.name, stream, "image/jpeg")}
-            return _checked(self._send("POST", path, files=part, data=dict(fields)))
+            part = {"image": (picture.name, stream, "image/jpeg")}
+            form = {"consent": json.dumps(dict(consent))}
+            return self._settled(_checked(self._send("POST", path, files=part, data=form)))
+
+    def _settled(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The outcome of what was only accepted at first."""
+        deadline = time.monotonic() + _PATIENCE
+        outcome = body
+        while outcome.get("status") == "accepted":
+            if time.monotonic() > deadline:
+                raise TransientError(f"no answer to {body['request_id']} in {_PATIENCE:g} s")
+            time.sleep(_ASK_EVERY)
+            outcome = _checked(self._send("GET", f"/requests/{body['request_id']}"))
+        return body | outcome
 
     def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
         try:
@@ -85,10 +114,10 @@ class Gateway:
 
 
 def _checked(answer: httpx.Response) -> dict[str, Any]:
-    if not answer.is_success:
+    body = answer.json() if answer.content else {}
+    if not answer.is_success or body.get("status") in ("rejected", "error"):
         request = answer.request
         raise TransientError(
             f"{request.method} {request.url.path}: {answer.status_code} {answer.text[:1000]}"
         )
-    body = answer.json()
-    return body if isinstance(body, dict) else {"items": body}
+    return dict(body)

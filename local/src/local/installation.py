@@ -141,6 +141,8 @@ class Installation:
             "SIGHTLINE_PARTITIONS": "4",
             "SIGHTLINE_REPLICATION": "1",
             "SIGHTLINE_SESSION_TIMEOUT_MS": "6000",
+            # The sample and the user's own clips are files of this machine.
+            "SIGHTLINE_ALLOW_FILE_SOURCES": "true",
             "SIGHTLINE_MODELS_CACHE": str(self._layout.cache / "models"),
         }
         given = {

@@ -88,4 +88,4 @@ def of_sample(video: Path, fps: float, port: int, report: Report) -> Source:
 
 
 def _file(path: Path) -> dict[str, Any]:
-    return {"stream_type": "FILE", "url": path.as_uri()}
+    return {"stream_type": "FILE", "path": str(path)}
