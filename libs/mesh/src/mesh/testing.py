@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 
 from mesh import events
 from mesh.identity import detection_id, frame_key
+from mesh.memory import InMemoryBroker
 from mesh.record import Record
 
 __all__ = [
     "CAMERA_ID",
     "NOON",
     "PERSON_ID",
+    "InMemoryBroker",
     "a_camera",
     "a_candidate",
     "a_decision",
