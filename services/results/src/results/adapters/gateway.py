@@ -1,0 +1,219 @@
+"""The gateway role: tails, producer, application and server of one process."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import uvicorn
+from pydantic import SecretStr
+from typing_extensions import override
+
+from mesh.auth import Tokens
+from mesh.clock import SystemClock
+from mesh.codec import AvroCodec
+from mesh.crypto import Cipher
+from mesh.errors import ConfigurationError, TransientError
+from mesh.kafka import EventProducer, KafkaTail
+from mesh.logs import get_logger
+from mesh.process import Process
+from mesh.registry import ConfluentRegistry
+from mesh.schemas import SchemaLibrary
+from mesh.settings import MeshSettings
+from results.adapters.frame_requests import FrameRequests
+from results.adapters.http import create_app
+from results.adapters.http_deps import GatewayDeps, GatewayPolicy
+from results.adapters.live import LiveState, NameCache
+from results.adapters.live_answers import Answers
+from results.adapters.live_feed import BEGINNING, END, Feed
+from results.adapters.live_hub import Hub
+from results.adapters.pictures import FrameTail, LivePictures
+from results.adapters.pillow_pictures import PillowPictures
+from results.adapters.postgres_gateway import Database
+from results.adapters.postgres_gateway_cameras import PostgresCameras
+from results.adapters.postgres_gateway_frames import PostgresFrameIdentifiers
+from results.adapters.postgres_gateway_results import PostgresPersons, PostgresResults
+from results.adapters.publisher import ThreadPublisher
+from results.ports import SnapshotReader
+
+_LARGEST_FRAME = 64 * 1024
+_STOP_SECONDS = 5
+_FOLLOW_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayConfig:
+    """What main knows and a gateway needs."""
+
+    dsn: str
+    objects: SnapshotReader
+    host: str
+    port: int
+    jwt_secret: SecretStr | None
+    allow_file_sources: bool
+    mesh: MeshSettings
+
+
+class Gateway:
+    """Serves clients until the process is told to stop."""
+
+    def __init__(self, *, config: GatewayConfig, process: Process) -> None:
+        """Build everything; nothing is contacted yet.
+
+        Raises:
+            ConfigurationError: A secret is missing.
+        """
+        self._config = config
+        self._process = process
+        mesh = config.mesh
+        self._codec = AvroCodec(
+            ConfluentRegistry(mesh.registry_url), mesh.topics, SchemaLibrary.packaged()
+        )
+        self._database = Database(config.dsn)
+        self._publisher = ThreadPublisher(EventProducer(mesh, self._codec))
+        self._deps = self._build()
+        self._feed = Feed(
+            topics=mesh.topics,
+            state=self._deps.state,
+            names=self._deps.names,
+            answers=self._deps.answers,
+            hub=self._deps.hub,
+        )
+        self._failure: Exception | None = None
+
+    def run(self) -> None:
+        """Serve until `process.stop` is set; blocks.
+
+        Raises:
+            ConfigurationError: The port is taken, or a topic does not exist.
+        """
+        with ExitStack() as stack:
+            self._database.open()
+            stack.callback(self._database.close)
+            self._publisher.start()
+            stack.callback(self._publisher.close)
+            tails = [self._tail(BEGINNING, "beginning"), self._tail(END, "end")]
+            tails.append(self._start("pictures", self._pictures().run))
+            for thread in tails:
+                stack.callback(thread.join, _STOP_SECONDS)
+            stack.callback(self._process.stop.set)
+            asyncio.run(self._serve())
+        if self._failure is not None:
+            raise self._failure
+
+    def _build(self) -> GatewayDeps:
+        config, mesh, clock = self._config, self._config.mesh, SystemClock()
+        persons = PostgresPersons(self._database)
+        results = PostgresResults(self._database)
+        answers, editor = Answers(), PillowPictures()
+        self._process.health.ready["database"] = partial(_database_problem, results)
+        return GatewayDeps(
+            cameras=PostgresCameras(
+                self._database, lambda camera: self._codec.encode(mesh.topics("cameras"), camera)
+            ),
+            persons=persons,
+            names=NameCache(persons),
+            results=results,
+            requests=FrameRequests(
+                publisher=self._publisher,
+                answers=answers,
+                identifiers=PostgresFrameIdentifiers(self._database),
+                editor=editor,
+                topics=mesh.topics,
+                clock=clock,
+                instance_id=mesh.instance_id,
+            ),
+            state=LiveState(),
+            hub=Hub(),
+            answers=answers,
+            pictures=LivePictures(),
+            snapshots=config.objects,
+            editor=editor,
+            tokens=Tokens(config.jwt_secret),
+            cipher=Cipher(mesh.secret_key),
+            topics=mesh.topics,
+            clock=clock,
+            health=self._process.health,
+            instance_id=mesh.instance_id,
+            policy=GatewayPolicy(allow_file_sources=config.allow_file_sources),
+        )
+
+    def _pictures(self) -> FrameTail:
+        return FrameTail(self._config.mesh, self._codec, self._deps.pictures)
+
+    def _tail(self, names: tuple[str, ...], start: Literal["beginning", "end"]) -> threading.Thread:
+        mesh = self._config.mesh
+        topics = [mesh.topics(name) for name in names]
+        tail = KafkaTail(mesh, self._codec, topics=topics, start=start)
+        self._process.health.ready[f"topics_{start}"] = lambda: (
+            None if tail.caught_up.is_set() else f"still reading {', '.join(names)}"
+        )
+        return self._start(f"tail-{start}", partial(tail.run, self._feed.handle))
+
+    def _start(self, name: str, run: Callable[[threading.Event], None]) -> threading.Thread:
+        """A thread whose failure ends the process: a gateway that hears nothing is no gateway."""
+
+        def guarded() -> None:
+            try:
+                run(self._process.stop)
+            except BaseException as error:
+                self._failure = error if isinstance(error, Exception) else None
+                raise
+            finally:
+                self._process.stop.set()
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._feed.attach(loop)
+        config = self._config
+        server = _Server(
+            uvicorn.Config(
+                create_app(self._deps),
+                host=config.host,
+                port=config.port,
+                log_config=None,
+                access_log=False,
+                ws_max_size=_LARGEST_FRAME,
+                ws_ping_interval=20,
+                timeout_graceful_shutdown=_STOP_SECONDS,
+                server_header=False,
+            )
+        )
+        watching = asyncio.create_task(self._follow(server))
+        get_logger("results").info("gateway_listens", host=config.host, port=config.port)
+        try:
+            await server.serve()
+        except SystemExit as error:
+            message = f"SIGHTLINE_GATEWAY_PORT {config.port} on {config.host} cannot be opened"
+            raise ConfigurationError(message) from error
+        finally:
+            watching.cancel()
+
+    async def _follow(self, server: uvicorn.Server) -> None:
+        while not self._process.stop.is_set():  # noqa: ASYNC110 -- a threading.Event
+            await asyncio.sleep(_FOLLOW_SECONDS)
+        server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the process, which sets `stop`."""
+
+    @override
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _database_problem(results: PostgresResults) -> str | None:
+    try:
+        results.ping()
+    except TransientError as error:
+        return str(error)
+    return None

@@ -1,0 +1,123 @@
+"""What the routers work with, and who may ask for what."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import Depends
+from fastapi.security import HTTPBearer
+from starlette.requests import HTTPConnection
+
+from mesh.auth import Identity, Tokens
+from mesh.clock import Clock
+from mesh.crypto import Cipher
+from mesh.events import Person
+from mesh.health import Health
+from mesh.topics import Topics
+from mesh.tracing import TRACEPARENT, TraceContext, headers_for
+from results.adapters.frame_requests import FrameRequests
+from results.adapters.live import LiveState, NameCache
+from results.adapters.live_answers import Answers
+from results.adapters.live_hub import Hub
+from results.adapters.pictures import LivePictures
+from results.domain.errors import ApiError, not_found
+from results.ports import (
+    CameraRegistry,
+    PersonDirectory,
+    PictureEditor,
+    ResultQueries,
+    SnapshotReader,
+)
+
+COOKIE = "sightline_session"
+"""Carries the token for pictures alone, which a page cannot fetch with a header."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayPolicy:
+    """What this gateway allows."""
+
+    allow_file_sources: bool = False
+    """Cameras may play files of the server."""
+    session: timedelta = timedelta(hours=12)
+    """How long a browser keeps the cookie."""
+    secure_cookie: bool = False
+    """Browsers send the cookie over TLS only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayDeps:
+    """Everything that the interface needs from the outside."""
+
+    cameras: CameraRegistry
+    persons: PersonDirectory
+    names: NameCache
+    results: ResultQueries
+    requests: FrameRequests
+    state: LiveState
+    hub: Hub
+    answers: Answers
+    pictures: LivePictures
+    snapshots: SnapshotReader
+    editor: PictureEditor
+    tokens: Tokens
+    cipher: Cipher
+    topics: Topics
+    clock: Clock
+    health: Health
+    instance_id: str
+    policy: GatewayPolicy = GatewayPolicy()
+
+
+def deps_of(connection: HTTPConnection) -> GatewayDeps:
+    """The dependencies of the application that serves this connection."""
+    deps: GatewayDeps = connection.app.state.deps
+    return deps
+
+
+def identity_of(connection: HTTPConnection) -> Identity:
+    """Who sends the request; the edge has verified the token."""
+    identity: Identity = connection.state.identity
+    return identity
+
+
+def requires(role: str) -> Callable[[HTTPConnection], Identity]:
+    """A dependency that lets only this role and those above it pass."""
+
+    def check(connection: HTTPConnection) -> Identity:
+        identity = identity_of(connection)
+        if not identity.may(role):
+            message = f"this needs the role {role}; the token has {identity.role}"
+            raise ApiError(403, "FORBIDDEN", message, field="role", limit=role)
+        return identity
+
+    return check
+
+
+def trace_headers(connection: HTTPConnection) -> dict[str, bytes]:
+    """Record headers that go on with the client's trace, or begin one."""
+    parent = TraceContext.parse(connection.headers.get(TRACEPARENT, ""))
+    return headers_for(parent.child() if parent else TraceContext.new())
+
+
+def known_person(deps: GatewayDeps, person_id: str) -> Person:
+    """A person of the registry; blocks.
+
+    Raises:
+        ApiError: There is no such person.
+    """
+    person = deps.names.person(person_id)
+    if person is None:
+        raise not_found("person", person_id, field="person_id")
+    return person
+
+
+_bearer = Depends(HTTPBearer(auto_error=False, description="A token from `mesh token`."))
+Deps = Annotated[GatewayDeps, Depends(deps_of)]
+Viewer = Annotated[Identity, Depends(requires("viewer"))]
+Operator = Annotated[Identity, Depends(requires("operator"))]
+Admin = Annotated[Identity, Depends(requires("admin"))]
+Trace = Annotated[dict[str, bytes], Depends(trace_headers)]
+BEARER: list[Any] = [_bearer]
+"""Shows in the interface's description that a token is needed; the edge verifies it."""

@@ -1,0 +1,151 @@
+"""Enrolment: the picture of a person becomes a frame, recognition answers."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi.responses import JSONResponse
+
+from mesh.auth import Identity
+from mesh.events import Answer, BoundingBox, Consent, Enrollment, Priority, Purpose, Request
+from mesh.identity import new_id
+from results.adapters.http_deps import GatewayDeps
+from results.adapters.http_detections import snapshot_bytes
+from results.adapters.http_person_models import IMAGE, PhotoBody
+from results.domain.answers import refusal
+from results.domain.errors import ApiError, invalid, not_found
+from results.domain.frames import Origin, Push
+from results.domain.persons import check_consent, render_outcome
+from results.domain.times import iso
+
+_DEADLINE_MS = 60_000
+"""A photo waits in its queue as long as this; the client is answered 202 long before."""
+_MARGIN = 0.6
+"""Room that is left around a face that is cut out of a frame, as a share of its box."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolled:
+    """Who a sample belongs to."""
+
+    person_id: str
+    name: str
+    collection: str
+    employee_id: str | None = None
+    department: str | None = None
+    consent: Consent | None = None
+
+
+async def photo_of(deps: GatewayDeps, body: PhotoBody, uploaded: bytes | None) -> bytes:
+    """The picture to enrol from.
+
+    Raises:
+        ApiError: There is none, or both a photo and a detection are given.
+    """
+    if uploaded is not None and body.detection_id is not None:
+        message = "image and detection_id exclude each other"
+        raise invalid("AMBIGUOUS", message, field="detection_id", limit="one of the two")
+    if uploaded is not None:
+        return uploaded
+    if body.detection_id is None:
+        message = "either image or detection_id is needed"
+        raise invalid("MISSING_FIELD", message, field=IMAGE, limit="image or detection_id")
+    found = await asyncio.to_thread(_detected, deps, body.detection_id)
+    if found is None:
+        raise not_found("picture of this detection", body.detection_id, field="detection_id")
+    return found
+
+
+def _detected(deps: GatewayDeps, detection_id: str) -> bytes | None:
+    """The face of a detection: its stored picture, else cut out of a recent frame."""
+    stored = deps.results.detection(detection_id)
+    if stored is not None and (chip := snapshot_bytes(deps, stored)) is not None:
+        return chip
+    live = deps.state.detection(detection_id)
+    if live is not None:
+        frame, box = live[0].frame, live[1].box
+    elif stored is not None:
+        frame, box = stored.frame, stored.detection.box
+    else:
+        raise not_found("detection", detection_id, field="detection_id")
+    picture = deps.pictures.picture(frame.camera_id, frame.frame_key)
+    if picture is None:
+        return None
+    try:
+        return deps.editor.crop(picture.data, _around(box, picture.width, picture.height))
+    except ValueError:
+        return None
+
+
+def _around(box: BoundingBox, width: int, height: int) -> tuple[int, int, int, int]:
+    across, down = (box.x2 - box.x1) * _MARGIN, (box.y2 - box.y1) * _MARGIN
+    return (
+        max(0, int(box.x1 - across)),
+        max(0, int(box.y1 - down)),
+        min(width, int(box.x2 + across) + 1),
+        min(height, int(box.y2 + down) + 1),
+    )
+
+
+async def enrol(
+    deps: GatewayDeps, person: Enrolled, photo: bytes, user: Identity, trace: dict[str, bytes]
+) -> JSONResponse:
+    """Send an enrolment photo and answer with what became of it.
+
+    Raises:
+        ApiError: Consent is missing, the photo cannot be used, or recognition rejected it.
+    """
+    received_at = deps.clock.now()
+    consent = check_consent(person.consent, received_at)
+    picture = await deps.requests.accept(photo, field=IMAGE)
+    enrollment = Enrollment(
+        person_id=person.person_id,
+        face_id=new_id("face"),
+        collection=person.collection,
+        name=person.name,
+        employee_id=person.employee_id,
+        department=person.department,
+        consent=consent,
+        requested_by=user.subject,
+    )
+    push = Push(
+        origin=Origin.of_gateway(deps.instance_id),
+        picture=picture,
+        purpose=Purpose.ENROLLMENT,
+        request=Request(request_id=new_id("req"), timeout_ms=_DEADLINE_MS, enrollment=enrollment),
+        priority=Priority.HIGH,
+        received_at=received_at,
+    )
+    answer = await deps.requests.ask(push, trace)
+    about = {"person_id": person.person_id, "face_id": enrollment.face_id, "name": person.name}
+    return reply(answer, push.request.request_id, about, created=201)
+
+
+def reply(
+    answer: Answer | None, request_id: str, about: dict[str, Any], *, created: int = 200
+) -> JSONResponse:
+    """What the client is told: the outcome, or where to ask for it.
+
+    Raises:
+        ApiError: The mesh rejected the request.
+    """
+    if answer is None:
+        where = f"/api/v1/requests/{request_id}"
+        body = {
+            "status": "accepted",
+            "message": "The request is on its way; ask again for its outcome.",
+            "request_id": request_id,
+            "url": where,
+        }
+        return JSONResponse(body | about, 202, headers={"Location": where})
+    if answer.status != "success":
+        raise _refused(answer, about)
+    outcome = render_outcome(answer.enrollment)
+    told = {"status": "success", "message": answer.message, "request_id": request_id}
+    return JSONResponse(told | about | outcome | {"answered_at": iso(answer.answered_at)}, created)
+
+
+def _refused(answer: Answer, about: dict[str, Any]) -> ApiError:
+    error = refusal(answer)
+    error.details = about | error.details
+    return error

@@ -1,0 +1,160 @@
+"""What this gateway knows of the present: results, streams, models and names from the topics."""
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from mesh.events import CameraStatus, FrameResult, ModelStatus, Person, ResultDetection
+from results.ports import PersonDirectory
+
+CACHE_SECONDS = 3.0
+"""How long a camera's last result counts as live (specification, 2.3)."""
+_RECENT = 64
+_MOST_NAMES = 20_000
+_MOST_KEYS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class LiveResult:
+    """A camera's last result and how old it is here."""
+
+    result: FrameResult
+    age_seconds: float
+
+
+class LiveState:
+    """The last results of each camera, the state of streams and models; safe for threads."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._recent: dict[str, deque[tuple[float, FrameResult]]] = {}
+        self._keys: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._statuses: dict[str, CameraStatus] = {}
+        self._models: dict[tuple[str, str], ModelStatus] = {}
+        self._last_result: float | None = None
+
+    def add_result(self, result: FrameResult) -> bool:
+        """Note a result; false if this gateway has seen it before."""
+        key = (result.frame.frame_key, result.revision)
+        with self._lock:
+            if key in self._keys:
+                return False
+            self._keys[key] = None
+            if len(self._keys) > _MOST_KEYS:
+                self._keys.popitem(last=False)
+            now = self._monotonic()
+            self._last_result = now
+            self._recent.setdefault(result.frame.camera_id, deque(maxlen=_RECENT)).append(
+                (now, result)
+            )
+        return True
+
+    def result(self, camera_id: str) -> LiveResult | None:
+        """The camera's last result, unless it is older than the cache keeps."""
+        with self._lock:
+            recent = self._recent.get(camera_id)
+            if not recent:
+                return None
+            at, result = recent[-1]
+        age = self._monotonic() - at
+        return LiveResult(result, age) if age <= CACHE_SECONDS else None
+
+    def detection(self, detection_id: str) -> tuple[FrameResult, ResultDetection] | None:
+        """A detection of the last frames of any camera."""
+        with self._lock:
+            results = [result for recent in self._recent.values() for _, result in recent]
+        for result in results:
+            for item in result.detections:
+                if item.detection_id == detection_id:
+                    return result, item
+        return None
+
+    def seconds_since_result(self) -> float | None:
+        """How long ago the last result of any camera came."""
+        last = self._last_result
+        return None if last is None else self._monotonic() - last
+
+    def set_status(self, camera_id: str, status: CameraStatus | None) -> bool:
+        """Note a camera's status, or forget the camera; true if its state changed."""
+        with self._lock:
+            before = self._statuses.get(camera_id)
+            if status is None:
+                self._statuses.pop(camera_id, None)
+                self._recent.pop(camera_id, None)
+                return before is not None
+            if before is not None and before.updated_at > status.updated_at:
+                return False
+            self._statuses[camera_id] = status
+        return before is None or before.state is not status.state
+
+    def status(self, camera_id: str) -> CameraStatus | None:
+        """The camera's last status."""
+        return self._statuses.get(camera_id)
+
+    def statuses(self) -> list[CameraStatus]:
+        """The last status of every camera."""
+        with self._lock:
+            return list(self._statuses.values())
+
+    def set_model(self, key: str, status: ModelStatus | None) -> None:
+        """Note a model's heartbeat, or forget the model."""
+        with self._lock:
+            if status is not None:
+                self._models[status.model_id, status.instance_id] = status
+                return
+            for known in [known for known in self._models if key in known]:
+                del self._models[known]
+
+    def models(self) -> list[ModelStatus]:
+        """The last heartbeat of every model in every process."""
+        with self._lock:
+            return list(self._models.values())
+
+
+class NameCache:
+    """Persons by id in front of the directory; the topic `persons` keeps it true.
+
+    Lookups that miss block on the directory, so they are for threads, not for the event loop.
+    """
+
+    def __init__(self, directory: PersonDirectory) -> None:
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, Person | None] = OrderedDict()
+
+    def put(self, person_id: str, person: Person | None) -> None:
+        """What the topic says of a person; `None` was erased."""
+        with self._lock:
+            self._keep(person_id, person)
+
+    def named(self, person_ids: Collection[str]) -> Mapping[str, Person]:
+        """Those of the persons that are known.
+
+        Raises:
+            TransientError: The directory cannot be reached.
+        """
+        with self._lock:
+            found = {key: self._known[key] for key in person_ids if key in self._known}
+        missing = [key for key in person_ids if key not in found]
+        if missing:
+            fetched = self._directory.named(missing)
+            with self._lock:
+                for key in missing:
+                    # The topic may have been faster than the query.
+                    if key in fetched and key not in self._known:
+                        self._keep(key, fetched[key])
+                    found[key] = self._known.get(key, fetched.get(key))
+        return {key: person for key, person in found.items() if person is not None}
+
+    def person(self, person_id: str) -> Person | None:
+        """One person."""
+        return self.named([person_id]).get(person_id)
+
+    def _keep(self, person_id: str, person: Person | None) -> None:
+        self._known[person_id] = person
+        self._known.move_to_end(person_id)
+        if len(self._known) > _MOST_NAMES:
+            self._known.popitem(last=False)

@@ -1,0 +1,103 @@
+"""Fan-out of live events to WebSocket clients; a slow client loses events, nobody waits for it."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mesh.events import FrameResult, Sighting
+from results.domain.filters import EVERY_CAMERA, Filters, filtered
+
+QUEUE = 64
+"""Events that wait for one client; the oldest are dropped."""
+
+
+class Client:
+    """One connection: its subscriptions and the events that wait to be sent to it."""
+
+    def __init__(self, client_id: str) -> None:
+        self.client_id = client_id
+        self.subscriptions: dict[str, Filters] = {}
+        self.pictures: set[str] = set()
+        self._queue: deque[str] = deque()
+        self._dropped = 0
+        self._wake = asyncio.Event()
+
+    def filters(self, camera_id: str) -> Filters | None:
+        """What the client wants of a camera; `None` if nothing."""
+        found = self.subscriptions.get(camera_id)
+        return self.subscriptions.get(EVERY_CAMERA) if found is None else found
+
+    def offer(self, text: str) -> None:
+        """Queue a message; never blocks."""
+        if len(self._queue) >= QUEUE:
+            self._queue.popleft()
+            self._dropped += 1
+        self._queue.append(text)
+        self._wake.set()
+
+    async def next(self) -> str:
+        """The next message, as soon as there is one."""
+        while not self._queue:
+            self._wake.clear()
+            await self._wake.wait()
+        if self._dropped:
+            count, self._dropped = self._dropped, 0
+            return json.dumps({"type": "dropped", "count": count})
+        return self._queue.popleft()
+
+
+class Hub:
+    """The connected clients; all methods run in the event loop."""
+
+    def __init__(self) -> None:
+        self._clients: set[Client] = set()
+
+    def join(self, client: Client) -> None:
+        """Send this client what it subscribes to."""
+        self._clients.add(client)
+
+    def leave(self, client: Client) -> None:
+        """Forget a client."""
+        self._clients.discard(client)
+
+    def subscribers(self, camera_id: str) -> list[str]:
+        """Who watches a camera through this gateway."""
+        watching = {c.client_id for c in self._clients if c.filters(camera_id) is not None}
+        return sorted(watching)
+
+    def watched_pictures(self) -> set[str]:
+        """Cameras whose pictures some client asked for."""
+        return set().union(*(client.pictures for client in self._clients))
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def detections(self, result: FrameResult, event: Mapping[str, Any]) -> None:
+        """Send a frame's result to everybody who wants it."""
+        self._send(result.frame.camera_id, lambda filters: filtered(event, filters))
+
+    def sighting(self, sighting: Sighting, event: Mapping[str, Any]) -> None:
+        """Send a sighting to everybody who wants it."""
+        self._send(
+            sighting.camera_id,
+            lambda filters: dict(event) if filters.passes_sighting(sighting) else None,
+        )
+
+    def camera(self, camera_id: str, event: Mapping[str, Any]) -> None:
+        """Send a camera's status to everybody who watches it."""
+        self._send(camera_id, lambda _: dict(event))
+
+    def _send(self, camera_id: str, view: Callable[[Filters], dict[str, Any] | None]) -> None:
+        texts: dict[Filters, str | None] = {}
+        for client in self._clients:
+            filters = client.filters(camera_id)
+            if filters is None:
+                continue
+            if filters not in texts:
+                wanted = view(filters)
+                texts[filters] = None if wanted is None else json.dumps(wanted)
+            text = texts[filters]
+            if text is not None:
+                client.offer(text)

@@ -1,0 +1,218 @@
+"""`WS /api/v1/detections/ws/{client_id}`: the live feed, specification 9.1.2."""
+
+import asyncio
+import json
+import re
+from typing import Annotated, Any, Literal, cast
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from fastapi.exceptions import RequestValidationError
+from pydantic import Field, TypeAdapter, ValidationError
+
+from mesh.auth import Identity
+from mesh.errors import TransientError
+from results.adapters.http_deps import Deps, GatewayDeps
+from results.adapters.http_edge import UNAUTHORIZED, identity_for, response_of
+from results.adapters.http_errors import of_validation
+from results.adapters.http_fields import Body, Share
+from results.adapters.live_hub import Client
+from results.domain.errors import ApiError, invalid, not_found, unavailable
+from results.domain.filters import EVERY_CAMERA, Filters
+from results.domain.times import iso
+
+PROTOCOL = "bearer"
+EXPIRED = 4401
+"""The close code when the token is no longer valid."""
+_MAX_MESSAGE = 64 * 1024
+_CHECK_SECONDS = 15.0
+_CLIENT_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_MOST_SUBSCRIPTIONS = 1000
+router = APIRouter()
+
+CameraOrAll = Annotated[str, Field(pattern=r"^(\*|cam_[A-Za-z0-9-]{1,64})$")]
+
+
+class FilterBody(Body):
+    """Which detections are wanted."""
+
+    min_confidence: Share | None = None
+    person_ids: (
+        Annotated[
+            list[Annotated[str, Field(pattern=r"^per_[A-Za-z0-9-]{1,64}$")]],
+            Field(max_length=1000),
+        ]
+        | None
+    ) = None
+
+
+class Subscribe(Body):
+    """Send me what this camera sees; `*` means every camera."""
+
+    type: Literal["subscribe"]
+    camera_id: CameraOrAll
+    filters: FilterBody = FilterBody()
+    pictures: bool = False
+
+
+class Unsubscribe(Body):
+    """Send it no longer."""
+
+    type: Literal["unsubscribe"]
+    camera_id: CameraOrAll
+
+
+class Ping(Body):
+    """Are you there?"""
+
+    type: Literal["ping"]
+    id: Annotated[str, Field(max_length=100)] | int | None = None
+
+
+Message = Annotated[Subscribe | Unsubscribe | Ping, Field(discriminator="type")]
+_MESSAGES: TypeAdapter[Any] = TypeAdapter(cast("Any", Message))
+
+
+@router.websocket("/api/v1/detections/ws/{client_id}")
+async def live_feed(websocket: WebSocket, client_id: str, deps: Deps) -> None:
+    """Serve one client; its token comes as the subprotocols `bearer, <token>`."""
+    token = _token(websocket)
+    identity = identity_for(deps.tokens, token)
+    if identity is None:
+        await websocket.send_denial_response(response_of(UNAUTHORIZED))
+        return
+    if not _CLIENT_ID.fullmatch(client_id):
+        error = invalid(
+            "INVALID_ID", "client_id has other signs", field="client_id", limit=_CLIENT_ID.pattern
+        )
+        await websocket.send_denial_response(response_of(error))
+        return
+    await websocket.accept(subprotocol=PROTOCOL)
+    client = Client(client_id)
+    deps.hub.join(client)
+    client.offer(_greeting(client_id, identity, deps))
+    tasks = [
+        asyncio.create_task(_receive(websocket, client, deps)),
+        asyncio.create_task(_send(websocket, client)),
+        asyncio.create_task(_stay_valid(deps, token)),
+    ]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[2] in done:
+            await websocket.close(EXPIRED, "the token has expired")
+    finally:
+        deps.hub.leave(client)
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception) and not _gone(outcome):
+                raise outcome
+
+
+def _gone(error: Exception) -> bool:
+    """Whether the client went away, which is how every connection ends."""
+    return isinstance(error, WebSocketDisconnect)
+
+
+def _token(websocket: WebSocket) -> str:
+    protocols: list[str] = websocket.scope.get("subprotocols", [])
+    return protocols[1] if len(protocols) == 2 and protocols[0] == PROTOCOL else ""
+
+
+def _greeting(client_id: str, identity: Identity, deps: GatewayDeps) -> str:
+    return json.dumps(
+        {
+            "type": "connection_established",
+            "timestamp": iso(deps.clock.now()),
+            "client_id": client_id,
+            "subject": identity.subject,
+            "role": identity.role,
+        }
+    )
+
+
+async def _stay_valid(deps: GatewayDeps, token: str) -> None:
+    while identity_for(deps.tokens, token) is not None:  # noqa: ASYNC110 -- time makes it invalid
+        await asyncio.sleep(_CHECK_SECONDS)
+
+
+async def _send(websocket: WebSocket, client: Client) -> None:
+    while True:
+        await websocket.send_text(await client.next())
+
+
+async def _receive(websocket: WebSocket, client: Client, deps: GatewayDeps) -> None:
+    while True:
+        try:
+            reply = await _handled(await _message(websocket), client, deps)
+        except ApiError as error:
+            reply = {"type": "error"} | error.envelope()
+        client.offer(json.dumps(reply))
+
+
+async def _message(websocket: WebSocket) -> Any:
+    raw = await websocket.receive()
+    if raw["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(raw.get("code", 1000))
+    text = raw.get("text")
+    if text is None:
+        message = "messages are JSON texts, not bytes"
+        raise invalid("INVALID_MESSAGE", message, field="message", limit="a JSON object")
+    if len(text) > _MAX_MESSAGE:
+        message = f"the message has {len(text)} signs"
+        raise invalid("MESSAGE_TOO_LARGE", message, field="message", limit=_MAX_MESSAGE)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        message = f"the message is not JSON: {error}"
+        raise ApiError(
+            400, "INVALID_JSON", message, field="message", limit="JSON (RFC 8259)"
+        ) from error
+
+
+async def _handled(plain: Any, client: Client, deps: GatewayDeps) -> dict[str, Any]:
+    try:
+        message = _MESSAGES.validate_python(plain)
+    except ValidationError as error:
+        raise of_validation(RequestValidationError(error.errors()).errors()) from error
+    now = iso(deps.clock.now())
+    if isinstance(message, Ping):
+        return {"type": "pong", "timestamp": now, "id": message.id}
+    if isinstance(message, Unsubscribe):
+        client.subscriptions.pop(message.camera_id, None)
+        client.pictures.discard(message.camera_id)
+        return {"type": "unsubscribed", "timestamp": now, "camera_id": message.camera_id}
+    filters = await _subscribed(message, client, deps)
+    return {
+        "type": "subscribed",
+        "timestamp": now,
+        "camera_id": message.camera_id,
+        "filters": filters.render(),
+        "pictures": message.pictures,
+    }
+
+
+async def _subscribed(message: Subscribe, client: Client, deps: GatewayDeps) -> Filters:
+    camera_id = message.camera_id
+    if camera_id != EVERY_CAMERA and await _unknown(camera_id, deps):
+        raise not_found("camera", camera_id, field="camera_id")
+    if len(client.subscriptions) >= _MOST_SUBSCRIPTIONS:
+        text = f"at most {_MOST_SUBSCRIPTIONS} subscriptions; use *"
+        raise invalid("TOO_MANY", text, field="camera_id", limit=_MOST_SUBSCRIPTIONS)
+    wanted = message.filters
+    people = wanted.person_ids
+    filters = Filters(
+        min_confidence=wanted.min_confidence,
+        person_ids=frozenset(people) if people is not None else None,
+    )
+    client.subscriptions[camera_id] = filters
+    if message.pictures and camera_id != EVERY_CAMERA:
+        client.pictures.add(camera_id)
+        deps.pictures.watch([camera_id])
+    return filters
+
+
+async def _unknown(camera_id: str, deps: GatewayDeps) -> bool:
+    try:
+        return await asyncio.to_thread(deps.cameras.camera, camera_id) is None
+    except TransientError as error:
+        raise unavailable("STORE_UNAVAILABLE", "the registry cannot be reached") from error

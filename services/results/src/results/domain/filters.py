@@ -1,0 +1,51 @@
+"""What a client of the live feed wants to see."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mesh.events import Sighting
+
+EVERY_CAMERA = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which detections of a camera a client wants."""
+
+    min_confidence: float | None = None
+    """Detections below this are left out, 0 to 1."""
+    person_ids: frozenset[str] | None = None
+    """Only these persons."""
+
+    def __bool__(self) -> bool:
+        """Whether anything is filtered at all."""
+        return self.min_confidence is not None or self.person_ids is not None
+
+    def render(self) -> dict[str, Any]:
+        """The filters as they were understood."""
+        people = sorted(self.person_ids) if self.person_ids is not None else None
+        return {"min_confidence": self.min_confidence, "person_ids": people}
+
+    def passes(self, detection: Mapping[str, Any]) -> bool:
+        """Whether a rendered detection is wanted."""
+        if self.min_confidence is not None and detection["confidence"] < self.min_confidence:
+            return False
+        if self.person_ids is None:
+            return True
+        person = detection["person"]
+        return person is not None and person["person_id"] in self.person_ids
+
+    def passes_sighting(self, sighting: Sighting) -> bool:
+        """Whether a sighting is wanted."""
+        return self.person_ids is None or sighting.person_id in self.person_ids
+
+
+def filtered(event: Mapping[str, Any], filters: Filters) -> dict[str, Any] | None:
+    """A detection event with the wanted detections only; `None` if none is left."""
+    if not filters:
+        return dict(event)
+    kept = [item for item in event["data"]["detections"] if filters.passes(item)]
+    if not kept:
+        return None
+    return {**event, "data": {**event["data"], "detections": kept}}

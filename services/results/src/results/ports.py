@@ -1,0 +1,140 @@
+"""What the roles of this service need from the outside, as Protocols."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from mesh.events import Person, Sighting
+from mesh.stage import Output
+from results.domain.cameras import CameraEntry
+from results.domain.queries import (
+    DetectionQuery,
+    FirstFrame,
+    Page,
+    Paging,
+    PersonQuery,
+    SightingQuery,
+    StoredDetection,
+    StoredEvent,
+)
+
+
+class CameraRegistry(Protocol):
+    """The cameras of the installation; every change also leaves through the outbox.
+
+    All methods block. They raise `TransientError` when the database cannot be reached.
+    """
+
+    def camera(self, camera_id: str) -> CameraEntry | None:
+        """One camera, unless it was deleted."""
+
+    def cameras(self, paging: Paging) -> Page[CameraEntry]:
+        """Cameras by name."""
+
+    def add(self, entry: CameraEntry) -> bool:
+        """Register a camera; false if its identifier was ever used."""
+
+    def change(self, entry: CameraEntry) -> bool:
+        """Replace the camera whose revision is one less; false if somebody else was faster."""
+
+    def delete(self, camera_id: str, now: datetime) -> bool:
+        """Forget a camera; false if there is none."""
+
+
+class PersonDirectory(Protocol):
+    """Persons as the gallery announced them; read only. All methods block."""
+
+    def person(self, person_id: str) -> Person | None:
+        """One person."""
+
+    def named(self, person_ids: Collection[str]) -> Mapping[str, Person]:
+        """Those of the persons that are known."""
+
+    def persons(self, query: PersonQuery) -> Page[Person]:
+        """Persons by name."""
+
+
+class ResultQueries(Protocol):
+    """What the writer stored. All methods block."""
+
+    def detection(self, detection_id: str) -> StoredDetection | None:
+        """One detection."""
+
+    def detections(self, query: DetectionQuery) -> Page[StoredDetection]:
+        """Detections, newest first."""
+
+    def sightings(self, query: SightingQuery) -> Page[Sighting]:
+        """Sightings, newest first."""
+
+    def events(self, camera_id: str | None, paging: Paging) -> Page[StoredEvent]:
+        """What happened, newest first."""
+
+    def ping(self) -> None:
+        """Return if the database answers."""
+
+
+class FrameIdentifiers(Protocol):
+    """Identifiers of pushed frames of the last seconds, shared by the gateways.
+
+    All methods block.
+    """
+
+    def claim(
+        self, camera_id: str, frame_id: str, *, request_id: str, until: datetime
+    ) -> FirstFrame | None:
+        """Claim an identifier until a moment; the first frame if somebody has it already."""
+
+    def answered(self, request_id: str, camera_id: str, frame_id: str, body: Any) -> None:
+        """Keep what was answered to the first frame."""
+
+    def release(self, request_id: str, camera_id: str, frame_id: str) -> None:
+        """Give a claim back: nothing was acknowledged, the client may try again."""
+
+
+class Publisher(Protocol):
+    """Publishes events to the mesh."""
+
+    def publish(self, outputs: Sequence[Output]) -> None:
+        """Return once the broker has all of them; blocks.
+
+        Raises:
+            TransientError: It did not take them in time.
+            RejectedRecordError: One is larger than the broker allows.
+        """
+
+
+class SnapshotReader(Protocol):
+    """Reads stored face pictures."""
+
+    def read(self, sha256: str) -> bytes:
+        """The picture with this digest; blocks.
+
+        Raises:
+            KeyError: There is none.
+            TransientError: The store cannot be reached.
+        """
+
+
+class PictureEditor(Protocol):
+    """Changes pictures. All methods block for milliseconds."""
+
+    def shrink(self, data: bytes, limit: int) -> bytes | None:
+        """The same picture, same pixels, as a JPEG of at most `limit` bytes; `None` if it cannot.
+
+        Raises:
+            ValueError: The picture cannot be decoded.
+        """
+
+    def scale(self, data: bytes, width: int) -> bytes:
+        """The picture as a JPEG of at most this width; never enlarged.
+
+        Raises:
+            ValueError: The picture cannot be decoded.
+        """
+
+    def crop(self, data: bytes, box: tuple[int, int, int, int]) -> bytes:
+        """The part of the picture within x1, y1, x2, y2, as a JPEG.
+
+        Raises:
+            ValueError: The picture cannot be decoded.
+        """

@@ -1,0 +1,221 @@
+"""A gateway whose outside is in memory, with a mesh that answers at once."""
+
+import base64
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from mesh.auth import Tokens
+from mesh.clock import SystemClock
+from mesh.crypto import Cipher
+from mesh.events import (
+    Answer,
+    Camera,
+    FrameCaptured,
+    FrameResult,
+    ModelStatus,
+    ModelUse,
+    Outcome,
+    Purpose,
+)
+from mesh.health import Health
+from mesh.stage import Output
+from mesh.testing import a_camera, a_frame_result, a_person, a_result_detection
+from mesh.topics import Topics
+from PIL import Image
+from pydantic import SecretStr
+
+from results.adapters.frame_requests import FrameRequests
+from results.adapters.http import create_app
+from results.adapters.http_deps import GatewayDeps, GatewayPolicy
+from results.adapters.http_frame_models import EXAMPLE
+from results.adapters.live import LiveState, NameCache
+from results.adapters.live_answers import Answers
+from results.adapters.live_feed import Feed
+from results.adapters.live_hub import Hub
+from results.adapters.memory_gateway import (
+    InMemoryCameras,
+    InMemoryFrameIdentifiers,
+    InMemoryPersons,
+    InMemoryPublisher,
+    InMemoryResults,
+    InMemorySnapshots,
+)
+from results.adapters.pictures import LivePictures
+from results.adapters.pillow_pictures import PillowPictures
+from results.domain.cameras import CameraEntry
+
+SECRET = SecretStr("a secret of at least thirty-two characters")
+CAMERA_ID: str = EXAMPLE["camera_id"]
+Answerer = Callable[[FrameCaptured], Answer | None]
+
+
+def a_picture(width: int = 64, height: int = 48, kind: str = "JPEG") -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (width, height), (120, 90, 60)).save(out, kind)
+    return out.getvalue()
+
+
+def a_model(**changes: Any) -> ModelStatus:
+    recognition = changes.get("task") == "face-recognition"
+    values: dict[str, Any] = {
+        "model_id": "omz-face-reid-0095" if recognition else "yunet-2023mar",
+        "instance_id": "one",
+        "service": "recognition" if recognition else "detection",
+        "task": "face-detection",
+        "name": "YuNet",
+        "version": "2023mar",
+        "licence": "MIT",
+        "sha256": "0" * 64,
+        "pack": "yunet-omz",
+        "device": "CPU",
+        "engine": "onnxruntime",
+        "state": "available",
+        "aliases": ("arcface-512d",) if recognition else ("retinaface-gpu", "yolo-face-cpu"),
+        "utilisation": 0.1,
+        "queue": 0,
+        "max_batch": 8,
+        "heartbeat_at": datetime.now(UTC),
+    }
+    return ModelStatus(**values | changes)
+
+
+def a_result_of(frame: FrameCaptured, **changes: Any) -> FrameResult:
+    models = (
+        ModelUse(
+            task="face-detection", model_id="yunet-2023mar", name="YuNet", version="2023mar",
+            device="CPU", engine="onnxruntime", latency_ms=12.34,
+        ),
+        ModelUse(
+            task="face-recognition", model_id="omz-face-reid-0095", name="OMZ 0095", version="1",
+            device="CPU", engine="openvino", latency_ms=3.2, embedding_size=256,
+        ),
+    )  # fmt: skip
+    values: dict[str, Any] = {"frame": frame.frame, "models": models}
+    return a_frame_result(**values | changes)
+
+
+def recognised(frame: FrameCaptured, **changes: Any) -> Answer:
+    assert frame.request is not None
+    values: dict[str, Any] = {
+        "request_id": frame.request.request_id,
+        "frame_key": frame.frame.frame_key,
+        "kind": "frame",
+        "status": "success",
+        "message": "done",
+        "result": a_result_of(frame, detections=(a_result_detection(),)),
+        "answered_at": datetime.now(UTC),
+    }
+    return Answer(**values | changes)
+
+
+def failed(frame: FrameCaptured, reason: str, code: str) -> Answer:
+    result = a_result_of(frame, outcome=Outcome.FAILED, reason=reason, detections=())
+    return recognised(frame, status="error", code=code, message="it failed", result=result)
+
+
+@dataclass
+class World:
+    """Everything around one gateway; the mesh answers frames by `answer`."""
+
+    deps: GatewayDeps
+    app: FastAPI
+    feed: Feed
+    cameras: InMemoryCameras
+    persons: InMemoryPersons
+    results: InMemoryResults
+    publisher: InMemoryPublisher
+    snapshots: InMemorySnapshots
+    answer: Answerer = recognised
+    answer_command: Callable[[Any], Answer | None] = lambda _: None
+    clients: list[httpx.AsyncClient] = field(default_factory=list)
+
+    def token(self, role: str = "admin") -> str:
+        return self.deps.tokens.issue("tester", role, timedelta(hours=1), datetime.now(UTC))
+
+    def client(self, role: str | None = "admin") -> httpx.AsyncClient:
+        headers = {"Authorization": f"Bearer {self.token(role)}"} if role else {}
+        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers)
+
+    def react(self, output: Output) -> None:
+        event = output.event
+        if not isinstance(event, FrameCaptured):
+            answer = self.answer_command(event) if hasattr(event, "request_id") else None
+        else:
+            answer = self.answer(event)
+        if answer is not None:
+            self.deps.answers.deliver(answer)
+
+    def sent(self, name: str) -> list[Any]:
+        """Events that were published to a topic."""
+        topic = self.deps.topics(name)
+        return [output.event for output in self.publisher.published if output.topic == topic]
+
+    def add_camera(self, **changes: Any) -> Camera:
+        camera = a_camera(**{"camera_id": CAMERA_ID, "name": "Main Entrance"} | changes)
+        self.cameras.add(CameraEntry(camera=camera))
+        return camera
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    clock, topics, health = SystemClock(), Topics(), Health()
+    cameras, results, snapshots = InMemoryCameras(), InMemoryResults(), InMemorySnapshots()
+    persons, publisher = InMemoryPersons([a_person()]), InMemoryPublisher()
+    answers, editor = Answers(), PillowPictures()
+    deps = GatewayDeps(
+        cameras=cameras,
+        persons=persons,
+        names=NameCache(persons),
+        results=results,
+        requests=FrameRequests(
+            publisher=publisher,
+            answers=answers,
+            identifiers=InMemoryFrameIdentifiers(clock),
+            editor=editor,
+            topics=topics,
+            clock=clock,
+            instance_id="gateway-1",
+            answer_wait=timedelta(milliseconds=50),
+        ),
+        state=LiveState(),
+        hub=Hub(),
+        answers=answers,
+        pictures=LivePictures(),
+        snapshots=snapshots,
+        editor=editor,
+        tokens=Tokens(SECRET),
+        cipher=Cipher(SecretStr(Cipher.new_key())),
+        topics=topics,
+        clock=clock,
+        health=health,
+        instance_id="gateway-1",
+        policy=GatewayPolicy(),
+    )
+    for task in ("face-detection", "face-recognition"):
+        model = a_model(task=task)
+        deps.state.set_model(model.model_id, model)
+    feed = Feed(topics=topics, state=deps.state, names=deps.names, answers=answers, hub=deps.hub)
+    made = World(
+        deps=deps, app=create_app(deps), feed=feed, cameras=cameras, persons=persons,
+        results=results, publisher=publisher, snapshots=snapshots,
+    )  # fmt: skip
+    publisher.react = made.react
+    yield made
+
+
+@pytest.fixture
+def request_body() -> dict[str, Any]:
+    """The specification's example request with a real picture."""
+    body: dict[str, Any] = json.loads(json.dumps(EXAMPLE))
+    body["frame_data"] = base64.b64encode(a_picture()).decode()
+    return body
+
+
