@@ -4,14 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import httpx
+import httpx2  # what confluent-kafka's registry client speaks HTTP with
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from mesh.errors import ConfigurationError, TransientError
 from mesh.topics import TopicSpec
 
-_UNREACHABLE = (httpx.TransportError, ConnectionError, TimeoutError)
+_UNREACHABLE = (httpx2.TransportError, ConnectionError, TimeoutError)
 _NOT_FOUND = 404
 
 
