@@ -1,0 +1,5 @@
+"""Runs the detection service."""
+
+from detection.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""What detection knows without any vendor: geometry, decoding, quality, chips."""

@@ -1,0 +1,26 @@
+"""A face as a detector reports it."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mesh.events import BoundingBox, Point
+
+Picture: TypeAlias = NDArray[np.uint8]
+"""A decoded picture: uint8, shape (height, width, 3), BGR."""
+
+GreyFace: TypeAlias = NDArray[np.uint8]
+"""A face scaled for measuring: uint8, shape (112, 112), grey levels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawFace:
+    """Box, confidence and five landmarks of one face, in pixels of the picture."""
+
+    box: BoundingBox
+    confidence: float
+    """0 to 1."""
+    landmarks: tuple[Point, ...]
+    """Left eye, right eye, nose, left and right corner of the mouth, as seen in the picture."""

@@ -1,0 +1,73 @@
+"""Reading the output of YuNet 2023mar: an anchor-free detector with three strides.
+
+Each cell of a stride predicts one face: class and objectness scores, the centre as an offset in
+cells, the size as a logarithm of cells, and five points as offsets in cells (OpenCV's
+`FaceDetectorYN` decodes the same way).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detection.domain.face import RawFace
+from detection.domain.geometry import nms
+from detection.domain.letterbox import Letterbox
+from mesh.events import BoundingBox, Point
+
+STRIDES = (8, 16, 32)
+OUTPUTS = tuple(f"{head}_{stride}" for head in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
+"""Names of the network's outputs; each has shape (frames, cells, 1, 1, 4 or 10)."""
+
+_MAX_CANDIDATES = 1000
+
+
+def decode(
+    heads: Mapping[str, NDArray[np.float32]],
+    letterbox: Letterbox,
+    *,
+    confidence: float,
+    overlap: float,
+) -> list[RawFace]:
+    """The faces of one frame, most confident first, in picture coordinates.
+
+    Args:
+        heads: the outputs by name for this frame, without the batch axis: shape (cells, channels).
+        letterbox: how the picture was fitted into the input.
+        confidence: faces below it are left out, 0 to 1.
+        overlap: of two boxes with a greater IoU the less confident is left out.
+    """
+    parts = [_decode_stride(heads, stride, letterbox, confidence) for stride in STRIDES]
+    scores, boxes, points = (np.concatenate(part) for part in zip(*parts, strict=True))
+    best = np.argsort(-scores, kind="stable")[:_MAX_CANDIDATES]
+    kept = best[nms(boxes[best], scores[best], overlap)]
+    return [_face(scores[i], boxes[i], points[i]) for i in kept]
+
+
+def _decode_stride(
+    heads: Mapping[str, NDArray[np.float32]],
+    stride: int,
+    letterbox: Letterbox,
+    confidence: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    classes = np.clip(heads[f"cls_{stride}"][:, 0].astype(np.float64), 0.0, 1.0)
+    objectness = np.clip(heads[f"obj_{stride}"][:, 0].astype(np.float64), 0.0, 1.0)
+    scores = np.sqrt(classes * objectness)
+    cells = np.flatnonzero(scores >= confidence)
+    columns = letterbox.width // stride
+    corner = np.stack([cells % columns, cells // columns], axis=1).astype(np.float64)
+    bbox = heads[f"bbox_{stride}"][cells].astype(np.float64)
+    centres, sizes = corner + bbox[:, :2], np.exp(bbox[:, 2:])
+    boxes = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1)
+    points = heads[f"kps_{stride}"][cells].astype(np.float64).reshape(-1, 5, 2) + corner[:, None]
+    to_picture = stride / letterbox.scale
+    return scores[cells], boxes * to_picture, points * to_picture
+
+
+def _face(score: float, box: NDArray[np.float64], points: NDArray[np.float64]) -> RawFace:
+    x1, y1, x2, y2 = box.tolist()
+    return RawFace(
+        box=BoundingBox(x1=x1, y1=y1, x2=x2, y2=y2),
+        confidence=float(score),
+        landmarks=tuple(Point(x=x, y=y) for x, y in points.tolist()),
+    )

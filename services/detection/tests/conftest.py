@@ -1,0 +1,140 @@
+"""What several tests of detection need: settings of hypothesis, pictures, and a fake engine."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import hypothesis
+import matplotlib.cbook
+import numpy as np
+import pytest
+import skimage.data
+
+from detection.domain.face import Picture, RawFace
+from detection.ports import EngineError, FaceDetector, ModelInfo
+from mesh.events import BoundingBox, Point
+from mesh.models import package_folder
+
+hypothesis.settings.register_profile("detection", max_examples=60, deadline=None)
+hypothesis.settings.load_profile("detection")
+
+MakeFace = Callable[..., RawFace]
+MakeDetector = Callable[..., FaceDetector]
+Encode = Callable[..., bytes]
+
+INFO = ModelInfo(
+    model_id="fake-detector",
+    name="Fake",
+    version="1",
+    licence="Apache-2.0",
+    sha256="0" * 64,
+    pack="fake",
+    device="CPU",
+    engine="none",
+    max_batch=8,
+)
+_BRIGHT = 200
+
+
+def _a_face(
+    x: float = 100.0, y: float = 80.0, side: float = 60.0, confidence: float = 0.9
+) -> RawFace:
+    places = ((0.3, 0.35), (0.7, 0.35), (0.5, 0.57), (0.33, 0.75), (0.67, 0.75))
+    return RawFace(
+        box=BoundingBox(x1=x, y1=y, x2=x + side, y2=y + side),
+        confidence=confidence,
+        landmarks=tuple(Point(x=x + px * side, y=y + py * side) for px, py in places),
+    )
+
+
+class FakeDetector:
+    """Finds one face in a picture that is bright somewhere; refuses pictures 13 pixels wide."""
+
+    info = INFO
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def detect(self, images: Sequence[Picture]) -> list[list[RawFace]]:
+        self.calls.append(len(images))
+        if any(image.shape[1] == 13 for image in images):
+            raise EngineError("13 is unlucky")
+        return [self._look(image) for image in images]
+
+    def warm_up(self) -> None:
+        self.detect([np.zeros((16, 16, 3), np.uint8)])
+
+    def _look(self, image: Picture) -> list[RawFace]:
+        ys, xs = np.nonzero(image.max(axis=2) >= _BRIGHT)
+        if not len(xs):
+            return []
+        x, y = float(xs.min()), float(ys.min())
+        side = float(max(xs.max() - x, ys.max() - y)) + 1.0
+        return [_a_face(x, y, side)]
+
+
+@pytest.fixture
+def a_face() -> MakeFace:
+    """A frontal face: `a_face(x=…, y=…, side=…, confidence=…)`."""
+    return _a_face
+
+
+@pytest.fixture
+def fake_detector() -> FakeDetector:
+    return FakeDetector()
+
+
+@pytest.fixture
+def jpeg() -> Encode:
+    """A JPEG of `width` by `height` with a bright noisy square at (x, y), if it has a side."""
+
+    def encode(
+        width: int = 320, height: int = 180, *, x: int = 100, y: int = 60, side: int = 0
+    ) -> bytes:
+        image = np.full((height, width, 3), 40, np.uint8)
+        noise = np.random.default_rng(7).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        image[y : y + side, x : x + side] = noise[: max(0, height - y), : max(0, width - x)]
+        return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
+
+    return encode
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Picture:
+    """512 x 512, one face of about 90 pixels."""
+    return np.ascontiguousarray(skimage.data.astronaut()[:, :, ::-1])
+
+
+@pytest.fixture(scope="session")
+def hopper() -> Picture:
+    """512 x 600, one face of about 190 pixels."""
+    place = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+    picture = cv2.imread(str(place))
+    assert picture is not None
+    pixels: Picture = picture.astype(np.uint8)
+    return pixels
+
+
+@pytest.fixture(scope="session")
+def predictor() -> Path:
+    folder = package_folder("face_recognition_models")
+    if folder is None:
+        pytest.skip("the extra detection[dlib] is not installed")
+    return folder / "models" / "shape_predictor_5_face_landmarks.dat"
+
+
+@pytest.fixture(scope="session")
+def models_dir() -> Path:
+    folder = os.environ.get("SIGHTLINE_MODELS_DIR")
+    if not folder:
+        pytest.skip("SIGHTLINE_MODELS_DIR is not set: no YuNet file here")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    folder = os.environ.get("SIGHTLINE_DATA_DIR")
+    if not folder:
+        pytest.skip("SIGHTLINE_DATA_DIR is not set: no labelled pictures here")
+    return Path(folder)

@@ -1,0 +1,128 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detection.adapters.jpeg import OpenCvFaceCutter
+from detection.domain.chip import (
+    GRADES,
+    ChipGrade,
+    ChipWindow,
+    affordable_grades,
+    chip_size,
+    chip_window,
+    into_chip,
+    within_budget,
+)
+from detection.domain.face import Picture
+from mesh.events import BoundingBox, Point
+
+place = st.floats(-500, 4000)
+extent = st.floats(1, 2000)
+
+
+@given(place, place, extent, extent)
+def test_a_chip_window_is_square_and_contains_its_box(
+    x: float, y: float, width: float, height: float
+) -> None:
+    window = chip_window(BoundingBox(x1=x, y1=y, x2=x + width, y2=y + height))
+    assert window.x <= x
+    assert window.y <= y
+    assert window.x + window.side >= x + width
+    assert window.y + window.side >= y + height
+    assert 1.4 * max(width, height) <= window.side <= 1.4 * max(width, height) + 2
+
+
+@given(place, place, extent)
+def test_the_box_lies_in_the_middle_of_its_window(x: float, y: float, side: float) -> None:
+    window = chip_window(BoundingBox(x1=x, y1=y, x2=x + side, y2=y + side))
+    assert window.x + window.side / 2 == pytest.approx(x + side / 2, abs=1)
+    assert window.y + window.side / 2 == pytest.approx(y + side / 2, abs=1)
+
+
+@given(st.integers(2, 3000), st.sampled_from(GRADES))
+def test_a_chip_is_never_enlarged(side: int, grade: ChipGrade) -> None:
+    assert chip_size(ChipWindow(x=0, y=0, side=side), grade) == min(side, grade.max_side)
+
+
+@given(place, place, st.floats(20, 900), st.floats(0, 1), st.floats(0, 1))
+def test_landmarks_of_the_box_lie_inside_the_chip(
+    x: float, y: float, side: float, across: float, down: float
+) -> None:
+    window = chip_window(BoundingBox(x1=x, y1=y, x2=x + side, y2=y + side))
+    size = chip_size(window, GRADES[0])
+    (point,) = into_chip([Point(x=x + across * side, y=y + down * side)], window, size)
+    assert 0 <= point.x <= size
+    assert 0 <= point.y <= size
+
+
+def test_one_face_gets_the_best_grade() -> None:
+    assert affordable_grades([ChipWindow(x=0, y=0, side=400)], 524_288) == GRADES
+
+
+def test_a_crowd_starts_with_smaller_chips() -> None:
+    crowd = [ChipWindow(x=0, y=0, side=300)] * 100
+    assert affordable_grades(crowd, 524_288)[0].max_side == 112
+
+
+def test_there_is_always_a_grade_to_try() -> None:
+    crowd = [ChipWindow(x=0, y=0, side=300)] * 200
+    assert affordable_grades(crowd, 1000) == GRADES[-1:]
+
+
+@given(st.lists(st.integers(0, 100), max_size=20), st.integers(0, 500))
+def test_what_is_kept_fits_and_one_more_would_not(sizes: list[int], budget: int) -> None:
+    kept = within_budget(sizes, budget)
+    assert sum(sizes[:kept]) <= budget
+    assert kept == len(sizes) or sum(sizes[: kept + 1]) > budget
+
+
+def picture(width: int = 200, height: int = 150) -> Picture:
+    ramp = np.linspace(20, 220, width, dtype=np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(ramp[None, :, None], (height, width, 3)))
+
+
+def decoded(chip: bytes) -> Picture:
+    image = cv2.imdecode(np.frombuffer(chip, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    pixels: Picture = image.astype(np.uint8)
+    return pixels
+
+
+def test_a_chip_is_a_jpeg_without_chroma_subsampling() -> None:
+    chip = OpenCvFaceCutter().chip(picture(), ChipWindow(x=10, y=10, side=100), size=80, quality=92)
+    assert decoded(chip).shape == (80, 80, 3)
+    frame = chip.index(b"\xff\xc0")
+    assert chip[frame + 11] == 0x11  # sampling factors of the first component: 1 x 1
+
+
+def test_a_chip_shows_its_window() -> None:
+    window = ChipWindow(x=50, y=20, side=100)
+    chip = decoded(OpenCvFaceCutter().chip(picture(), window, size=100, quality=95))
+    assert np.abs(chip.astype(int) - picture()[20:120, 50:150].astype(int)).max() <= 4
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        ChipWindow(x=-40, y=-30, side=120),
+        ChipWindow(x=150, y=100, side=120),
+        ChipWindow(x=-50, y=-50, side=400),
+    ],
+)
+def test_a_window_beyond_the_picture_is_padded_with_its_edge(window: ChipWindow) -> None:
+    chip = decoded(OpenCvFaceCutter().chip(picture(), window, size=100, quality=95))
+    assert chip.shape == (100, 100, 3)
+    left = picture()[0, max(window.x, 0), 0]
+    assert abs(int(chip[50, 0, 0]) - int(left)) <= 6
+
+
+@given(st.floats(0, 199.5), st.floats(0, 149.5), st.floats(0.2, 200), st.floats(0.2, 200))
+def test_any_box_in_the_picture_can_be_measured(
+    x: float, y: float, width: float, height: float
+) -> None:
+    box = BoundingBox(x1=x, y1=y, x2=min(x + width, 200.0), y2=min(y + height, 150.0))
+    grey = OpenCvFaceCutter().grey(picture(), box)
+    assert grey.shape == (112, 112)
+    assert grey.dtype == np.uint8

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from detection.domain.geometry import area, clip_box, iou_matrix, nms, shorter_side
+from detection.domain.letterbox import STRIDE, fit
+from mesh.events import BoundingBox
+
+Boxes = NDArray[np.float64]
+coordinate = st.floats(-200, 800, allow_nan=False)
+extent = st.floats(0, 400, allow_nan=False)
+
+
+@st.composite
+def boxes(draw: st.DrawFn, most: int = 8) -> Boxes:
+    rows = draw(st.lists(st.tuples(coordinate, coordinate, extent, extent), max_size=most))
+    return np.array([(x, y, x + w, y + h) for x, y, w, h in rows]).reshape(-1, 4)
+
+
+@given(boxes(), boxes())
+def test_overlap_is_symmetric_and_bounded(left: Boxes, right: Boxes) -> None:
+    overlap = iou_matrix(left, right)
+    assert overlap.shape == (len(left), len(right))
+    assert np.allclose(overlap, iou_matrix(right, left).T)
+    assert ((overlap >= 0) & (overlap <= 1)).all()
+
+
+def test_a_box_overlaps_itself_fully_and_an_empty_one_nothing() -> None:
+    box, empty = np.array([[1.0, 2.0, 5.0, 9.0]]), np.array([[3.0, 3.0, 3.0, 3.0]])
+    assert iou_matrix(box, box)[0, 0] == pytest.approx(1.0)
+    assert iou_matrix(empty, empty)[0, 0] == 0.0
+    assert iou_matrix(box, np.array([[3.0, 2.0, 7.0, 9.0]]))[0, 0] == pytest.approx(1 / 3)
+
+
+@given(boxes(), st.floats(0, 1))
+def test_suppression_is_idempotent_and_leaves_no_pair_that_overlaps(
+    candidates: Boxes, threshold: float
+) -> None:
+    scores = np.linspace(1, 0.1, len(candidates))
+    kept = nms(candidates, scores, threshold)
+    again = nms(candidates[kept], scores[kept], threshold)
+    assert again.tolist() == list(range(len(kept)))
+    overlap = iou_matrix(candidates[kept], candidates[kept]) - np.eye(len(kept))
+    assert (overlap <= threshold + 1e-9).all()
+
+
+def test_the_better_of_two_that_overlap_is_kept() -> None:
+    rows = np.array([[0.0, 0, 10, 10], [1.0, 1, 11, 11], [50.0, 50, 60, 60]])
+    assert nms(rows, np.array([0.7, 0.9, 0.8]), 0.3).tolist() == [1, 2]
+
+
+def test_nothing_is_kept_of_nothing() -> None:
+    assert nms(np.zeros((0, 4)), np.zeros(0), 0.3).size == 0
+
+
+def test_a_box_is_clipped_to_the_picture() -> None:
+    box = BoundingBox(x1=-5, y1=10, x2=30, y2=200)
+    assert clip_box(box, width=20, height=100) == BoundingBox(x1=0, y1=10, x2=20, y2=100)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        BoundingBox(x1=-9, y1=0, x2=0, y2=9),
+        BoundingBox(x1=0, y1=100, x2=9, y2=120),
+        BoundingBox(x1=5, y1=5, x2=5, y2=9),
+    ],
+)
+def test_a_box_outside_the_picture_is_nothing(box: BoundingBox) -> None:
+    assert clip_box(box, width=100, height=100) is None
+
+
+def test_sides_and_area_are_in_pixels() -> None:
+    box = BoundingBox(x1=10, y1=10, x2=40, y2=30)
+    assert (shorter_side(box), area(box)) == (20, 600)
+
+
+@given(st.integers(1, 8000), st.integers(1, 8000), st.sampled_from([160, 320, 640, 1280]))
+def test_a_letterbox_fits_its_input_without_waste(width: int, height: int, long_side: int) -> None:
+    box = fit(width, height, long_side)
+    assert box.width % STRIDE == 0
+    assert box.height % STRIDE == 0
+    assert 0 <= box.width - box.content_width < STRIDE
+    assert 0 <= box.height - box.content_height < STRIDE
+    assert max(box.content_width, box.content_height) <= long_side
+    assert box.scale <= 1
+
+
+@given(st.integers(16, 8000), st.integers(16, 8000), st.floats(0, 1), st.floats(0, 1))
+def test_a_point_survives_the_way_into_the_letterbox_and_back(
+    width: int, height: int, across: float, down: float
+) -> None:
+    box = fit(width, height, 640)
+    x, y = across * width * box.scale, down * height * box.scale
+    assert x <= box.content_width + 0.51
+    assert y <= box.content_height + 0.51
+    assert (x / box.scale, y / box.scale) == pytest.approx((across * width, down * height))
+
+
+def test_a_16_to_9_frame_is_not_made_square() -> None:
+    box = fit(1280, 720, 640)
+    assert (box.width, box.height, box.scale) == (640, 384, 0.5)
