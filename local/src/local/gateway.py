@@ -21,14 +21,16 @@ class Gateway:
     Args:
         url: The gateway's address.
         token: A bearer token.
+        transport: What carries the requests, if not the network.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
         self._http = httpx.Client(
             base_url=f"{url}/api/v1",
             headers={"Authorization": f"Bearer {token}"},
             timeout=30,
             trust_env=False,
+            transport=transport,
         )
 
     def __enter__(self) -> Self:

@@ -116,9 +116,12 @@ def _process(
 
 
 def is_ready(health: int) -> bool:
-    """Whether a service says on its health port that it does its work."""
+    """Whether a service says on its health port that it does its work.
+
+    One that has nothing to check yet is still putting itself together.
+    """
     try:
         answer = httpx.get(f"http://{LOOPBACK}:{health}/ready", timeout=2, trust_env=False)
     except httpx.HTTPError:
         return False
-    return answer.is_success
+    return answer.is_success and bool(answer.json()["checks"])
