@@ -1,0 +1,5 @@
+"""Starts the camera service."""
+
+from camera.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""Cameras and Kafka as they really are."""

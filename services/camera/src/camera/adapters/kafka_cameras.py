@@ -1,0 +1,134 @@
+"""The registry of cameras, and which of them are this replica's, from the topic `cameras`.
+
+Two readers of one topic: one follows all of it without a group, to know every camera; the other is
+a member of the group whose assignment says which cameras this replica owns, and reads nothing.
+"""
+
+import threading
+from collections.abc import Callable, Collection
+from datetime import timedelta
+from typing import Protocol
+
+from mesh.events import Camera
+from mesh.ports import Consumer, Heartbeat
+from mesh.record import Record, TopicPartition
+
+_POLL = timedelta(milliseconds=500)
+
+
+class Following(Protocol):
+    """The part of `mesh.kafka.KafkaTail` that is needed here."""
+
+    caught_up: threading.Event
+
+    def run(self, handle: Callable[[Record[Camera]], None], stop: threading.Event) -> None:
+        """Hands over every record until `stop` is set; blocks."""
+
+
+class CameraRegistry:
+    """Hands every change of the registry on, and says when all that was there is known.
+
+    Args:
+        tail: Follows `cameras` from its beginning.
+        changed: Takes a camera's id and the camera, or nothing if it was deleted.
+        known: Called once, after everything that was there at the start.
+    """
+
+    def __init__(
+        self,
+        tail: Following,
+        *,
+        changed: Callable[[str, Camera | None], None],
+        known: Callable[[], None],
+    ) -> None:
+        self._tail = tail
+        self._changed = changed
+        self._known = known
+
+    def run(self, stop: threading.Event) -> None:
+        """Follows until `stop` is set; blocks."""
+        over = threading.Event()
+        watcher = threading.Thread(
+            target=self._watch, args=(over,), name="camera-registry-watch", daemon=True
+        )
+        watcher.start()
+        try:
+            self._tail.run(self._take, stop)
+        finally:
+            over.set()
+            watcher.join()
+
+    def check(self) -> str | None:
+        """What is missing: the registry is not read yet."""
+        return None if self._tail.caught_up.is_set() else "the registry of cameras is not read yet"
+
+    def _take(self, record: Record[Camera]) -> None:
+        if record.key is not None:
+            self._changed(record.key, record.event)
+
+    def _watch(self, over: threading.Event) -> None:
+        """Waits for the tail to catch up; its records were all handed on before."""
+        while not over.is_set():
+            if self._tail.caught_up.wait(0.1):
+                self._known()
+                return
+
+
+class CameraGroup:
+    """Membership in the group that shares the cameras out; its records are not looked at.
+
+    Args:
+        consumer: A member of the group that has not subscribed yet.
+        topic: Full name of `cameras`.
+        assigned: Takes the partitions that came; called in this object's thread.
+        revoked: Takes the partitions that went; their streams must have ended when it returns.
+        heartbeat: Shows that the membership is alive.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        topic: str,
+        *,
+        assigned: Callable[[Collection[int]], None],
+        revoked: Callable[[Collection[int]], None],
+        heartbeat: Heartbeat,
+    ) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._assigned = assigned
+        self._revoked = revoked
+        self._heartbeat = heartbeat
+        self._to_pause: set[TopicPartition] = set()
+        self._known = False
+
+    def run(self, stop: threading.Event) -> None:
+        """Stays a member until `stop` is set, then leaves; blocks."""
+        self._consumer.subscribe(
+            [self._topic],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_revoke,
+        )
+        try:
+            while not stop.is_set():
+                self._heartbeat.beat()
+                self._consumer.poll_batch(1, _POLL)
+                if self._to_pause:
+                    self._consumer.pause(self._to_pause)
+                    self._to_pause = set()
+        finally:
+            self._consumer.close()
+
+    def check(self) -> str | None:
+        """What is missing: the group has not said yet what is this replica's."""
+        return None if self._known else "the group has not assigned any partition of cameras"
+
+    def _on_assign(self, partitions: Collection[TopicPartition]) -> None:
+        self._known = True
+        self._to_pause |= set(partitions)
+        self._assigned([each.partition for each in partitions])
+
+    def _on_revoke(self, partitions: Collection[TopicPartition]) -> None:
+        self._to_pause -= set(partitions)
+        self._revoked([each.partition for each in partitions])

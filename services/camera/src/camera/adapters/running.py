@@ -1,0 +1,120 @@
+"""The threads of the service around the event loop of its stage."""
+
+import asyncio
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from camera.ports import CameraKeeper
+from mesh.events import Camera
+
+_REVOKE_SECONDS = 5.0
+
+
+class Runs(Protocol):
+    """A part that lives in a thread of its own."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Works until `stop` is set; blocks."""
+
+
+class Drains(Protocol):
+    """A part that has to get rid of what it holds."""
+
+    def run(self, stop: threading.Event, patience: timedelta) -> None:
+        """Works until `stop` is set, then for as long as it takes or the patience lasts."""
+
+
+class OnLoop:
+    """The stage as other threads may call it. Made in the stage's event loop."""
+
+    def __init__(self, keeper: CameraKeeper) -> None:
+        self._keeper = keeper
+        self._loop = asyncio.get_running_loop()
+
+    def changed(self, camera_id: str, camera: Camera | None) -> None:
+        """A camera was registered, changed, or deleted."""
+        self._loop.call_soon_threadsafe(self._keeper.changed, camera_id, camera)
+
+    def registry_known(self) -> None:
+        """Everything that was registered has been read."""
+        self._loop.call_soon_threadsafe(self._keeper.registry_known)
+
+    def assigned(self, partitions: Collection[int]) -> None:
+        """More partitions of `cameras` are this replica's."""
+        self._loop.call_soon_threadsafe(self._keeper.assigned, partitions)
+
+    def revoked(self, partitions: Collection[int]) -> None:
+        """Partitions are this replica's no more; returns once their streams have ended.
+
+        Raises:
+            TimeoutError: The event loop is stuck.
+        """
+
+        async def revoke() -> None:
+            self._keeper.revoked(partitions)
+
+        asyncio.run_coroutine_threadsafe(revoke(), self._loop).result(_REVOKE_SECONDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """The parts that run until the process is asked to stop.
+
+    Args:
+        keeper: The stage.
+        registry: Follows the registry.
+        group: Membership in the group that shares the cameras out.
+        publisher: Publishes.
+        status_seconds: Time between two statuses of a camera.
+        patience: How long the rest may take to be published.
+    """
+
+    keeper: CameraKeeper
+    registry: Runs
+    group: Runs
+    publisher: Drains
+    status_seconds: float
+    patience: timedelta
+
+    async def run(self, stop: threading.Event) -> None:
+        """Runs until `stop` is set or a part fails; what failed is raised.
+
+        At the end streams close, then the rest is published, then the group is left: the next
+        owner of the cameras begins after this one's last word.
+        """
+        drain, leave = threading.Event(), threading.Event()
+        asked = asyncio.ensure_future(asyncio.to_thread(stop.wait))
+        following = asyncio.ensure_future(asyncio.to_thread(self.registry.run, stop))
+        member = asyncio.ensure_future(asyncio.to_thread(self.group.run, leave))
+        publishing = asyncio.ensure_future(
+            asyncio.to_thread(self.publisher.run, drain, self.patience)
+        )
+        reporting = asyncio.ensure_future(self._report())
+        parts = (following, member, publishing, reporting, self.keeper.broken)
+        await _first_of(asked, *parts)
+        reporting.cancel()
+        self.keeper.stop()
+        stop.set()
+        drain.set()
+        await asyncio.wait([publishing])
+        leave.set()
+        await asyncio.wait([following, member])
+        for part in parts:
+            if part.done() and not part.cancelled():
+                part.result()
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(self.status_seconds)
+            self.keeper.report()
+
+
+async def _first_of(*futures: "asyncio.Future[None] | asyncio.Future[bool]") -> None:
+    """Returns when one of them is done, however it ended."""
+    one = asyncio.Event()
+    for future in futures:
+        future.add_done_callback(lambda _: one.set())
+    await one.wait()

@@ -1,0 +1,1 @@
+"""What a stream is, without cameras and without a broker."""

@@ -1,0 +1,95 @@
+"""A sampled picture as the record that the other stages read."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from camera.domain.timestamps import camera_time
+from mesh.events import (
+    Camera,
+    DetectionConfig,
+    FrameCaptured,
+    FrameHeader,
+    Lane,
+    Overload,
+    Priority,
+    Purpose,
+    StageTime,
+    TimestampSource,
+)
+from mesh.identity import frame_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A decoded frame, before anybody looked at its pixels."""
+
+    received: datetime
+    """When it was decoded, UTC."""
+    monotonic: float
+    """The same moment on the monotonic clock, seconds."""
+    media_time: float
+    """Its place in the stream, seconds."""
+    claimed: datetime | None
+    """When the camera says it was taken, UTC."""
+    source: TimestampSource
+    """How the camera said it."""
+    width: int
+    height: int
+    size: int
+    """Bytes received since the frame before."""
+
+
+def lane_of(detection: DetectionConfig) -> Lane:
+    """The lane of a camera's frames: urgent before all, evidence where nothing may be shed."""
+    if detection.priority is Priority.URGENT:
+        return Lane.URGENT
+    return Lane.EVIDENCE if detection.overload is Overload.ALL else Lane.LIVE
+
+
+def frame_captured(
+    camera: Camera,
+    arrival: Arrival,
+    image: bytes,
+    *,
+    epoch: int,
+    lane: Lane,
+    sequence: int,
+    instance_id: str,
+    ended_at: datetime,
+) -> FrameCaptured:
+    """The record of one sampled frame; only live frames have a deadline."""
+    taken = camera_time(arrival.received, arrival.claimed, arrival.source)
+    max_age = timedelta(milliseconds=camera.detection.max_age_ms)
+    header = FrameHeader(
+        frame_key=frame_key(camera.camera_id, epoch, sequence),
+        camera_id=camera.camera_id,
+        camera_name=camera.name,
+        epoch=epoch,
+        sequence_number=sequence,
+        frame_id=f"frame_{sequence}",
+        lane=lane,
+        priority=camera.detection.priority,
+        purpose=Purpose.SURVEILLANCE,
+        stream_type=camera.stream.stream_type,
+        camera_timestamp=taken.moment,
+        timestamp_source=taken.source,
+        received_timestamp=arrival.received,
+        deadline=arrival.received + max_age if lane is Lane.LIVE else None,
+        width=arrival.width,
+        height=arrival.height,
+    )
+    return FrameCaptured(
+        frame=header,
+        image=image,
+        image_format="jpeg",
+        location=camera.location,
+        detection=camera.detection,
+        stages=(
+            StageTime(
+                stage="camera",
+                instance_id=instance_id,
+                started_at=arrival.received,
+                ended_at=ended_at,
+            ),
+        ),
+    )

@@ -1,0 +1,43 @@
+"""Which cameras a replica looks after."""
+
+from collections.abc import Callable, Collection, Iterable
+
+from mesh.events import Camera
+
+
+def owns(
+    camera: Camera,
+    *,
+    node: str | None,
+    partitions: Collection[int],
+    partition_of: Callable[[str], int],
+) -> bool:
+    """Whether a camera is this replica's.
+
+    A camera with a node belongs to that node's replica; any other to the replica that Kafka gave
+    the partition of its key.
+
+    Args:
+        camera: The camera.
+        node: Name of this replica's node, if it has one.
+        partitions: Partitions of `cameras` that are assigned to this replica.
+        partition_of: The partition of a key of `cameras`.
+    """
+    if camera.node is not None:
+        return camera.node == node
+    return partition_of(camera.camera_id) in partitions
+
+
+def owned(
+    cameras: Iterable[Camera],
+    *,
+    node: str | None,
+    partitions: Collection[int],
+    partition_of: Callable[[str], int],
+) -> dict[str, Camera]:
+    """The cameras of this replica by id."""
+    return {
+        camera.camera_id: camera
+        for camera in cameras
+        if owns(camera, node=node, partitions=partitions, partition_of=partition_of)
+    }

@@ -1,0 +1,47 @@
+"""Which frames of a stream are kept."""
+
+_HOLD = 2.0
+"""Frames' worth of credit that may be saved; two is the least that loses nothing on the way from
+a faster stream, whose credit before a frame is below one and grows by less than one."""
+_TOLERANCE = 1e-6
+
+
+class Sampler:
+    """Keeps at most `limit` frames a second of media time, evenly and without drift.
+
+    Every frame brings the credit of the time since the one before, a kept frame costs one. Hence in
+    any span of T seconds at most `limit * T + 2` frames are kept, a slower stream is kept whole,
+    and a faster one is kept at exactly the limit in the long run.
+
+    Args:
+        limit: Frames per second, above 0.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._credit = 1.0
+        self._last: float | None = None
+        self.limit = limit
+
+    @property
+    def limit(self) -> float:
+        """Frames per second; may be changed at any time."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: float) -> None:
+        if not limit > 0:
+            raise ValueError(f"the limit must be above 0 frames per second, not {limit}")
+        self._limit = limit
+
+    def keeps(self, media_time: float) -> bool:
+        """Whether the frame of this moment, in seconds, is kept.
+
+        A clock that jumps back costs at most the frames of one step.
+        """
+        elapsed = 0.0 if self._last is None else max(0.0, media_time - self._last)
+        self._last = media_time
+        self._credit = min(_HOLD, self._credit + elapsed * self._limit)
+        if self._credit < 1.0 - _TOLERANCE:
+            return False
+        self._credit -= 1.0
+        return True

@@ -1,0 +1,106 @@
+"""How a stream is doing: totals, and averages over the last ten seconds."""
+
+import threading
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+WINDOW_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """A stream's statistics at one moment."""
+
+    captured: int
+    """Decoded frames since the stream was taken up."""
+    skipped: int
+    """Frames that sampling left out."""
+    queued: int
+    """Frames that the broker acknowledged."""
+    dropped: Mapping[str, int]
+    """Frames given up after sampling, by reason."""
+    fps: float
+    """Decoded frames per second over the window."""
+    latency_ms: float | None
+    """Mean over the window; `None` if the camera never told its time."""
+    megabits_per_second: float
+    """Received, over the window."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    at: float
+    size: int
+    latency: float | None
+
+
+class Statistics:
+    """Counts since the stream was taken up, and a window of arrivals; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._captured = self._skipped = self._queued = 0
+        self._dropped: Counter[str] = Counter()
+        self._window: deque[_Arrival] = deque()
+        self._since: float | None = None
+
+    def arrived(self, at: float, size: int, latency: float | None) -> None:
+        """A frame was decoded.
+
+        Args:
+            at: Monotonic seconds.
+            size: Bytes received since the frame before.
+            latency: Seconds from the camera's clock to ours, if the camera told its time.
+        """
+        with self._lock:
+            self._captured += 1
+            self._since = at if self._since is None else self._since
+            self._window.append(_Arrival(at, size, latency))
+            self._forget(at)
+
+    def skipped(self) -> None:
+        """Sampling left a frame out."""
+        with self._lock:
+            self._skipped += 1
+
+    def queued(self) -> None:
+        """The broker acknowledged a frame."""
+        with self._lock:
+            self._queued += 1
+
+    def gave_up(self, reason: str, count: int = 1) -> None:
+        """Frames were given up after sampling."""
+        with self._lock:
+            self._dropped[reason] += count
+
+    def restart_window(self) -> None:
+        """Forgets the window, so that a new connection is not judged by the one before."""
+        with self._lock:
+            self._window.clear()
+            self._since = None
+
+    def figures(self, now: float) -> Figures:
+        """Totals, and averages of the window that ends now, in monotonic seconds.
+
+        Before the window is full the averages are over the time since the first frame of the
+        connection, but at least over one second.
+        """
+        with self._lock:
+            self._forget(now)
+            age = 0.0 if self._since is None else now - self._since
+            span = min(WINDOW_SECONDS, max(1.0, age))
+            known = [arrival.latency for arrival in self._window if arrival.latency is not None]
+            return Figures(
+                captured=self._captured,
+                skipped=self._skipped,
+                queued=self._queued,
+                dropped=dict(self._dropped),
+                fps=len(self._window) / span,
+                latency_ms=1000 * sum(known) / len(known) if known else None,
+                megabits_per_second=sum(one.size for one in self._window) * 8 / 1e6 / span,
+            )
+
+    def _forget(self, now: float) -> None:
+        while self._window and self._window[0].at <= now - WINDOW_SECONDS:
+            self._window.popleft()

@@ -1,0 +1,142 @@
+"""What the camera stage needs from the world."""
+
+import asyncio
+from collections.abc import Collection
+from datetime import datetime
+from typing import Protocol
+
+from camera.domain.epoch import Epoch
+from camera.domain.life import ErrorCode
+from mesh.events import Camera, CameraStatus, LogEvent, TimestampSource
+
+
+class SourceError(Exception):
+    """A camera cannot be read; its message names no credentials.
+
+    Args:
+        code: Why, for machines.
+        message: Why, for people.
+    """
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class VideoFrame(Protocol):
+    """One decoded picture; its pixels are touched only when it is kept."""
+
+    @property
+    def media_time(self) -> float:
+        """Place in the stream, seconds; never runs backwards within a connection."""
+
+    @property
+    def claimed(self) -> datetime | None:
+        """When the camera says it was taken, UTC."""
+
+    @property
+    def source(self) -> TimestampSource:
+        """How the camera said it."""
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+
+    @property
+    def size(self) -> int:
+        """Bytes received since the frame before."""
+
+    def jpeg(self) -> bytes | None:
+        """The picture as JPEG of at most 1 MiB; `None` if it cannot be made that small.
+
+        May be called only until the next frame is read.
+        """
+
+
+class FrameSource(Protocol):
+    """One connection to one camera; used from one thread, but for `interrupt`."""
+
+    def open(self) -> None:
+        """Connects; blocks for at most the camera's time-out.
+
+        Raises:
+            SourceError: The camera cannot be reached, refuses, or sends what cannot be read.
+        """
+
+    def read(self) -> VideoFrame | None:
+        """The next frame; `None` where a source that has an end is over.
+
+        Blocks for at most the camera's time-out, and paces what is not live.
+
+        Raises:
+            SourceError: The connection broke, or no picture came in time.
+        """
+
+    def interrupt(self) -> None:
+        """Asks a blocked `read` of another thread to return soon, if it can; never blocks."""
+
+    def close(self) -> None:
+        """Ends the connection; repeatable, and allowed before `open`."""
+
+
+class SourceFactory(Protocol):
+    """Makes the source that suits a camera."""
+
+    def __call__(self, camera: Camera) -> FrameSource:
+        """A source that is not connected yet.
+
+        Raises:
+            SourceError: Streams of this kind, or with these settings, cannot be read.
+        """
+
+
+class CameraKeeper(Protocol):
+    """What the stage is told; used from its event loop alone."""
+
+    broken: "asyncio.Future[None]"
+    """Raises what ended the stage, should a bug do that."""
+
+    def changed(self, camera_id: str, camera: Camera | None) -> None:
+        """A camera was registered, changed, or deleted."""
+
+    def registry_known(self) -> None:
+        """Everything that was registered has been read."""
+
+    def assigned(self, partitions: Collection[int]) -> None:
+        """More partitions of `cameras` are this replica's."""
+
+    def revoked(self, partitions: Collection[int]) -> None:
+        """Partitions are this replica's no more; their streams end before this returns."""
+
+    def report(self) -> None:
+        """Publishes the status of every stream."""
+
+    def stop(self) -> None:
+        """Ends every stream and says so."""
+
+
+class FramePublisher(Protocol):
+    """Brings the frames of epochs to the broker and their account to the ledger."""
+
+    def attach(self, epoch: Epoch) -> None:
+        """Looks after an epoch until it is finished; never blocks."""
+
+    def wake(self) -> None:
+        """There are new frames; never blocks, called from any thread."""
+
+
+class StatusPublisher(Protocol):
+    """Tells the mesh how cameras are; never blocks, and drops rather than waits."""
+
+    def status(self, status: CameraStatus) -> None:
+        """The latest status of a camera; replaces one that was not sent yet."""
+
+    def forget(self, camera_id: str) -> None:
+        """A camera was deleted: so is its status."""
+
+    def event(self, event: LogEvent) -> None:
+        """Something happened."""
