@@ -50,8 +50,8 @@ class LaneSpec:
     """Consumer group, if not the stage's own."""
 
     def __post_init__(self) -> None:
-        if self.share < 1 or self.prefetch < 1:
-            raise ValueError(f"lane {self.name}: share and prefetch must be at least 1")
+        if min(self.share, self.prefetch, self.window) < 1:
+            raise ValueError(f"lane {self.name}: share, prefetch and window must be at least 1")
 
 
 @dataclass(frozen=True, slots=True)
