@@ -107,14 +107,15 @@ def _success(answer: httpx.Response) -> dict[str, Any]:
 
 
 def enrol(mesh: Mesh, name: str, photo: bytes) -> str:
-    """Enrol a person by a photo and wait until the gallery has the sample; returns the id."""
-    body = {"name": name, "consent": CONSENT}
-    person_id = str(mesh.post("/persons", body)["person"]["person_id"])
+    """Enrol a person by a photo and wait until the API shows the sample; returns the id."""
     image = base64.b64encode(photo).decode()
-    mesh.post(f"/persons/{person_id}/faces", {"image_data": image, "consent": CONSENT})
+    body = {"name": name, "consent": CONSENT, "image": image}
+    person_id = str(mesh.post("/persons", body)["person_id"])
     wait_for(
-        lambda: mesh.get(f"/persons/{person_id}")["person"]["face_count"], 30, f"{name} has no face"
-    )
+        lambda: (found := mesh.http.get(f"/persons/{person_id}")).is_success
+        and found.json()["face_count"],
+        30, f"{name} has no face",
+    )  # fmt: skip
     return person_id
 
 

@@ -3,6 +3,7 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +78,10 @@ def test_every_frame_has_exactly_one_outcome_whoever_is_killed(
         before = len(results_per_frame(mesh, cameras))
         old = mesh.installation.pid(victim)
         mesh.installation.kill(victim)
-        wait_for(lambda v=victim, o=old: _reborn(mesh, v, o), 30, f"{victim} did not come back")
+        wait_for(partial(_reborn, mesh, victim, old), 30, f"{victim} did not come back")
         mesh.installation.await_ready(victim, 90)
         wait_for(
-            lambda b=before: len(results_per_frame(mesh, cameras)) > b,
+            partial(_flows, mesh, cameras, before),
             90, f"nothing flows after the end of {victim}",
         )  # fmt: skip
     for camera_id in cameras:
@@ -104,6 +105,10 @@ def test_every_frame_has_exactly_one_outcome_whoever_is_killed(
 def _reborn(mesh: Mesh, name: str, old: int) -> bool:
     state = next(state for state in mesh.installation.states() if state.name == name)
     return state.pid not in {None, old}
+
+
+def _flows(mesh: Mesh, cameras: list[str], before: int) -> bool:
+    return len(results_per_frame(mesh, cameras)) > before
 
 
 def _drained(mesh: Mesh, cameras: list[str]) -> dict[str, Record[FrameCaptured]] | None:

@@ -62,7 +62,7 @@ def test_the_page_names_who_is_enrolled_and_enrols_who_is_not(page: Page, sample
     expect(named.first).to_be_visible(timeout=PATIENCE)
     expect(page.locator("#people")).to_contain_text(sample.unknown_name)
     expect(page.locator("#events")).to_contain_text(sample.person_name)
-    for stage in ("camera", "detection", "recognition", "aggregator", "results"):
+    for stage in ("camera", "detection", "recognition", "aggregator", "gateway"):
         expect(page.locator(f'#health [data-stage="{stage}"]')).to_have_attribute(
             "data-state", "ok", timeout=PATIENCE
         )

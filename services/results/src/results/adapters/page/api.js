@@ -1,6 +1,7 @@
 // The gateway's REST API as the page uses it.
 
 const TOKEN = "sightline-token";
+const ACCEPTED = 202;
 
 /** An answer of the gateway that is not a success. */
 export class ApiError extends Error {
@@ -41,7 +42,13 @@ export async function call(method, path, body) {
   });
   const answer = response.status === 204 ? {} : await response.json().catch(() => ({}));
   if (!response.ok) throw new ApiError(response.status, answer.error);
-  return answer;
+  return response.status === ACCEPTED ? outcome(answer.request_id) : answer;
+}
+
+/** Ask for the outcome of a request that takes longer, until it is there. */
+async function outcome(request) {
+  await new Promise((resolve) => { setTimeout(resolve, 1000); });
+  return call("GET", `/requests/${request}`);
 }
 
 const consent = () => ({
@@ -52,23 +59,15 @@ const consent = () => ({
 
 export const cameras = async () => (await call("GET", "/cameras")).cameras;
 export const people = async () => (await call("GET", "/persons")).persons;
-export const health = () => call("GET", "/system/health");
-export const models = async () => (await call("GET", "/models")).models;
+export const health = async () => (await call("GET", "/system/health")).stages;
+export const models = async () => Object.values(await call("GET", "/models")).flat();
 export const sightings = async () => (await call("GET", "/sightings?page_size=30")).sightings;
 export const rename = (id, name) => call("PATCH", `/persons/${id}`, { name });
 export const erase = (id) => call("DELETE", `/persons/${id}`);
 export const deleteFace = (id, face) => call("DELETE", `/persons/${id}/faces/${face}`);
 
-/** Create a person and enrol the face of a detection or a photo; a refused face leaves nobody. */
-export async function enrol(name, source) {
-  const { person } = await call("POST", "/persons", { name, consent: consent() });
-  try {
-    return await addFace(person.person_id, source);
-  } catch (error) {
-    await erase(person.person_id).catch(() => {});
-    throw error;
-  }
-}
+/** Create a person with the face of a detection or a photo; a refused face leaves nobody. */
+export const enrol = (name, source) => call("POST", "/persons", { name, ...source, consent: consent() });
 
 export const addFace = (id, source) =>
   call("POST", `/persons/${id}/faces`, { ...source, consent: consent() });
@@ -77,7 +76,7 @@ export const addFace = (id, source) =>
 export function photo(file) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
-    reader.onload = () => resolve({ image_data: reader.result.split(",", 2)[1] });
+    reader.onload = () => resolve({ image: reader.result.split(",", 2)[1] });
     reader.onerror = () => reject(reader.error);
     reader.readAsDataURL(file);
   });

@@ -19,7 +19,7 @@ export function follow(handlers) {
       if (message.type === "connection_established") {
         pause = FIRST_PAUSE;
         handlers.state("live");
-        socket.send(JSON.stringify({ type: "subscribe", camera_id: "*", pictures: true }));
+        socket.send(JSON.stringify({ type: "subscribe", camera_id: "*" }));
       }
       handlers[message.type]?.(message);
     };

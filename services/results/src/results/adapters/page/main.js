@@ -23,7 +23,7 @@ async function refresh() {
   try {
     const [cameras, health, models] = await Promise.all([api.cameras(), api.health(), api.models()]);
     showCameras(cameras);
-    showHealth(health.stages);
+    showHealth(health);
     showModels(models);
     await refreshPeople();
   } catch (error) {

@@ -7,8 +7,8 @@ const KEPT = 40;
 const seen = new Map();
 
 export function showHealth(stages) {
-  byId("health").replaceChildren(...stages.map((stage) => element("li", {
-    textContent: stage.name, title: stage.detail ?? "", "data-state": stage.state, "data-stage": stage.name,
+  byId("health").replaceChildren(...Object.entries(stages).map(([name, { state, ...details }]) => element("li", {
+    textContent: name, title: `${state} ${JSON.stringify(details)}`, "data-state": state, "data-stage": name,
   })));
 }
 
