@@ -1,5 +1,6 @@
 """The aggregator process: settings, adapters, stage, application, run."""
 
+import logging
 from datetime import timedelta
 
 import faust
@@ -24,6 +25,7 @@ def main() -> None:
 
 def run(settings: AggregatorSettings, process: Process) -> None:
     """Aggregate `recognitions` until `process.stop` is set."""
+    _quieten_libraries()
     topics, clock = settings.topics, SystemClock()
     cipher = Cipher(settings.secret_key)
     codec = AvroCodec(ConfluentRegistry(settings.registry_url), topics, SchemaLibrary.packaged())
@@ -57,3 +59,9 @@ def run(settings: AggregatorSettings, process: Process) -> None:
         )
 
     runner.run(create)
+
+
+def _quieten_libraries() -> None:
+    """Faust tells every service's start and stop; only what is wrong is news."""
+    for name in ("faust", "mode", "aiokafka"):
+        logging.getLogger(name).setLevel(logging.WARNING)

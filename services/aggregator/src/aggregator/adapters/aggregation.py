@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any, cast
 
 from aggregator.adapters.acknowledgements import Acknowledgements
-from aggregator.adapters.camera_table import CameraTable
 from aggregator.adapters.publisher import Encoded, Publisher
 from aggregator.adapters.rejects import Rejects
 from aggregator.adapters.silence import SilenceWatch
 from aggregator.domain.state import CameraState
+from aggregator.ports import CameraStates
 from aggregator.stage import AggregatorStage, Step
 from mesh.clock import Clock
 from mesh.errors import ConfigurationError, RejectedRecordError, TransientError
@@ -34,7 +34,7 @@ class Aggregation:
         self,
         *,
         stage: AggregatorStage,
-        table: CameraTable,
+        table: CameraStates,
         codec: Codec,
         publisher: Publisher,
         rejects: Rejects,

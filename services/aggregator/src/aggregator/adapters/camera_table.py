@@ -44,8 +44,6 @@ class CameraTable:
             "cameras",
             key_type=bytes,
             value_type=bytes,
-            key_serializer="raw",
-            value_serializer="raw",
             partitions=partitions,
             extra_topic_configs=config,
         )

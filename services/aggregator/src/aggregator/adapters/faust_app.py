@@ -69,7 +69,7 @@ def create_app(settings: MeshSettings, parts: Parts) -> faust.App:
         config=_CHANGELOG | {"min.insync.replicas": str(min(2, settings.replication))},
     )
     aggregation = _aggregation(app, settings, parts, table)
-    _add_agent(app, source, aggregation, parts)
+    _add_agent(app, source, aggregation)
     _add_timer(app, source, aggregation, parts)
     places = partial(partition_of, partitions=settings.partitions)
 
@@ -136,7 +136,7 @@ def _aggregation(
     )
 
 
-def _add_agent(app: faust.App, source: str, aggregation: Aggregation, parts: Parts) -> None:
+def _add_agent(app: faust.App, source: str, aggregation: Aggregation) -> None:
     topic = app.topic(
         source,
         key_type=bytes,
@@ -151,10 +151,7 @@ def _add_agent(app: faust.App, source: str, aggregation: Aggregation, parts: Par
         async for event in stream.noack().events():
             await aggregation.take(_record_of(event), event.ack)
 
-    async def report(_: object, error: BaseException) -> None:
-        parts.fail(error)
-
-    app.agent(topic, name="aggregate", on_error=report)(aggregate)
+    app.agent(topic, name="aggregate")(aggregate)
 
 
 def _add_timer(app: faust.App, source: str, aggregation: Aggregation, parts: Parts) -> None:
