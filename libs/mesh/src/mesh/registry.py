@@ -80,6 +80,10 @@ class ConfluentRegistry:
         except _UNREACHABLE as error:
             raise TransientError(f"schema registry unreachable: {error}") from error
 
+    def close(self) -> None:
+        """Close the connections; no call may follow."""
+        self._client.close()
+
 
 class InMemoryRegistry:
     """A registry for tests: what is registered gets the next id."""
