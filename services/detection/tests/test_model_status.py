@@ -90,6 +90,26 @@ def test_heartbeats_leave_from_their_own_thread_until_the_end(fake_detector: Fac
     assert not any(thread.name == "model-status" for thread in threading.enumerate())
 
 
+def test_a_process_is_ready_once_the_model_is_warm_and_the_broker_answers(
+    fake_detector: FaceDetector,
+) -> None:
+    clock = ManualClock()
+    told = threading.Event()
+
+    def publish(_: ModelStatus) -> None:
+        told.set()
+
+    beat = heartbeat(fake_detector, clock, publish)
+    assert beat.model_check() == "the model is loading"
+    assert beat.broker_check() == "the broker has not answered yet"
+    beat.loaded()
+    with beat:
+        assert told.wait(5)
+    assert (beat.model_check(), beat.broker_check()) == (None, None)
+    clock.advance(11)
+    assert beat.broker_check() == "the broker is silent for 11 s"
+
+
 @given(st.lists(st.floats(0, 100), min_size=1), st.floats(0.01, 1))
 def test_a_percentile_is_a_value_that_enough_values_do_not_exceed(
     values: list[float], share: float

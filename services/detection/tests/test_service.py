@@ -1,0 +1,331 @@
+"""The service as a whole: on a broker in memory, and as a process on the real one."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+
+from detection.adapters.engines import load_detector
+from detection.adapters.frame_store import NoFrameStore
+from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
+from detection.adapters.model_status import ModelHeartbeat
+from detection.adapters.tracker import ShortTermTracker
+from detection.domain.face import Picture
+from detection.main import lanes_of
+from detection.ports import FaceDetector
+from detection.stage import DetectionPolicy, DetectionStage, Tools
+from mesh.clock import SystemClock
+from mesh.codec import AvroCodec
+from mesh.errors import ConfigurationError
+from mesh.events import (
+    FrameCaptured,
+    FrameDetected,
+    Lane,
+    ModelStatus,
+    Outcome,
+    Purpose,
+)
+from mesh.health import Health
+from mesh.identity import frame_key, new_epoch, new_id
+from mesh.kafka import EventProducer, KafkaTail, WorkerOptions, build_worker, create_topics
+from mesh.memory import InMemoryBroker
+from mesh.models import ModelRegistry, ModelStore
+from mesh.record import Record
+from mesh.registry import ConfluentRegistry, compatibility
+from mesh.schemas import SchemaLibrary
+from mesh.settings import MeshSettings
+from mesh.stage import Output
+from mesh.testing import a_detection_config, a_frame_captured, a_frame_header, a_request
+from mesh.topics import CATALOGUE, Topics
+
+Encode = Callable[..., bytes]
+TOPICS = Topics()
+KEY = Fernet.generate_key().decode()
+
+
+def a_frame(image: bytes, number: int, lane: Lane, **changes: Any) -> FrameCaptured:
+    """Frame `number` of the lane's own camera, received now."""
+    header = a_frame_header(
+        camera_id=f"cam_{lane}",
+        sequence_number=number,
+        lane=lane,
+        received_timestamp=datetime.now(UTC),
+        purpose=Purpose.PROCESS_FRAME if lane is Lane.REQUEST else Purpose.SURVEILLANCE,
+    )
+    event = a_frame_captured(frame=header, image=image)
+    return replace(event, request=a_request() if lane is Lane.REQUEST else None, **changes)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def test_every_lane_is_read_and_only_live_frames_may_be_superseded() -> None:
+    lanes = lanes_of(TOPICS)
+    assert [lane.name for lane in lanes] == ["urgent", "request", "live", "evidence"]
+    assert [lane.topics for lane in lanes] == [(TOPICS.lane(lane),) for lane in Lane]
+    assert [lane.newest_wins for lane in lanes] == [False, False, True, False]
+    assert all(lane.share >= 1 for lane in lanes)
+
+
+class Installation:
+    """The service on a broker in memory, with frames waiting in every lane."""
+
+    def __init__(self, detector: FaceDetector) -> None:
+        self.broker = InMemoryBroker([TOPICS(spec.name) for spec in CATALOGUE])
+        self.codec = AvroCodec.in_memory(TOPICS)
+        self.stop = threading.Event()
+        clock = SystemClock()
+        meter = ModelHeartbeat(
+            info=detector.info,
+            instance_id="detection-0",
+            publish=lambda _: None,
+            waiting=lambda: 0,
+            clock=clock,
+        )
+        tools = Tools(
+            detector=detector,
+            tracker=ShortTermTracker(),
+            decoder=OpenCvDecoder(),
+            cutter=OpenCvFaceCutter(),
+            frames=NoFrameStore(),
+            meter=meter,
+            clock=clock,
+        )
+        self.worker = build_worker(
+            MeshSettings(secret_key=SecretStr(KEY)),
+            stage=DetectionStage(
+                tools=tools, policy=DetectionPolicy(), topics=TOPICS, instance_id="detection-0"
+            ),
+            group="detection",
+            lanes=lanes_of(TOPICS),
+            topics=TOPICS,
+            codec=self.codec,
+            health=Health(),
+            stop=self.stop,
+            options=WorkerOptions(platform=self.broker),
+        )
+
+    def capture(self, event: FrameCaptured) -> None:
+        topic = TOPICS.lane(event.frame.lane)
+        self.broker.append(topic, event.frame.camera_id, self.codec.encode(topic, event))
+
+    def read(self, name: str) -> list[Any]:
+        topic = TOPICS(name)
+        return [self.codec.decode(topic, raw.event or b"") for raw in self.broker.records(topic)]
+
+    def ended(self) -> list[tuple[str, int]]:
+        """Lane and number of every frame that has an outcome, in order."""
+        records = [event.frame for event in self.read("detections")]
+        ranges = [(entry.lane, span) for entry in self.read("ledger") for span in entry.ranges]
+        numbers = [(frame.lane, frame.sequence_number) for frame in records]
+        for lane, span in ranges:
+            numbers += [(lane, number) for number in range(span.first, span.last + 1)]
+        return sorted(numbers)
+
+
+def test_every_frame_on_the_topics_ends_exactly_once(
+    fake_detector: FaceDetector, jpeg: Encode
+) -> None:
+    installation = Installation(fake_detector)
+    everything = sorted((lane.value, number) for lane in Lane for number in range(5))
+    for lane, number in everything:
+        installation.capture(a_frame(jpeg(side=70), number, Lane(lane)))
+    runner = threading.Thread(target=installation.worker.run)
+    runner.start()
+    wait_until(lambda: len(installation.ended()) >= len(everything), 20)
+    installation.stop.set()
+    runner.join(10)
+    assert installation.ended() == everything
+    assert {entry.reason for entry in installation.read("ledger")} == {"superseded"}
+    live = [e for e in installation.read("detections") if e.frame.lane is Lane.LIVE]
+    assert [event.frame.sequence_number for event in live] == [4]
+
+
+def test_a_missing_model_file_refuses_the_start_by_name(tmp_path: Path) -> None:
+    store = ModelStore(folder=tmp_path, cache=tmp_path)
+    with pytest.raises(ConfigurationError, match=r"yunet_2023mar_dynamic\.onnx"):
+        load_detector(
+            ModelRegistry.load().pack("yunet-omz"), store, long_side=640, threads=1, max_batch=4
+        )
+
+
+def test_an_altered_model_file_refuses_the_start_by_name(tmp_path: Path) -> None:
+    (tmp_path / "yunet_2023mar_dynamic.onnx").write_bytes(b"nonsense")
+    store = ModelStore(folder=tmp_path, cache=tmp_path)
+    with pytest.raises(ConfigurationError, match=r"yunet_2023mar_dynamic\.onnx is altered"):
+        load_detector(
+            ModelRegistry.load().pack("yunet-omz"), store, long_side=640, threads=1, max_batch=4
+        )
+
+
+def test_the_dlib_pack_is_loaded_from_its_package(predictor: Path, tmp_path: Path) -> None:
+    detector = load_detector(
+        ModelRegistry.load().pack("dlib"),
+        ModelStore(folder=None, cache=tmp_path),
+        long_side=640,
+        threads=1,
+        max_batch=4,
+    )
+    info = detector.info
+    assert (info.model_id, info.pack, info.engine, info.max_batch) == (
+        "dlib-hog-5pt",
+        "dlib",
+        "dlib",
+        4,
+    )
+    assert "yolo-face-cpu" in info.aliases
+
+
+def test_the_yunet_pack_is_loaded_from_the_given_folder(models_dir: Path) -> None:
+    detector = load_detector(
+        ModelRegistry.load().pack("yunet-omz"),
+        ModelStore(folder=models_dir, cache=models_dir),
+        long_side=320,
+        threads=1,
+        max_batch=4,
+    )
+    assert detector.info.model_id == "yunet-2023mar"
+
+
+@pytest.fixture
+def client(registry: str) -> Iterator[ConfluentRegistry]:
+    client = ConfluentRegistry(registry)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def settings(kafka: str, registry: str, client: ConfluentRegistry) -> MeshSettings:
+    """An installation of its own on the session's broker."""
+    made = MeshSettings(
+        kafka_bootstrap=kafka,
+        registry_url=registry,
+        topic_prefix=f"{new_id('test')}.",
+        partitions=2,
+        secret_key=SecretStr(KEY),
+        session_timeout_ms=6000,
+    )
+    create_topics(made)
+    library = SchemaLibrary.packaged()
+    for spec in CATALOGUE:
+        if spec.records:
+            subject = f"{made.topics(spec.name)}-value"
+            client.register(subject, library.value_schema(spec), compatibility(spec))
+    return made
+
+
+@pytest.fixture
+def service(settings: MeshSettings, free_port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    environment = {
+        **os.environ,
+        "SIGHTLINE_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+        "SIGHTLINE_REGISTRY_URL": settings.registry_url,
+        "SIGHTLINE_TOPIC_PREFIX": settings.topic_prefix,
+        "SIGHTLINE_SECRET_KEY": KEY,
+        "SIGHTLINE_MODEL_PACK": "dlib",
+        "SIGHTLINE_HEALTH_PORT": str(free_port),
+        "SIGHTLINE_INSTANCE_ID": "detection-7",
+        "SIGHTLINE_SESSION_TIMEOUT_MS": "6000",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "detection"], env=environment)
+    yield process
+    if process.poll() is None:
+        process.kill()
+    process.wait(10)
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=2) as answer:
+            return bool(json.load(answer)["status"] == "ok")
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(180)
+def test_the_process_detects_faces_on_a_real_broker_and_stops_in_order(
+    settings: MeshSettings,
+    service: "subprocess.Popen[bytes]",
+    client: ConfluentRegistry,
+    free_port: int,
+    astronaut: Picture,
+    jpeg: Encode,
+) -> None:
+    wait_until(lambda: ready(free_port) or service.poll() is not None, 90)
+    topics = settings.topics
+    codec = AvroCodec(client, topics, SchemaLibrary.packaged())
+    camera, epoch, now = new_id("cam"), new_epoch(datetime.now(UTC)), datetime.now(UTC)
+    face = bytes(cv2.imencode(".jpg", cv2.resize(astronaut, (256, 256)))[1])
+    producer = EventProducer(settings, codec)
+    for number, image in enumerate([face, b"\xff\xd8\xff broken", jpeg(), face]):
+        event = a_frame_captured(
+            frame=a_frame_header(
+                camera_id=camera,
+                epoch=epoch,
+                sequence_number=number,
+                frame_key=frame_key(camera, epoch, number),
+                lane=Lane.EVIDENCE,
+                received_timestamp=now + timedelta(milliseconds=200 * number),
+            ),
+            image=image,
+            detection=a_detection_config(min_face_size=20),
+        )
+        producer.send(Output(topics.lane(Lane.EVIDENCE), camera, event))
+    producer.flush()
+
+    frames: list[FrameDetected] = []
+    models: list[ModelStatus] = []
+    done = threading.Event()
+
+    def take(record: Record[Any]) -> None:
+        (frames if isinstance(record.event, FrameDetected) else models).append(record.event)
+
+    tail = KafkaTail(settings, codec, topics=[topics("detections"), topics("model-status")])
+    reader = threading.Thread(target=tail.run, args=(take, done))
+    reader.start()
+    try:
+        wait_until(lambda: len(frames) >= 4 and bool(models), 60)
+    finally:
+        done.set()
+        reader.join(10)
+    assert [event.frame.sequence_number for event in frames] == [0, 1, 2, 3]
+    assert [event.outcome for event in frames] == [
+        Outcome.PROCESSED,
+        Outcome.FAILED,
+        Outcome.PROCESSED,
+        Outcome.PROCESSED,
+    ]
+    assert [len(event.faces) for event in frames] == [1, 0, 0, 1]
+    assert frames[0].faces[0].track_id == frames[3].faces[0].track_id is not None
+    assert frames[0].models[0].model_id == "dlib-hog-5pt"
+    assert (models[-1].instance_id, models[-1].state) == ("detection-7", "available")
+    service.send_signal(signal.SIGTERM)
+    assert service.wait(30) == 0
