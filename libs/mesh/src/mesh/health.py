@@ -56,7 +56,12 @@ class Health:
         return _problems(self.live)
 
     def readiness(self) -> Mapping[str, str]:
-        """What is missing before work can be taken, by check; empty if ready."""
+        """What is missing before work can be taken, by check; empty if ready.
+
+        A process that has not set up its checks yet is still starting.
+        """
+        if not self.ready:
+            return {"start": "the checks are not set up yet"}
         return _problems(self.live) | _problems(self.ready)
 
 
