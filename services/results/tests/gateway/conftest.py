@@ -11,6 +11,9 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from PIL import Image
+from pydantic import SecretStr
+
 from mesh.auth import Tokens
 from mesh.clock import SystemClock
 from mesh.crypto import Cipher
@@ -22,15 +25,11 @@ from mesh.events import (
     ModelStatus,
     ModelUse,
     Outcome,
-    Purpose,
 )
 from mesh.health import Health
 from mesh.stage import Output
 from mesh.testing import a_camera, a_frame_result, a_person, a_result_detection
 from mesh.topics import Topics
-from PIL import Image
-from pydantic import SecretStr
-
 from results.adapters.frame_requests import FrameRequests
 from results.adapters.http import create_app
 from results.adapters.http_deps import GatewayDeps, GatewayPolicy
@@ -208,7 +207,7 @@ def world() -> Iterator[World]:
         results=results, publisher=publisher, snapshots=snapshots,
     )  # fmt: skip
     publisher.react = made.react
-    yield made
+    return made
 
 
 @pytest.fixture
@@ -217,5 +216,3 @@ def request_body() -> dict[str, Any]:
     body: dict[str, Any] = json.loads(json.dumps(EXAMPLE))
     body["frame_data"] = base64.b64encode(a_picture()).decode()
     return body
-
-

@@ -69,6 +69,8 @@ class Gateway:
         self._config = config
         self._process = process
         mesh = config.mesh
+        self._server: _Server | None = None
+        process.health.ready["http"] = self._http_problem
         self._codec = AvroCodec(
             ConfluentRegistry(mesh.registry_url), mesh.topics, SchemaLibrary.packaged()
         )
@@ -173,7 +175,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self._feed.attach(loop)
         config = self._config
-        server = _Server(
+        self._server = server = _Server(
             uvicorn.Config(
                 create_app(self._deps),
                 host=config.host,
@@ -195,6 +197,10 @@ class Gateway:
             raise ConfigurationError(message) from error
         finally:
             watching.cancel()
+
+    def _http_problem(self) -> str | None:
+        started = self._server is not None and self._server.started
+        return None if started else "not listening yet"
 
     async def _follow(self, server: uvicorn.Server) -> None:
         while not self._process.stop.is_set():  # noqa: ASYNC110 -- a threading.Event

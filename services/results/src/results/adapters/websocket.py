@@ -6,7 +6,6 @@ import re
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
-from fastapi.exceptions import RequestValidationError
 from pydantic import Field, TypeAdapter, ValidationError
 
 from mesh.auth import Identity
@@ -69,6 +68,7 @@ class Ping(Body):
 
 
 Message = Annotated[Subscribe | Unsubscribe | Ping, Field(discriminator="type")]
+_TYPES = ("subscribe", "unsubscribe", "ping")
 _MESSAGES: TypeAdapter[Any] = TypeAdapter(cast("Any", Message))
 
 
@@ -90,27 +90,18 @@ async def live_feed(websocket: WebSocket, client_id: str, deps: Deps) -> None:
     client = Client(client_id)
     deps.hub.join(client)
     client.offer(_greeting(client_id, identity, deps))
-    tasks = [
-        asyncio.create_task(_receive(websocket, client, deps)),
+    beside = [
         asyncio.create_task(_send(websocket, client)),
-        asyncio.create_task(_stay_valid(deps, token)),
+        asyncio.create_task(_end_with(token, websocket, deps)),
     ]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if tasks[2] in done:
-            await websocket.close(EXPIRED, "the token has expired")
+        await _receive(websocket, client, deps)
+    except WebSocketDisconnect:
+        return
     finally:
         deps.hub.leave(client)
-        for task in tasks:
+        for task in beside:
             task.cancel()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(outcome, Exception) and not _gone(outcome):
-                raise outcome
-
-
-def _gone(error: Exception) -> bool:
-    """Whether the client went away, which is how every connection ends."""
-    return isinstance(error, WebSocketDisconnect)
 
 
 def _token(websocket: WebSocket) -> str:
@@ -130,14 +121,20 @@ def _greeting(client_id: str, identity: Identity, deps: GatewayDeps) -> str:
     )
 
 
-async def _stay_valid(deps: GatewayDeps, token: str) -> None:
+async def _end_with(token: str, websocket: WebSocket, deps: GatewayDeps) -> None:
+    """Close the connection when its token is no longer valid."""
     while identity_for(deps.tokens, token) is not None:  # noqa: ASYNC110 -- time makes it invalid
         await asyncio.sleep(_CHECK_SECONDS)
+    await websocket.close(EXPIRED, "the token has expired")
 
 
 async def _send(websocket: WebSocket, client: Client) -> None:
-    while True:
-        await websocket.send_text(await client.next())
+    try:
+        while True:
+            await websocket.send_text(await client.next())
+    except WebSocketDisconnect:
+        # Whoever receives learns of it too, and ends the connection.
+        return
 
 
 async def _receive(websocket: WebSocket, client: Client, deps: GatewayDeps) -> None:
@@ -173,7 +170,7 @@ async def _handled(plain: Any, client: Client, deps: GatewayDeps) -> dict[str, A
     try:
         message = _MESSAGES.validate_python(plain)
     except ValidationError as error:
-        raise of_validation(RequestValidationError(error.errors()).errors()) from error
+        raise of_validation([_untagged(problem) for problem in error.errors()]) from error
     now = iso(deps.clock.now())
     if isinstance(message, Ping):
         return {"type": "pong", "timestamp": now, "id": message.id}
@@ -189,6 +186,12 @@ async def _handled(plain: Any, client: Client, deps: GatewayDeps) -> dict[str, A
         "filters": filters.render(),
         "pictures": message.pictures,
     }
+
+
+def _untagged(problem: Any) -> dict[str, Any]:
+    """A problem without the message's type in its path: the client has no field of that name."""
+    place = problem["loc"]
+    return {**problem, "loc": place[1:] if place[:1] and place[0] in _TYPES else place}
 
 
 async def _subscribed(message: Subscribe, client: Client, deps: GatewayDeps) -> Filters:

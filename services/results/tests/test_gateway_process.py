@@ -1,0 +1,181 @@
+"""The gateway as a process on the real broker, registry and database."""
+
+import base64
+import io
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+from pydantic import SecretStr
+from websockets.sync.client import connect
+
+from mesh.auth import Tokens
+from mesh.events import Answer, FrameCaptured, Lane
+from mesh.kafka import EventProducer, KafkaTail
+from mesh.record import Record
+from mesh.stage import Output
+from mesh.testing import a_frame_captured, a_frame_header, a_frame_result, a_result_detection
+from results.adapters.http_frame_models import EXAMPLE
+
+from .running import Installation, eventually, install
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+JWT_SECRET = "a secret of at least thirty-two characters"
+CAMERA_ID: str = EXAMPLE["camera_id"]
+CAMERA = {
+    "camera_id": CAMERA_ID,
+    "name": "Main Entrance",
+    "stream_config": {
+        "stream_type": "RTSP",
+        "rtsp_url": "rtsp://admin:hunter2@192.168.1.100:554/stream1",
+    },
+}
+
+
+@dataclass
+class Served:
+    """A gateway that answers, and the installation that it belongs to."""
+
+    mesh: Installation
+    client: httpx.Client
+    port: int
+    token: str
+
+
+@pytest.fixture
+def served(kafka: str, registry: str, database: str, tmp_path: Path) -> Iterator[Served]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    tokens = Tokens(SecretStr(JWT_SECRET))
+    token = tokens.issue("tester", "admin", timedelta(hours=1), datetime.now(UTC))
+    with install(kafka=kafka, registry=registry, database=database, folder=tmp_path) as installed:
+        environment = {
+            **installed.environment,
+            "SIGHTLINE_JWT_SECRET": JWT_SECRET,
+            "SIGHTLINE_GATEWAY_PORT": str(port),
+        }
+        mesh = replace(installed, environment=environment)
+        url = f"http://127.0.0.1:{port}"
+        headers = {"Authorization": f"Bearer {token}"}
+        with (
+            mesh.role("gateway") as process,
+            httpx.Client(base_url=url, headers=headers, timeout=20) as client,
+        ):
+            yield Served(mesh, client, port, token)
+            process.terminate()
+            assert process.wait(20) == 0, "it did not stop cleanly"
+
+
+@pytest.fixture
+def answering(served: Served) -> Iterator[list[FrameCaptured]]:
+    """The rest of the mesh: every pushed picture holds one face."""
+    seen: list[FrameCaptured] = []
+    settings, codec, stop = served.mesh.settings, served.mesh.codec, threading.Event()
+    producer = EventProducer(settings, codec)
+
+    def answer(record: Record[Any]) -> None:
+        frame: FrameCaptured = record.event
+        seen.append(frame)
+        result = a_frame_result(frame=frame.frame, detections=(a_result_detection(),))
+        assert frame.request is not None
+        reply = Answer(
+            request_id=frame.request.request_id, frame_key=frame.frame.frame_key, kind="frame",
+            status="success", message="done", result=result, answered_at=datetime.now(UTC),
+        )  # fmt: skip
+        producer.send(Output(settings.topics("answers"), reply.request_id, reply))
+        producer.send(Output(settings.topics("results"), frame.frame.camera_id, result))
+        producer.flush()
+
+    topics = [settings.topics.lane(lane) for lane in (Lane.REQUEST, Lane.URGENT)]
+    tail = KafkaTail(settings, codec, topics=topics, start="beginning")
+    thread = threading.Thread(target=tail.run, args=(answer, stop))
+    thread.start()
+    yield seen
+    stop.set()
+    thread.join()
+
+
+def a_picture(width: int, height: int) -> bytes:
+    out = io.BytesIO()
+    Image.effect_noise((width, height), 100).convert("RGB").save(out, "JPEG", quality=95)
+    return out.getvalue()
+
+
+def test_a_pushed_picture_comes_back_as_a_result_and_on_the_live_feed(
+    served: Served, answering: list[FrameCaptured]
+) -> None:
+    created = served.client.post("/api/v1/cameras", json=CAMERA)
+    assert created.status_code == 201, created.text
+    assert "hunter2" not in created.text
+    stored = served.mesh.rows("SELECT topic, key, event_type, payload FROM results.outbox")
+    assert [row[:3] for row in stored] == [("cameras", CAMERA_ID, "Camera")]
+    camera = served.mesh.codec.decode(served.mesh.settings.topics("cameras"), stored[0][3])
+    assert camera.stream.url == "rtsp://192.168.1.100:554/stream1"
+    assert camera.stream.username == "admin"
+    assert b"hunter2" not in stored[0][3]
+
+    url = f"ws://127.0.0.1:{served.port}/api/v1/detections/ws/tester"
+    with connect(url, subprotocols=["bearer", served.token]) as websocket:  # type: ignore[list-item]  # plain strings are subprotocols
+        assert json.loads(websocket.recv(5))["type"] == "connection_established"
+        websocket.send(json.dumps({"type": "subscribe", "camera_id": CAMERA_ID}))
+        assert json.loads(websocket.recv(5))["type"] == "subscribed"
+        body = EXAMPLE | {"frame_data": base64.b64encode(a_picture(1600, 1200)).decode()}
+        answered = served.client.post("/api/v1/detections/process-frame", json=_real(body))
+        assert answered.status_code == 200, answered.text
+        event = json.loads(websocket.recv(5))
+    assert event["type"] == "detection_event"
+    assert answered.json()["summary"]["total_detections"] == 1
+    again = served.client.post("/api/v1/detections/process-frame", json=_real(body))
+    assert again.json()["status"] == "duplicate"
+    assert again.json()["detections"] == answered.json()["detections"]
+    assert len(answering) == 1
+    assert answering[0].image is not None
+    assert len(answering[0].image) <= 1024 * 1024
+    assert (answering[0].frame.width, answering[0].frame.height) == (1600, 1200)
+
+
+def _real(body: dict[str, Any]) -> dict[str, Any]:
+    """The example without its models: no model reports here."""
+    options = {**body["detection_options"], "models": {}}
+    return {**body, "detection_options": options}
+
+
+def test_a_watched_camera_shows_its_newest_and_any_recent_picture(served: Served) -> None:
+    picture = a_picture(320, 240)
+    frames = [
+        a_frame_captured(
+            frame=a_frame_header(sequence_number=n, width=320, height=240), image=picture
+        )
+        for n in range(40)
+    ]
+    camera_id = frames[0].frame.camera_id
+    path = f"/api/v1/cameras/{camera_id}/picture"
+    found: list[httpx.Response] = []
+
+    def seen() -> bool:
+        served.mesh.publish(("frames.live", camera_id, frames[len(found)]))
+        found.append(served.client.get(path, params={"width": 64}))
+        return found[-1].status_code == 200
+
+    eventually(seen)
+    with Image.open(io.BytesIO(found[-1].content)) as image:
+        assert image.size == (64, 48)
+    key = found[-1].headers["X-Frame-Key"]
+    named = served.client.get(path, params={"frame_key": key})
+    assert named.headers["X-Frame-Key"] == key
+    assert named.content == picture
+
+
+def test_a_taken_port_ends_the_start_with_a_reason(served: Served) -> None:
+    with served.mesh.role("gateway", ready=False) as second:
+        assert second.wait(30) == 78
