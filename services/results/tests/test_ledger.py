@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.events import Lane, LedgerEntry, Outcome, SequenceRange
+from mesh.events import Outcome, SequenceRange
 from mesh.testing import CAMERA_ID, EPOCH, NOON, a_frame_header, a_frame_result
 from results.domain.ledger import (
     BLOCK,
@@ -25,23 +25,10 @@ from results.domain.ledger import (
 )
 from results.domain.numbers import NumberSet
 
+from .stored_events import an_entry
+
 SESSION = EpochKey(CAMERA_ID, EPOCH)
 OUTCOMES = ("captured", "processed", "failed", "shed", "lost")
-
-
-def an_entry(**changes: object) -> LedgerEntry:
-    made = LedgerEntry(
-        camera_id=CAMERA_ID,
-        epoch=EPOCH,
-        lane=Lane.LIVE,
-        outcome="shed",
-        reason="stale",
-        ranges=(SequenceRange(first=0, last=9),),
-        service="detection",
-        instance_id="detection-0",
-        reported_at=NOON,
-    )
-    return replace(made, **changes)  # type: ignore[arg-type]  # a test names the fields it changes
 
 
 @st.composite

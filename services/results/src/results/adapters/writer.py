@@ -78,6 +78,10 @@ class BatchWriter:
             TransientError: the database, the object store or the broker is away.
             FencedError: another writer moved a partition on; nothing more was written.
         """
+        self._write(records)
+        self._parked.clear()
+
+    def _write(self, records: Sequence[RawRecord]) -> None:
         records = self._reader.due(records)
         if not records:
             return
@@ -92,9 +96,8 @@ class BatchWriter:
                 self._refuse(records[0], str(error))
             else:
                 half = len(records) // 2
-                self.write(records[:half])
-                self.write(records[half:])
-        self._parked.clear()
+                self._write(records[:half])
+                self._write(records[half:])
 
     def _decode(self, raw: RawRecord) -> Record[Any] | None:
         try:

@@ -11,6 +11,7 @@ from mesh.record import RawRecord, TopicPartition
 from results.adapters.writer_store import Move
 
 _POLL = timedelta(milliseconds=100)
+_SHORTEST_SECONDS = 0.001
 _COMPACTED = ("persons",)
 
 
@@ -102,7 +103,7 @@ class PositionedReader:
         self._consumer.pause(held)
         until = self._clock.monotonic() + delay.total_seconds()
         left = delay.total_seconds()
-        while left > 0:
+        while left >= _SHORTEST_SECONDS:
             # What arrives nevertheless is of new partitions: not sought yet, it comes again.
             self._consumer.poll_batch(1, min(_POLL, timedelta(seconds=left)))
             left = until - self._clock.monotonic()

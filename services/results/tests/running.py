@@ -1,0 +1,125 @@
+"""A whole installation of topics of its own, and roles of results as processes on it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+
+from mesh.codec import AvroCodec
+from mesh.crypto import Cipher
+from mesh.kafka import EventProducer, create_topics
+from mesh.registry import ConfluentRegistry, compatibility
+from mesh.schemas import SchemaLibrary
+from mesh.settings import MeshSettings
+from mesh.stage import Output
+from mesh.topics import CATALOGUE
+
+SECRET = Cipher.new_key()
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """Where a test's topics, tables and objects are."""
+
+    environment: Mapping[str, str]
+    settings: MeshSettings
+    database: str
+    codec: AvroCodec
+    logs: Path
+
+    def publish(self, *events: tuple[str, str, Any]) -> None:
+        """Publish events by catalogue name and key; `None` is a tombstone."""
+        producer = EventProducer(self.settings, self.codec)
+        for topic, key, event in events:
+            producer.send(Output(self.settings.topics(topic), key, event))
+        producer.flush()
+
+    def rows(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        """What a query finds."""
+        with psycopg.connect(self.database) as connection:
+            return connection.execute(query, arguments or None).fetchall()
+
+    @contextmanager
+    def role(self, name: str, *, ready: bool = True) -> Iterator[subprocess.Popen[bytes]]:
+        """The role as a process; it is ready on entry, and gone after the block."""
+        port = _free_port()
+        environment = {
+            **os.environ,
+            **self.environment,
+            "SIGHTLINE_HEALTH_PORT": str(port),
+            "SIGHTLINE_INSTANCE_ID": f"{name}-{port}",
+        }
+        with (self.logs / f"{name}-{port}.log").open("wb") as log:
+            command = [sys.executable, "-m", "results", name]
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            try:
+                if ready:
+                    eventually(lambda: _ready(process, port))
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+                    try:
+                        process.wait(20)
+                    finally:
+                        process.kill()
+
+
+@contextmanager
+def install(*, kafka: str, registry: str, database: str, folder: Path) -> Iterator[Installation]:
+    """Create topics and schemas under a prefix of their own."""
+    environment = {
+        "SIGHTLINE_KAFKA_BOOTSTRAP": kafka,
+        "SIGHTLINE_REGISTRY_URL": registry,
+        "SIGHTLINE_DATABASE_URL": database,
+        "SIGHTLINE_OBJECTS_URL": f"file://{folder / 'objects'}",
+        "SIGHTLINE_TOPIC_PREFIX": f"t{os.urandom(4).hex()}.",
+        "SIGHTLINE_PARTITIONS": "2",
+        "SIGHTLINE_SESSION_TIMEOUT_MS": "6000",
+        "SIGHTLINE_SECRET_KEY": SECRET,
+    }
+    settings = MeshSettings.model_validate(
+        {key.removeprefix("SIGHTLINE_").lower(): value for key, value in environment.items()}
+    )
+    library = SchemaLibrary.packaged()
+    connection = ConfluentRegistry(registry)
+    for spec in CATALOGUE:
+        schema = library.value_schema(spec)
+        if schema is not None:
+            subject = f"{settings.topics(spec.name)}-value"
+            connection.register(subject, schema, compatibility(spec))
+    create_topics(settings)
+    codec = AvroCodec(connection, settings.topics, library)
+    yield Installation(environment, settings, database, codec, folder)
+    connection._client.close()
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Return once the condition holds."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def _ready(process: subprocess.Popen[bytes], port: int) -> bool:
+    assert process.poll() is None, f"the process ended with {process.returncode}"
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/ready", timeout=1).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
