@@ -81,7 +81,7 @@ def vendor_partitions(partitions: Collection[TopicPartition]) -> list[VendorPart
 def vendor_offsets(offsets: Mapping[TopicPartition, StoredOffset]) -> list[VendorPartition]:
     """Offsets as the binding wants them."""
     return [
-        VendorPartition(source.topic, source.partition, stored.offset, stored.metadata or None)
+        VendorPartition(source.topic, source.partition, stored.offset, stored.metadata)
         for source, stored in offsets.items()
     ]
 
