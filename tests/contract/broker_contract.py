@@ -186,6 +186,18 @@ class BrokerContract:
         assert second.values == [b"c"]
         assert second.consumer.committed([place]) == {place: StoredOffset(2, "two")}
 
+    def test_a_commit_replaces_what_is_stored(self, broker: Broker, topic: str, group: str) -> None:
+        self.publish(broker, topic, "a")
+        place = TopicPartition(topic, 0)
+        first = Member(broker.consumer(group), topic)
+        first.read(1)
+        first.consumer.store({place: StoredOffset(1, "running")})
+        first.consumer.commit({place: StoredOffset(1, "clean")})
+        first.consumer.close()
+        second = Member(broker.consumer(group), topic)
+        until(lambda: bool(second.assigned), second)
+        assert second.consumer.committed([place]) == {place: StoredOffset(1, "clean")}
+
     def test_what_is_not_stored_is_read_again(self, broker: Broker, topic: str, group: str) -> None:
         self.publish(broker, topic, "a", "b")
         first = Member(broker.consumer(group), topic)

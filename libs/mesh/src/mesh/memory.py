@@ -206,6 +206,7 @@ class InMemoryConsumer:
                     for source, stored in self._stored.items()
                     if source not in committed or stored.offset > committed[source].offset
                 }
+            self._stored |= offsets
             committed |= offsets
 
     def committed(

@@ -62,6 +62,8 @@ class Consumer(Protocol):
     def commit(self, offsets: Mapping[TopicPartition, StoredOffset] | None = None) -> None:
         """Make these offsets durable, or all that are stored; blocks until the broker has them.
 
+        Given offsets replace what is stored for their partitions.
+
         Raises:
             TransientError: the broker did not take them, or the group is rebalancing.
         """

@@ -116,6 +116,8 @@ class KafkaConsumer:
         """Make these offsets durable, or all that are stored; blocks until the broker has them."""
         if offsets is not None and not offsets:
             return
+        if offsets is not None:
+            self.store(offsets)  # else the client would commit what it has stored over these
         with translated("committing offsets"):
             try:
                 given = {} if offsets is None else {"offsets": vendor_offsets(offsets)}

@@ -1,0 +1,277 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from mesh.codec import AvroCodec
+from mesh.crypto import Cipher
+from mesh.deadletters import read_dead_letter
+from mesh.errors import ConfigurationError, TransientError
+from mesh.events import FrameDetected, Outcome
+from mesh.kafka import EventProducer, KafkaConsumer, KafkaTail, create_topics
+from mesh.ports import StoredOffset
+from mesh.record import RawRecord, Record, TopicPartition
+from mesh.settings import MeshSettings
+from mesh.stage import Output
+from mesh.testing import a_camera, a_frame_captured, a_frame_header
+
+pytestmark = pytest.mark.integration
+
+KEY = Cipher.new_key()
+SCRIPT = Path(__file__).with_name("worker_process.py")
+TICK = timedelta(milliseconds=100)
+
+
+class Site:
+    """Topics of one test on the real broker, and the processes that work on them."""
+
+    def __init__(self, bootstrap: str, folder: Path, closing: ExitStack) -> None:
+        self.log = folder / "log"
+        self.settings = MeshSettings(
+            kafka_bootstrap=bootstrap,
+            topic_prefix=f"test-{uuid.uuid4().hex[:8]}.",
+            partitions=2,
+            session_timeout_ms=6000,
+            instance_id="site",
+            secret_key=SecretStr(KEY),
+        )
+        self.topics = self.settings.topics
+        self.codec = AvroCodec.in_memory(self.topics)
+        self._closing = closing
+        self._outputs: KafkaConsumer | None = None
+        self._seen: list[FrameDetected] = []
+
+    def frames(self, count: int, cameras: int = 4) -> None:
+        producer = EventProducer(self.settings, self.codec)
+        topic = self.topics("frames.request")
+        for number in range(count):
+            camera = f"cam_{number % cameras}"
+            header = a_frame_header(camera_id=camera, sequence_number=number)
+            producer.send(Output(topic, camera, a_frame_captured(frame=header)))
+        producer.flush()
+
+    def start(self, **environment: str) -> "subprocess.Popen[bytes]":
+        settings = self.settings
+        process = subprocess.Popen(  # the interpreter and script of this test
+            [sys.executable, str(SCRIPT)],
+            env={
+                **os.environ,
+                "SIGHTLINE_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+                "SIGHTLINE_TOPIC_PREFIX": settings.topic_prefix,
+                "SIGHTLINE_SESSION_TIMEOUT_MS": "6000",
+                "SIGHTLINE_SECRET_KEY": KEY,
+                "SIGHTLINE_STOP_SECONDS": "10",
+                **environment,
+            },
+            stdout=self._closing.enter_context(self.log.open("ab")),
+        )
+        self._closing.callback(process.wait)
+        self._closing.callback(process.kill)
+        return process
+
+    def outputs(self) -> list[FrameDetected]:
+        topic = self.topics("detections")
+        if self._outputs is None:
+            self._outputs = self.reader(topic)
+        for record in self._outputs.poll_batch(500, TICK):
+            self._seen.append(self.codec.decode(topic, record.event or b""))
+        return self._seen
+
+    def numbers(self) -> set[int]:
+        return {event.frame.sequence_number for event in self.outputs()}
+
+    def letters(self) -> list[RawRecord]:
+        reader = self.reader(self.topics("dead-letters"))
+        found: list[RawRecord] = []
+
+        def some() -> bool:
+            found.extend(reader.poll_batch(100, TICK))
+            return bool(found)
+
+        within(20, some)
+        return found
+
+    def reader(self, topic: str, group: str | None = None) -> KafkaConsumer:
+        consumer = KafkaConsumer(
+            self.settings.kafka_bootstrap,
+            group or str(uuid.uuid4()),
+            instance_id="test",
+            session_timeout=self.settings.session_timeout,
+        )
+        self._closing.callback(consumer.close)
+        consumer.subscribe([topic], on_assign=ignore, on_revoke=ignore, on_lost=ignore)
+        return consumer
+
+
+def ignore(_: object) -> None:
+    pass
+
+
+@contextmanager
+def running(tail: KafkaTail, seen: list[Record[object]]) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=tail.run, args=(seen.append, stop))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+
+
+@pytest.fixture
+def site(kafka: str, tmp_path: Path) -> Iterator[Site]:
+    with ExitStack() as closing:
+        made = Site(kafka, tmp_path, closing)
+        create_topics(made.settings)
+        yield made
+
+
+def test_no_record_is_lost_when_a_worker_is_killed_in_the_middle_of_a_batch(site: Site) -> None:
+    site.frames(80)
+    first = site.start()
+    within(30, lambda: len(site.numbers()) >= 10)
+    first.kill()
+    first.wait()
+    assert len(site.numbers()) < 80, "it was killed before it was done"
+    site.start()
+    within(40, lambda: site.numbers() == set(range(80)))
+    assert {event.outcome for event in site.outputs()} == {Outcome.PROCESSED}
+
+
+def test_a_record_that_kills_its_process_twice_is_given_up_and_the_partition_moves_on(
+    site: Site,
+) -> None:
+    site.frames(12, cameras=1)
+    for _ in range(2):
+        assert site.start(TEST_POISON="5").wait(40) == -signal.SIGKILL
+    last = site.start(TEST_POISON="5")
+    within(40, lambda: site.numbers() == set(range(12)))
+    ends = {e.frame.sequence_number: (e.outcome, e.reason) for e in site.outputs()}
+    assert ends.pop(5) == (Outcome.FAILED, "poison")
+    assert set(ends.values()) == {(Outcome.PROCESSED, None)}
+    (raw,) = site.letters()
+    letter = read_dead_letter(raw, Cipher(SecretStr(KEY)))
+    assert letter.reason == "poison: ended its process 2 times"
+    assert site.codec.decode(letter.origin.topic, letter.value or b"").frame.sequence_number == 5
+    last.send_signal(signal.SIGTERM)
+    assert last.wait(10) == 0
+
+
+def test_sigterm_finishes_the_batch_commits_and_ends_in_time(site: Site) -> None:
+    site.frames(200)
+    process = site.start(TEST_SECONDS="0.05")
+    within(30, lambda: len(site.numbers()) >= 8)
+    started = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert time.monotonic() - started < 5
+    done = len(site.outputs())
+    within(5, lambda: len(site.outputs()) == done)
+    topic = site.topics("frames.request")
+    reader = site.reader(topic, site.settings.group("slow"))
+    found = reader.committed([TopicPartition(topic, number) for number in range(2)])
+    assert all('"running":false' in stored.metadata for stored in found.values())
+    assert sum(stored.offset for stored in found.values()) <= done == len(site.numbers())
+
+
+def test_sigterm_ends_a_worker_whose_broker_is_away_in_time(site: Site) -> None:
+    process = site.start(SIGHTLINE_KAFKA_BOOTSTRAP="127.0.0.1:9")
+    within(30, lambda: "service_started" in site.log.read_text())
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(2)  # it waits for the broker
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+
+
+def test_topics_are_created_once_as_the_catalogue_says(site: Site) -> None:
+    assert create_topics(site.settings) == []
+    other = site.settings.model_copy(update={"partitions": 3})
+    with pytest.raises(ConfigurationError, match="has 2 partitions, SIGHTLINE_PARTITIONS is 3"):
+        create_topics(other)
+
+
+def test_a_tail_reads_a_table_to_its_end_and_then_follows(site: Site) -> None:
+    topic = site.topics("cameras")
+    producer = EventProducer(site.settings, site.codec)
+    for number in range(5):
+        producer.send(Output(topic, f"cam_{number}", a_camera(camera_id=f"cam_{number}")))
+    producer.send(Output(topic, "cam_0", None))
+    producer.flush()
+    seen: list[Record[object]] = []
+    tail = KafkaTail(site.settings, site.codec, topics=[topic])
+    with running(tail, seen):
+        assert tail.caught_up.wait(20)
+        assert len(seen) == 6
+        assert [record.event for record in seen if record.key == "cam_0"][-1] is None
+        producer.send(Output(topic, "cam_9", a_camera(camera_id="cam_9")))
+        producer.flush()
+        within(10, lambda: len(seen) == 7)
+
+
+def test_a_tail_from_the_end_sees_only_what_comes_and_passes_over_what_it_cannot_read(
+    site: Site,
+) -> None:
+    topic = site.topics("cameras")
+    producer = EventProducer(site.settings, site.codec)
+    producer.send(Output(topic, "old", a_camera()))
+    producer.flush()
+    seen: list[Record[object]] = []
+    tail = KafkaTail(site.settings, site.codec, topics=[topic], start="end")
+    with running(tail, seen):
+        assert tail.caught_up.wait(20)
+        producer._producer.produce(topic, "new", b"no avro")
+        producer.send(Output(topic, "new", a_camera()))
+        producer.flush()
+        within(10, lambda: len(seen) == 1)
+    assert seen[0].key == "new"
+
+
+def test_a_tail_of_a_topic_that_does_not_exist_says_so(site: Site) -> None:
+    tail = KafkaTail(site.settings, site.codec, topics=["nowhere"])
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        tail.run(ignore, threading.Event())
+
+
+def test_a_publisher_tells_each_record_that_asked_how_it_went(site: Site) -> None:
+    told: list[object] = []
+    producer = EventProducer(site.settings, site.codec)
+    producer.send(Output(site.topics("cameras"), "cam", a_camera()), told.append)
+    producer.flush()
+    assert told == [None]
+
+
+def test_a_publisher_without_a_broker_says_that_it_may_be_tried_again(site: Site) -> None:
+    settings = site.settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:9"})
+    producer = EventProducer(settings, site.codec)
+    producer.send(Output(site.topics("cameras"), "cam", a_camera()))
+    with pytest.raises(TransientError, match="unacknowledged"):
+        producer.flush(timedelta(seconds=1))
+
+
+def test_offsets_of_a_clean_end_are_taken_up_at_once(site: Site) -> None:
+    site.frames(4, cameras=1)
+    process = site.start()
+    within(30, lambda: len(site.numbers()) == 4)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    topic = site.topics("frames.request")
+    reader = site.reader(topic, site.settings.group("slow"))
+    places = [TopicPartition(topic, number) for number in range(2)]
+    assert list(reader.committed(places).values()) == [StoredOffset(4, '{"running":false}')]
