@@ -230,10 +230,10 @@ def test_a_batch_replayed_by_another_process_gives_the_same_faces(
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
-        (b"", "unreadable_image:empty"),
-        (None, "unreadable_image:empty"),
-        (b"hello", "unreadable_image:wrong_magic"),
-        (b"\xff\xd8\xff\xe0 no picture \xff\xd9", "unreadable_image:truncated"),
+        (b"", "unreadable_image: empty"),
+        (None, "unreadable_image: empty"),
+        (b"hello", "unreadable_image: wrong_magic"),
+        (b"\xff\xd8\xff\xe0 no picture \xff\xd9", "unreadable_image: truncated"),
     ],
 )
 def test_an_unreadable_picture_fails_alone(

@@ -51,6 +51,7 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
         for _ in range(WARM_UP_RUNS):
             detector.warm_up()
         heartbeat.loaded()
+        policy = WorkerPolicy(batch_size=detector.info.max_batch)
         build_worker(
             settings,
             stage=_stage(settings, detector, heartbeat),
@@ -60,11 +61,7 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
             codec=_codec(settings),
             health=process.health,
             stop=process.stop,
-            options=WorkerOptions(
-                policy=WorkerPolicy(batch_size=detector.info.max_batch),
-                metrics=process.metrics,
-                scheduler=scheduler,
-            ),
+            options=WorkerOptions(policy=policy, metrics=process.metrics, scheduler=scheduler),
         ).run()
 
 
@@ -74,8 +71,7 @@ def lanes_of(topics: Topics) -> Sequence[LaneSpec]:
         LaneSpec(name=lane, topics=(topics.lane(lane),), share=share, prefetch=prefetch)
         for lane, share, prefetch in LANES
     )
-    live = replace(live, newest_wins=True, stale=older_than_max_age)
-    return urgent, request, live, evidence
+    return urgent, request, replace(live, newest_wins=True, stale=older_than_max_age), evidence
 
 
 def _detector(settings: DetectionSettings) -> FaceDetector:
@@ -91,16 +87,17 @@ def _detector(settings: DetectionSettings) -> FaceDetector:
 def _stage(
     settings: DetectionSettings, detector: FaceDetector, heartbeat: ModelHeartbeat
 ) -> DetectionStage:
+    tools = Tools(
+        detector=detector,
+        tracker=ShortTermTracker(),
+        decoder=OpenCvDecoder(),
+        cutter=OpenCvFaceCutter(),
+        frames=NoFrameStore(),
+        meter=heartbeat,
+        clock=SystemClock(),
+    )
     return DetectionStage(
-        tools=Tools(
-            detector=detector,
-            tracker=ShortTermTracker(),
-            decoder=OpenCvDecoder(),
-            cutter=OpenCvFaceCutter(),
-            frames=NoFrameStore(),
-            meter=heartbeat,
-            clock=SystemClock(),
-        ),
+        tools=tools,
         policy=DetectionPolicy(chip_budget=settings.detection_chip_budget),
         topics=settings.topics,
         instance_id=settings.instance_id,
@@ -108,16 +105,16 @@ def _stage(
 
 
 def _codec(settings: DetectionSettings) -> AvroCodec:
-    registry = ConfluentRegistry(settings.registry_url)
-    return AvroCodec(registry, settings.topics, SchemaLibrary.packaged())
+    return AvroCodec(
+        ConfluentRegistry(settings.registry_url), settings.topics, SchemaLibrary.packaged()
+    )
 
 
 def _publisher(settings: DetectionSettings) -> Callable[[ModelStatus], None]:
     producer = EventProducer(settings, _codec(settings))
-    topic = settings.topics("model-status")
 
     def publish(status: ModelStatus) -> None:
-        producer.send(Output(topic, status.model_id, status))
+        producer.send(Output(settings.topics("model-status"), status.model_id, status))
         producer.flush(HEARTBEAT_PATIENCE)
 
     return publish

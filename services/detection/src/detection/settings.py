@@ -9,7 +9,7 @@ class DetectionSettings(ModelSettings):
     """Settings of the detection service."""
 
     detection_threads: int = Field(
-        2, ge=1, le=64, description="Threads that one run of the detector may use."
+        1, ge=1, le=64, description="Threads that one run of the detector may use."
     )
     detection_long_side: int = Field(
         640, ge=160, le=4096, description="Pictures are scaled down to this for detection, pixels."

@@ -140,7 +140,7 @@ class DetectionStage:
             try:
                 task.image = self._tools.decoder.decode(self._bytes_of(event))
             except UnreadableImageError as error:
-                task.ending = failed(f"unreadable_image:{error.reason}")
+                task.ending = failed(f"unreadable_image: {error.reason}")
             except ImageUnavailableError:
                 task.ending = failed("image_ref_unavailable")
 
