@@ -90,10 +90,10 @@ class OutboxRelay:
             connection.execute(f"LISTEN {CHANNEL}")
             while not stop.is_set():
                 self._heartbeat.beat()
-                leads = self._lead(connection)
-                if not leads or self.send_batch(connection) < _BATCH:
-                    self._rest(connection)
+                sent = self.send_batch(connection) if self._lead(connection) else 0
                 self._failures, self._problem = 0, None
+                if sent < _BATCH:
+                    self._rest(connection)
 
     def send_batch(self, connection: psycopg.Connection[Any]) -> int:
         """Publish the oldest unsent rows and mark them; returns how many there were.

@@ -1,0 +1,61 @@
+"""Pictures are whole or absent, and named by their digest."""
+
+import hashlib
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from mesh.errors import ConfigurationError, TransientError
+from results.adapters.objects import ObjectStore
+
+DATA = b"a picture"
+NAME = hashlib.sha256(DATA).hexdigest()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    return ObjectStore(f"file://{tmp_path / 'objects'}")
+
+
+def test_what_was_written_can_be_read_listed_and_deleted(store: ObjectStore) -> None:
+    assert list(store) == []
+    store.write(NAME, DATA)
+    store.write(NAME, DATA)
+    assert store.read(NAME) == DATA
+    (found,) = store
+    assert found.sha256 == NAME
+    assert abs((datetime.now(UTC) - found.modified_at).total_seconds()) < 60
+    assert store.modified_at(NAME) == found.modified_at
+    store.delete(NAME)
+    store.delete(NAME)
+    assert store.modified_at(NAME) is None
+    with pytest.raises(KeyError):
+        store.read(NAME)
+
+
+@pytest.mark.parametrize("name", ["", "../../etc/passwd", NAME.upper(), NAME[:-1]])
+def test_a_name_that_is_no_digest_is_never_a_path(store: ObjectStore, name: str) -> None:
+    with pytest.raises(KeyError):
+        store.read(name)
+
+
+def test_a_store_that_cannot_be_written_is_away(tmp_path: Path) -> None:
+    (tmp_path / "objects").write_bytes(b"not a folder")
+    store = ObjectStore(f"file://{tmp_path / 'objects'}")
+    with pytest.raises(TransientError, match="object store is away"):
+        store.write(NAME, DATA)
+    assert store.check() is not None
+
+
+def test_an_interrupted_write_leaves_no_picture(store: ObjectStore, tmp_path: Path) -> None:
+    store.write(NAME, DATA)
+    folder = tmp_path / "objects" / "snapshots" / NAME[:2]
+    assert os.listdir(folder) == [NAME]  # noqa: PTH208 -- hidden files count too
+    assert store.check() is None
+
+
+def test_an_unknown_address_is_refused_at_the_start() -> None:
+    with pytest.raises(ConfigurationError, match="SIGHTLINE_OBJECTS_URL"):
+        ObjectStore("gopher://somewhere")
