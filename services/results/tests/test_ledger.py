@@ -18,6 +18,7 @@ from results.domain.ledger import (
     Entry,
     EpochKey,
     balance,
+    captured_between,
     entry_of,
     entry_of_result,
     first_results,
@@ -131,3 +132,19 @@ def test_the_first_result_of_a_frame_wins_and_a_correction_is_none() -> None:
     correction = replace(one, revision=1)
     claimed = {SESSION: NumberSet.single(2)}
     assert first_results([zero, zero, correction, one, two], claimed) == [zero]
+
+
+def test_a_time_is_accounted_for_in_whole_blocks() -> None:
+    hour = timedelta(hours=1)
+
+    def seen(first: int, last: int, hours: int) -> Entry:
+        numbers = (SequenceRange(first=first, last=last),)
+        return entry_of(an_entry(ranges=numbers, reported_at=NOON + hours * hour))
+
+    book = fold([seen(0, 9, 0), seen(BLOCK, BLOCK + 9, 1), seen(3 * BLOCK, 3 * BLOCK + 9, 2)])
+    whole = captured_between(book, NOON, NOON + 3 * hour)
+    assert whole == {SESSION: NumberSet.of([(0, 3 * BLOCK + 10)])}
+    middle = captured_between(book, NOON + hour, NOON + 2 * hour)
+    assert middle == {SESSION: NumberSet.of([(BLOCK, 2 * BLOCK)])}
+    assert captured_between(book, NOON + 3 * hour, NOON + 4 * hour) == {}
+    assert balance(book, whole).open == 3 * BLOCK + 10 - 30

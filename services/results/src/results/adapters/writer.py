@@ -21,6 +21,8 @@ from results.domain.ledger import entry_of_result
 MAX_FENCES = 5
 """Fences lost one after the other before the process gives up: two writers share a group's work."""
 
+_LAG_SECONDS = 5.0
+
 
 class BatchStore(Protocol):
     """Where batches go; see `PostgresStore`."""
@@ -164,6 +166,7 @@ class Writer:
         self._max_wait = max_wait
         self._failures = 0
         self._fences = 0
+        self._lag_due = clock.monotonic() + _LAG_SECONDS
         self._problem: str | None = None
         self._log = get_logger("writer")
 
@@ -197,6 +200,10 @@ class Writer:
 
     def _batch(self) -> None:
         self._reader.join()
+        if self._clock.monotonic() >= self._lag_due:
+            self._lag_due = self._clock.monotonic() + _LAG_SECONDS
+            for partition, records in self._reader.lag().items():
+                self._metrics.lag(partition, records)
         if not self._reader.pending:
             self._reader.read(self._max_records, self._max_wait)
         count = len(self._reader.pending)

@@ -1,6 +1,6 @@
 """Reads a group's partitions from positions that the database holds, not the broker."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
@@ -91,6 +91,10 @@ class PositionedReader:
         ends = {move.partition: move.end for move in moves}
         self._next |= ends
         self._consumer.store({partition: StoredOffset(end) for partition, end in ends.items()})
+
+    def lag(self) -> Mapping[TopicPartition, int]:
+        """Records behind the end of each partition."""
+        return self._consumer.lag()
 
     def forget(self, partitions: Collection[TopicPartition]) -> None:
         """Another writer moved these on: ask the database where they are now."""

@@ -202,6 +202,30 @@ def first_results(
     return winners
 
 
+def captured_between(book: Book, since: datetime, until: datetime) -> dict[EpochKey, NumberSet]:
+    """The numbers to account for, by session, in whole blocks that were reported in a time.
+
+    A session that began after `since` counts from 0, whether or not its first blocks were reported;
+    one that was last seen before `until` counts to its highest number.
+    """
+    found = {}
+    for key, session in book.sessions.items():
+        if session.first_at >= until or session.last_at < since:
+            continue
+        blocks = {
+            cell_key.block
+            for cell_key, cell in book.cells.items()
+            if cell_key[:2] == key and cell.last_at >= since and cell.first_at < until
+        }
+        first = 0 if session.first_at >= since else min(blocks, default=0)
+        whole = session.last_at < until
+        last = session.highest // BLOCK if whole else max(blocks, default=first)
+        found[key] = NumberSet.of(
+            [(first * BLOCK, min(session.highest, last * BLOCK + BLOCK - 1) + 1)]
+        )
+    return found
+
+
 def balance(book: Book, captured: Mapping[EpochKey, NumberSet]) -> Balance:
     """What became of the captured numbers; every one of them is counted once.
 
