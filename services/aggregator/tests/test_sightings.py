@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aggregator.domain.followed import SightingPolicy
 from aggregator.domain.sightings import (
     Change,
     Feed,
     FeedState,
-    SightingPolicy,
     best_among,
     close_silent,
     follow,

@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator.adapters.state_codec import StateCodec
-from aggregator.domain.sightings import SightingPolicy
+from aggregator.domain.followed import SightingPolicy
 from aggregator.domain.state import CameraState
 from aggregator.stage import AggregatorStage
 from mesh.clock import ManualClock
 from mesh.codec import AvroCodec
+from mesh.errors import ConfigurationError
 from mesh.events import (
     Answer,
     FrameRecognized,
@@ -288,6 +290,13 @@ def kept(outputs: Sequence[Output]) -> dict[tuple[str, str], object]:
             case _:
                 pass
     return found
+
+
+def test_state_of_another_format_is_refused() -> None:
+    for data in (b"", b"\x07" + STATES.encode(CameraState())):
+        with pytest.raises(ConfigurationError, match="format"):
+            STATES.decode(data)
+    assert STATES.decode(STATES.encode(CameraState())) == CameraState()
 
 
 @given(FRAMES)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import AliasChoices, Field
 
-from aggregator.domain.sightings import SightingPolicy
+from aggregator.domain.followed import SightingPolicy
 from mesh.settings import MeshSettings
 
 

@@ -1,14 +1,14 @@
 """The use case: a recognised frame in, its result, sightings, pictures and answer out."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from aggregator.domain.answers import frame_answer
+from aggregator.domain.followed import SightingPolicy
 from aggregator.domain.results import frame_result
 from aggregator.domain.sightings import (
     Feed,
-    SightingPolicy,
     best_among,
     close_silent,
     follow,
@@ -18,6 +18,7 @@ from aggregator.domain.sightings import (
 from aggregator.domain.snapshots import best_of_sightings, requested
 from aggregator.domain.state import CameraState, feed_of
 from aggregator.domain.windows import STAGE, Seen, Verdict, first_seen, judge, remember
+from aggregator.ports import Step
 from mesh.clock import Clock
 from mesh.events import (
     FrameRecognized,
@@ -32,16 +33,6 @@ from mesh.identity import derived_id
 from mesh.record import Record
 from mesh.stage import Output
 from mesh.topics import Topics
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What a record did: the camera's state afterwards and what to publish, in this order."""
-
-    state: CameraState
-    outputs: Sequence[Output] = ()
-    poisoned: bool = False
-    """The record's bytes are to be parked as a dead letter too."""
 
 
 class AggregatorStage:

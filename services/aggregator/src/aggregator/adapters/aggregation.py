@@ -11,8 +11,7 @@ from aggregator.adapters.publisher import Encoded, Publisher
 from aggregator.adapters.rejects import Rejects
 from aggregator.adapters.silence import SilenceWatch
 from aggregator.domain.state import CameraState
-from aggregator.ports import CameraStates
-from aggregator.stage import AggregatorStage, Step
+from aggregator.ports import CameraStates, Reducer, Step
 from mesh.clock import Clock
 from mesh.errors import ConfigurationError, RejectedRecordError, TransientError
 from mesh.events import FrameRecognized
@@ -33,7 +32,7 @@ class Aggregation:
     def __init__(
         self,
         *,
-        stage: AggregatorStage,
+        stage: Reducer,
         table: CameraStates,
         codec: Codec,
         publisher: Publisher,

@@ -18,7 +18,7 @@ from aggregator.adapters.publisher import Publisher
 from aggregator.adapters.rejects import Rejects
 from aggregator.adapters.silence import SilenceWatch
 from aggregator.adapters.state_codec import StateCodec
-from aggregator.stage import AggregatorStage
+from aggregator.ports import Reducer
 from mesh.clock import Clock
 from mesh.crypto import Cipher
 from mesh.partitioning import partition_of
@@ -40,7 +40,7 @@ _CHANGELOG = {"max.compaction.lag.ms": "600000", "segment.ms": "600000"}
 class Parts:
     """What the application is made of."""
 
-    stage: AggregatorStage
+    stage: Reducer
     codec: Codec
     cipher: Cipher
     """Encrypts dead letters."""
@@ -157,23 +157,23 @@ def _add_agent(app: faust.App, source: str, aggregation: Aggregation) -> None:
 def _add_timer(app: faust.App, source: str, aggregation: Aggregation, parts: Parts) -> None:
     def caught_up(partition: int) -> bool:
         place = TP(source, partition)
-        if app.rebalancing or place not in app.consumer.assignment():
-            return False
-        return _lag_of(app, place) == 0
+        owned = not app.rebalancing and place in app.consumer.assignment()
+        return owned and _lag_of(app, place) == 0
 
     async def tick() -> None:
         await aggregation.close_silent(caught_up)
         for place in app.consumer.assignment():
-            if place.topic == source:
-                parts.metrics.lag(TopicPartition(*place), _lag_of(app, place))
+            lag = _lag_of(app, place) if place.topic == source else None
+            if lag is not None:
+                parts.metrics.lag(TopicPartition(*place), lag)
 
     app.timer(interval=_TICK)(tick)
 
 
-def _lag_of(app: faust.App, place: TP) -> int:
-    """Records of an owned partition that are not done; committed late, so never too few."""
+def _lag_of(app: faust.App, place: TP) -> int | None:
+    """Records of an owned partition that are not done, as far as is known; never too few."""
     end, done = app.consumer.highwater(place), app.consumer.committed(place)
-    return max(0, (end or 0) - (done or 0))
+    return None if end is None else max(0, end - (done or 0))
 
 
 def _record_of(event: EventT) -> RawRecord:

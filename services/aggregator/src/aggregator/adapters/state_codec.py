@@ -12,7 +12,8 @@ from typing import Any
 
 import fastavro
 
-from aggregator.domain.sightings import FeedState, Followed
+from aggregator.domain.followed import Followed
+from aggregator.domain.sightings import FeedState
 from aggregator.domain.state import CameraState
 from aggregator.domain.windows import Seen
 from mesh.errors import ConfigurationError

@@ -9,37 +9,24 @@ revision.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from aggregator.domain.event_time import event_time
+from aggregator.domain.followed import (
+    Followed,
+    SightingPolicy,
+    close_if_gone,
+    is_forgotten,
+    is_told,
+    person_of,
+    tell,
+    tell_if_due,
+    with_face,
+)
 from mesh.events import FrameHeader, FrameRecognized, RecognizedFace, Sighting
-from mesh.identity import derived_id
 
-_MAX_TRACKS = 64
 _MAX_EPOCHS = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SightingPolicy:
-    """When a sighting ends, and how often it is told."""
-
-    gap: timedelta = timedelta(seconds=10)
-    """A face that was away for longer is another sighting."""
-    update_every: timedelta = timedelta(seconds=1)
-    """Least event time between two updates; opening, identity and closing are told at once."""
-    improvement: float = 0.1
-    """How much better than the best picture so far the next one must be, 0 to 1."""
-    keep_closed: timedelta = timedelta(seconds=60)
-    """How long closed sightings stay known, for redelivered records and faces that come back."""
-    max_open: int = 256
-    """Open sightings per camera; beyond that the one that was silent for longest closes."""
-
-    def __post_init__(self) -> None:
-        if self.gap <= timedelta(0):
-            raise ValueError(f"gap must be above 0 s, not {self.gap}")
-        if self.keep_closed < self.gap:
-            raise ValueError(f"keep_closed must be at least gap ({self.gap}), not shorter")
 
 
 class Feed(StrEnum):
@@ -49,24 +36,6 @@ class Feed(StrEnum):
     """Captured from the camera: an older epoch is a past connection and says nothing new."""
     PUSHED = "pushed"
     """Pushed by clients: each gateway is a source of its own, beside the others."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Followed:
-    """A sighting as it is and as it was last told."""
-
-    facts: Sighting
-    """All that is known; its revision is that of `told`."""
-    told: Sighting | None = None
-    """As it was last emitted; nothing until its first frame is folded."""
-    told_at: datetime | None = None
-    """Event time of the feed when it was last emitted, UTC."""
-    cause: str | None = None
-    """Frame that caused the last emission; nothing if silence did."""
-    tracks: tuple[tuple[int, str], ...] = ()
-    """Epoch and track_id of the tracks that were joined."""
-    pictured: bool = False
-    """The best detection has a chip."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,24 +76,24 @@ def follow(state: FeedState, feed: Feed, event: FrameRecognized, policy: Sightin
     frame = event.frame
     at = event_time(frame)
     now = at if state.at is None else max(at, state.at)
-    followed = [_close_if_gone(item, now, policy) for item in state.followed]
+    followed = [close_if_gone(item, now, policy) for item in state.followed]
     best: list[tuple[str, RecognizedFace]] = []
     taken: set[int] = set()
     for face in sorted(filter(_can_be_followed, event.faces), key=_is_unknown):
         place = _place_of(face, frame, at, followed, taken, policy)
         before = followed[place] if place < len(followed) else None
-        after = _with_face(before, face, frame, at, policy)
+        after = with_face(before, face, frame, at, policy)
         followed[place : place + 1] = [after]
         taken.add(place)
         if before is None or after.facts.best_detection_id != before.facts.best_detection_id:
             best.append((after.facts.sighting_id, face))
     followed = _bounded(followed, policy)
-    told = [_tell_if_due(item, frame.frame_key, now, policy) for item in followed]
+    told = [tell_if_due(item, frame.frame_key, now, policy) for item in followed]
     return Change(
         state=FeedState(
             newest=_advance(state.newest, feed, frame),
             at=now,
-            followed=tuple(item for item in told if not _is_forgotten(item, now, policy)),
+            followed=tuple(item for item in told if not is_forgotten(item, now, policy)),
         ),
         told=_news(followed, told),
         best=tuple(best),
@@ -137,7 +106,7 @@ def close_silent(state: FeedState) -> Change:
         item if item.facts.closed else replace(item, facts=replace(item.facts, closed=True))
         for item in state.followed
     ]
-    told = [item if _is_told(item) else _tell(item, None, state.at) for item in closed]
+    told = [item if is_told(item) else tell(item, None, state.at) for item in closed]
     return Change(state=replace(state, followed=tuple(told)), told=_news(closed, told))
 
 
@@ -175,17 +144,12 @@ def _advance(
     return tuple(sorted((*others, mine)))[-_MAX_EPOCHS:]
 
 
-def _person_of(found: RecognizedFace) -> str | None:
-    decision = found.decision
-    return decision.person_id if decision is not None and decision.identified else None
-
-
 def _is_unknown(found: RecognizedFace) -> bool:
-    return _person_of(found) is None
+    return person_of(found) is None
 
 
 def _can_be_followed(found: RecognizedFace) -> bool:
-    return found.face.track_id is not None or _person_of(found) is not None
+    return found.face.track_id is not None or person_of(found) is not None
 
 
 def _place_of(
@@ -202,7 +166,7 @@ def _place_of(
         for index, item in enumerate(followed)
         if index not in taken and abs(at - item.facts.ended_at) <= policy.gap
     ]
-    person = _person_of(found)
+    person = person_of(found)
     same_person = [
         index for index, item in near if person is not None and item.facts.person_id == person
     ]
@@ -218,98 +182,6 @@ def _place_of(
     return len(followed)
 
 
-def _with_face(
-    before: Followed | None,
-    found: RecognizedFace,
-    frame: FrameHeader,
-    at: datetime,
-    policy: SightingPolicy,
-) -> Followed:
-    if before is None:
-        return _opened(found, frame, at)
-    facts, face = before.facts, found.face
-    tracks = _joined(before.tracks, frame.epoch, face.track_id)
-    better = _is_better(before, found, policy)
-    return replace(
-        before,
-        tracks=tracks,
-        pictured=face.chip is not None if better else before.pictured,
-        facts=replace(
-            facts,
-            person_id=facts.person_id or _person_of(found),
-            track_ids=_ids(tracks),
-            ended_at=max(facts.ended_at, at),
-            last_frame_key=frame.frame_key,
-            frame_count=facts.frame_count + 1,
-            best_detection_id=face.detection_id if better else facts.best_detection_id,
-            best_quality=face.quality.score if better else facts.best_quality,
-            best_similarity=_highest(facts.best_similarity, _similarity(found)),
-            closed=False,
-        ),
-    )
-
-
-def _opened(found: RecognizedFace, frame: FrameHeader, at: datetime) -> Followed:
-    face = found.face
-    tracks = _joined((), frame.epoch, face.track_id)
-    return Followed(
-        tracks=tracks,
-        pictured=face.chip is not None,
-        facts=Sighting(
-            sighting_id=derived_id("sgt", frame.frame_key, face.index),
-            camera_id=frame.camera_id,
-            camera_name=frame.camera_name,
-            epoch=frame.epoch,
-            person_id=_person_of(found),
-            track_ids=_ids(tracks),
-            started_at=at,
-            ended_at=at,
-            first_frame_key=frame.frame_key,
-            last_frame_key=frame.frame_key,
-            frame_count=1,
-            best_detection_id=face.detection_id,
-            best_quality=face.quality.score,
-            best_similarity=_similarity(found),
-            closed=False,
-            revision=0,
-        ),
-    )
-
-
-def _is_better(before: Followed, found: RecognizedFace, policy: SightingPolicy) -> bool:
-    if found.face.chip is None:
-        return False
-    if not before.pictured:
-        return True
-    return found.face.quality.score >= before.facts.best_quality + policy.improvement
-
-
-def _similarity(found: RecognizedFace) -> float | None:
-    return found.decision.similarity if found.decision and found.decision.identified else None
-
-
-def _highest(one: float | None, other: float | None) -> float | None:
-    return max((value for value in (one, other) if value is not None), default=None)
-
-
-def _joined(
-    tracks: tuple[tuple[int, str], ...], epoch: int, track_id: str | None
-) -> tuple[tuple[int, str], ...]:
-    if track_id is None or (epoch, track_id) in tracks:
-        return tracks
-    return (*tracks, (epoch, track_id))[-_MAX_TRACKS:]
-
-
-def _ids(tracks: tuple[tuple[int, str], ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(track_id for _, track_id in tracks))
-
-
-def _close_if_gone(item: Followed, now: datetime, policy: SightingPolicy) -> Followed:
-    if item.facts.closed or now - item.facts.ended_at <= policy.gap:
-        return item
-    return replace(item, facts=replace(item.facts, closed=True))
-
-
 def _bounded(followed: list[Followed], policy: SightingPolicy) -> list[Followed]:
     """Close the longest silent beyond the limit, and forget the oldest closed beyond it."""
     by_age = sorted(followed, key=lambda item: item.facts.ended_at, reverse=True)
@@ -322,35 +194,8 @@ def _bounded(followed: list[Followed], policy: SightingPolicy) -> list[Followed]
         if item.facts.sighting_id in surplus
         else item
         for item in followed
-        if item.facts.sighting_id not in dropped or not _is_told(item)
+        if item.facts.sighting_id not in dropped or not is_told(item)
     ]
-
-
-def _is_forgotten(item: Followed, now: datetime, policy: SightingPolicy) -> bool:
-    if not item.facts.closed or item.told_at is None:
-        return False
-    return now - item.told_at > policy.keep_closed
-
-
-def _is_told(item: Followed) -> bool:
-    return item.told == item.facts
-
-
-def _tell_if_due(item: Followed, frame_key: str, now: datetime, policy: SightingPolicy) -> Followed:
-    told, facts = item.told, item.facts
-    if _is_told(item):
-        return item
-    if told is None or (told.person_id, told.closed) != (facts.person_id, facts.closed):
-        return _tell(item, frame_key, now)
-    if facts.ended_at - told.ended_at >= policy.update_every:
-        return _tell(item, frame_key, now)
-    return item
-
-
-def _tell(item: Followed, cause: str | None, now: datetime | None) -> Followed:
-    revision = 0 if item.told is None else item.told.revision + 1
-    told = replace(item.facts, revision=revision)
-    return replace(item, facts=told, told=told, told_at=now, cause=cause)
 
 
 def _news(before: Sequence[Followed], after: Sequence[Followed]) -> tuple[Sighting, ...]:

@@ -1,0 +1,140 @@
+"""Where Faust's defaults would break a promise."""
+
+import threading
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faust.transport.drivers.aiokafka import DefaultPartitioner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator.adapters.faust_transport import GuardedConsumer, IdempotentProducer, MeshTransport
+from aggregator.adapters.runner import AppRunner
+from aggregator.settings import AggregatorSettings
+from mesh.clock import ManualClock
+from mesh.errors import MeshError
+from mesh.health import Heartbeat
+from mesh.partitioning import partition_of
+
+
+@given(st.text(min_size=1), st.integers(1, 64))
+def test_faust_partitions_like_everyone_else(key: str, partitions: int) -> None:
+    places = list(range(partitions))
+    assert DefaultPartitioner()(key.encode(), places, places) == partition_of(key, partitions)
+
+
+def test_the_producer_is_idempotent_and_waits_for_all_replicas() -> None:
+    producer: Any = IdempotentProducer.__new__(IdempotentProducer)
+    settings = producer._settings_extra()
+    assert settings == {"acks": "all", "enable_idempotence": True}
+    assert MeshTransport.Producer is IdempotentProducer
+
+
+def test_a_record_that_a_stream_skipped_is_never_acknowledged() -> None:
+    @dataclass
+    class Message:
+        tracked: bool = False
+
+    consumer: Any = GuardedConsumer.__new__(GuardedConsumer)
+    assert consumer.ack(Message()) is False
+
+
+class FakeApp:
+    """Does what a Faust application may do to a process."""
+
+    def __init__(self, *, start_fails: bool = False, crashes: bool = False) -> None:
+        self.start_fails, self.crashes = start_fails, crashes
+        self.crashed = self.should_stop = self.stopped = False
+        self.rebalancing = False
+        self.crash_reason: BaseException | None = None
+        self.consumer = self
+        self.partitions = {1}
+
+    def assignment(self) -> set[int]:
+        return self.partitions
+
+    async def start(self) -> None:
+        if self.start_fails:
+            raise ConnectionError("no broker")
+        if self.crashes:
+            self.crashed, self.crash_reason = True, OSError("the agent crashed")
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+
+def a_runner(stop: threading.Event) -> AppRunner:
+    heartbeat = Heartbeat(ManualClock())
+    return AppRunner(stop=stop, heartbeat=heartbeat, stop_within=timedelta(seconds=5))
+
+
+@pytest.fixture
+def no_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last resort would end the test run."""
+    monkeypatch.setattr("aggregator.adapters.runner._end_process_in", lambda _: None)
+
+
+def test_a_process_that_is_asked_to_stop_stops_its_application() -> None:
+    stop, app = threading.Event(), FakeApp()
+    runner = a_runner(stop)
+    assert runner.readiness() == "not started"
+    stop.set()
+    runner.run(lambda _: app)
+    assert app.stopped
+
+
+@pytest.mark.usefixtures("no_exit")
+@pytest.mark.parametrize(
+    ("app", "error"),
+    [
+        (FakeApp(start_fails=True), ConnectionError),
+        (FakeApp(crashes=True), OSError),
+    ],
+)
+def test_what_ends_the_application_ends_the_process(
+    app: FakeApp, error: type[BaseException]
+) -> None:
+    with pytest.raises(error):
+        a_runner(threading.Event()).run(lambda _: app)
+    assert app.stopped
+
+
+@pytest.mark.usefixtures("no_exit")
+def test_an_application_that_stops_by_itself_is_a_failure() -> None:
+    app = FakeApp()
+    app.should_stop = True
+    with pytest.raises(MeshError, match="by itself"):
+        a_runner(threading.Event()).run(lambda _: app)
+
+
+@pytest.mark.usefixtures("no_exit")
+def test_a_reported_failure_ends_the_process() -> None:
+    runner = a_runner(threading.Event())
+
+    def create(fail: Any) -> Any:
+        fail(ValueError("first"))
+        fail(ValueError("second"))
+        return FakeApp()
+
+    with pytest.raises(ValueError, match="first"):
+        runner.run(create)
+
+
+def test_the_folder_of_the_tables_has_two_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SIGHTLINE_DATA_DIR", str(tmp_path))
+    assert AggregatorSettings.load().aggregator_dir == tmp_path
+    monkeypatch.setenv("SIGHTLINE_AGGREGATOR_DIR", str(tmp_path / "own"))
+    assert AggregatorSettings.load().aggregator_dir == tmp_path / "own"
+
+
+def test_the_policy_follows_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTLINE_SIGHTING_GAP_S", "90")
+    settings = AggregatorSettings.load()
+    assert settings.sighting_policy.gap == timedelta(seconds=90)
+    assert settings.sighting_policy.keep_closed >= settings.sighting_policy.gap
+    assert settings.silence_after > settings.sighting_policy.gap
