@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -164,8 +164,9 @@ class World:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    clock, topics, health = SystemClock(), Topics(), Health()
+def world() -> World:
+    clock, topics = SystemClock(), Topics()
+    health = Health(ready={"http": lambda: None})
     cameras, results, snapshots = InMemoryCameras(), InMemoryResults(), InMemorySnapshots()
     persons, publisher = InMemoryPersons([a_person()]), InMemoryPublisher()
     answers, editor = Answers(), PillowPictures()

@@ -1,5 +1,6 @@
 """The live feed over a real WebSocket protocol, in process."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,8 +23,6 @@ def browser(world: Any) -> Iterator[TestClient]:
 
 
 async def _attach(world: Any) -> None:
-    import asyncio
-
     world.feed.attach(asyncio.get_running_loop())
 
 
@@ -46,9 +45,11 @@ def test_a_client_is_greeted_and_its_subprotocol_confirmed(browser: Any, world: 
 
 @pytest.mark.parametrize("protocols", [None, ["bearer"], ["bearer", "nonsense"], ["other", "x"]])
 def test_no_or_a_wrong_token_is_denied_with_the_envelope(browser: Any, protocols: Any) -> None:
-    with pytest.raises(WebSocketDenialResponse) as denied:
-        with browser.websocket_connect(PATH, subprotocols=protocols):
-            pass
+    with (
+        pytest.raises(WebSocketDenialResponse) as denied,
+        browser.websocket_connect(PATH, subprotocols=protocols),
+    ):
+        pass
     assert denied.value.status_code == 401
     assert denied.value.json()["error"]["code"] == "UNAUTHORIZED"
 

@@ -139,7 +139,7 @@ def _limit(kind: str, problem: Mapping[str, Any], context: Mapping[str, Any]) ->
     if kind in ("literal_error", "enum"):
         return _QUOTED.findall(str(context.get("expected", "")))
     if kind.startswith("union_tag"):
-        return _QUOTED.findall(str(context.get("expected_tags", ""))) or None
+        return _QUOTED.findall(str(context.get("expected_tags", ""))) or "required"
     for name in _BOUNDS:
         if name in context:
             bound: Limit = context[name]

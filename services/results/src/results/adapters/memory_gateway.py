@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from mesh.clock import Clock
-from mesh.errors import TransientError
 from mesh.events import Person, Sighting
 from mesh.stage import Output
 
@@ -97,7 +96,8 @@ class InMemoryResults:
     stored: list[StoredDetection] = field(default_factory=list)
     seen: list[Sighting] = field(default_factory=list)
     happened: list[StoredEvent] = field(default_factory=list)
-    away: bool = False
+    failure: Exception | None = None
+    """What every query raises."""
 
     def detection(self, detection_id: str) -> StoredDetection | None:
         """One detection."""
@@ -134,8 +134,8 @@ class InMemoryResults:
 
     def ping(self) -> None:
         """Return if the database answers."""
-        if self.away:
-            raise TransientError("the database is away")
+        if self.failure is not None:
+            raise self.failure
 
 
 @dataclass(slots=True)

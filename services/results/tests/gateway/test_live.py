@@ -1,0 +1,268 @@
+"""What the gateway keeps of the present, and how it hands it on."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from mesh.errors import MeshError, TransientError
+from mesh.events import Answer, CameraStatus, StreamState
+from mesh.kafka.producer import Delivered
+from mesh.stage import Output
+from mesh.testing import (
+    CAMERA_ID,
+    NOON,
+    PERSON_ID,
+    a_frame_captured,
+    a_frame_header,
+    a_frame_result,
+    a_person,
+    a_record,
+    a_sighting,
+)
+from results.adapters.live import LiveState, NameCache
+from results.adapters.live_answers import KEEP_SECONDS, Answers
+from results.adapters.live_hub import QUEUE, Client, Hub
+from results.adapters.memory_gateway import InMemoryPersons
+from results.adapters.pictures import UNWATCHED_SECONDS, LivePictures
+from results.adapters.pillow_pictures import PillowPictures
+from results.adapters.publisher import ThreadPublisher
+from results.domain.filters import Filters
+
+from .conftest import World, a_model, a_picture
+
+
+class Ticks:
+    """A monotonic clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def a_result(number: int, **changes: Any) -> Any:
+    return a_frame_result(frame=a_frame_header(sequence_number=number), **changes)
+
+
+def test_a_result_is_live_for_three_seconds() -> None:
+    ticks = Ticks()
+    state = LiveState(ticks)
+    assert state.result(CAMERA_ID) is None
+    assert state.seconds_since_result() is None
+    assert state.add_result(a_result(1))
+    ticks.now = 3.0
+    found = state.result(CAMERA_ID)
+    assert found is not None
+    assert found.age_seconds == 3.0
+    ticks.now = 3.1
+    assert state.result(CAMERA_ID) is None
+    assert state.seconds_since_result() == pytest.approx(3.1)
+
+
+def test_a_result_counts_once_unless_it_is_corrected() -> None:
+    state = LiveState()
+    assert state.add_result(a_result(1))
+    assert not state.add_result(a_result(1))
+    assert state.add_result(a_result(1, revision=1))
+
+
+def test_recent_detections_are_found_again() -> None:
+    state = LiveState()
+    result = a_result(1)
+    state.add_result(result)
+    assert state.detection(result.detections[0].detection_id) == (result, result.detections[0])
+    assert state.detection("det_x") is None
+
+
+def a_status(state: StreamState, seconds: int = 0) -> CameraStatus:
+    return CameraStatus(
+        camera_id=CAMERA_ID, camera_name="c", instance_id="i", state=state,
+        updated_at=NOON.replace(second=seconds),
+    )  # fmt: skip
+
+
+def test_an_older_status_never_replaces_a_newer_one() -> None:
+    state = LiveState()
+    assert state.set_status(CAMERA_ID, a_status(StreamState.LIVE, 2))
+    assert not state.set_status(CAMERA_ID, a_status(StreamState.ERROR, 1))
+    assert not state.set_status(CAMERA_ID, a_status(StreamState.LIVE, 3))
+    assert state.set_status(CAMERA_ID, a_status(StreamState.ERROR, 4))
+    assert state.set_status(CAMERA_ID, None)
+    assert state.statuses() == []
+
+
+def test_a_model_is_forgotten_by_its_tombstone() -> None:
+    state = LiveState()
+    model = a_model()
+    state.set_model(model.model_id, model)
+    state.set_model("other", None)
+    assert state.models() == [model]
+    state.set_model(model.model_id, None)
+    assert state.models() == []
+
+
+def test_names_are_asked_for_once_and_the_topic_overrides_them() -> None:
+    directory = InMemoryPersons([a_person()])
+    names = NameCache(directory)
+    assert names.named([PERSON_ID, "per_x"]) == {PERSON_ID: a_person()}
+    directory.known.clear()
+    assert names.person(PERSON_ID) == a_person()
+    names.put(PERSON_ID, None)
+    directory.known[PERSON_ID] = a_person()
+    assert names.person(PERSON_ID) is None
+
+
+def an_answer(request_id: str = "req_1", kind: str = "enrollment", **changes: Any) -> Answer:
+    values: dict[str, Any] = {"status": "success", "message": "m", "answered_at": NOON}
+    return Answer(request_id=request_id, kind=kind, **values | changes)
+
+
+async def test_whoever_waits_gets_the_first_answer() -> None:
+    answers = Answers()
+    with answers.expect("req_1") as future:
+        await asyncio.to_thread(answers.deliver, an_answer(message="first"))
+        await asyncio.to_thread(answers.deliver, an_answer(message="second"))
+        assert (await future).message == "first"
+    assert answers.lookup("req_1") == (True, an_answer(message="first"))
+
+
+async def test_an_answer_to_somebody_who_left_is_kept_without_pixels_for_a_while() -> None:
+    ticks = Ticks()
+    answers = Answers(ticks)
+    answers.remember("req_1")
+    assert answers.lookup("req_1") == (True, None)
+    answers.deliver(an_answer())
+    answers.deliver(an_answer("req_2", kind="frame"))
+    assert answers.lookup("req_1") == (True, an_answer())
+    assert answers.lookup("req_2") == (False, None)
+    ticks.now = KEEP_SECONDS + 1
+    assert answers.lookup("req_1") == (False, None)
+
+
+async def test_a_slow_client_loses_the_oldest_and_is_told() -> None:
+    hub, slow, other = Hub(), Client("slow"), Client("other")
+    slow.subscriptions["*"] = Filters()
+    for client in (slow, other):
+        hub.join(client)
+    for number in range(QUEUE + 3):
+        hub.camera(CAMERA_ID, {"n": number})
+    assert json.loads(await slow.next()) == {"type": "dropped", "count": 3}
+    assert json.loads(await slow.next()) == {"n": 3}
+    hub.leave(slow)
+    assert len(hub) == 1
+    waiting = asyncio.create_task(other.next())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    other.offer("hello")
+    assert await waiting == "hello"
+
+
+async def test_a_camera_of_its_own_goes_before_all_cameras() -> None:
+    client = Client("c")
+    client.subscriptions = {"*": Filters(), CAMERA_ID: Filters(min_confidence=0.9)}
+    assert client.filters(CAMERA_ID) == Filters(min_confidence=0.9)
+    assert client.filters("cam_other") == Filters()
+
+
+async def test_names_that_cannot_be_looked_up_do_not_stop_the_feed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: Any) -> Any:
+        raise TransientError("no database")
+
+    monkeypatch.setattr(world.persons, "named", away)
+    client = Client("c")
+    client.subscriptions["*"] = Filters()
+    world.deps.hub.join(client)
+    world.feed.attach(asyncio.get_running_loop())
+    world.feed.handle(a_record(a_sighting(), topic="sightline.sightings"))
+    assert json.loads(await client.next())["data"]["person_name"] is None
+
+
+async def test_records_that_mean_nothing_here_are_passed_over(world: World) -> None:
+    world.feed.handle(a_record(None, topic="sightline.camera-status", key=CAMERA_ID))
+    world.feed.handle(a_record(None, topic="sightline.model-status", key="yunet-2023mar"))
+    world.feed.handle(a_record(None, topic="sightline.results", key="x"))
+    world.feed.handle(a_record(None, topic="sightline.results"))
+    world.feed.handle(a_record(a_model(), topic="sightline.model-status"))
+    assert [model.service for model in world.deps.state.models()] == ["recognition", "detection"]
+
+
+def a_frame(number: int) -> Any:
+    return a_frame_captured(frame=a_frame_header(sequence_number=number), image=a_picture())
+
+
+async def test_only_watched_cameras_have_pictures() -> None:
+    ticks = Ticks()
+    pictures = LivePictures(ticks)
+    pictures.add(a_frame(1))
+    assert pictures.picture(CAMERA_ID) is None
+    assert await pictures.wait(CAMERA_ID, None, 0) is None
+    for number in range(70):
+        pictures.add(a_frame(number))
+    newest = await pictures.wait(CAMERA_ID, None, 0)
+    assert newest is not None
+    assert newest.frame_key == a_frame(69).frame.frame_key
+    assert pictures.picture(CAMERA_ID, a_frame(0).frame.frame_key) is None
+    assert pictures.picture(CAMERA_ID, a_frame(6).frame.frame_key) is not None
+    ticks.now = UNWATCHED_SECONDS + 1
+    assert pictures.watched() == set()
+    assert pictures.picture(CAMERA_ID) is None
+    pictures.watch([CAMERA_ID])
+    pictures.add(a_frame_captured(frame=a_frame_header(), image=None))
+    assert pictures.picture(CAMERA_ID) is None
+
+
+def test_a_picture_that_cannot_shrink_or_be_read_says_so() -> None:
+    editor = PillowPictures()
+    assert editor.shrink(a_picture(640, 480), 100) is None
+    with pytest.raises(ValueError, match=r".+"):
+        editor.shrink(b"x", 10)
+    with pytest.raises(ValueError, match=r".+"):
+        editor.scale(b"x", 10)
+    with pytest.raises(ValueError, match=r".+"):
+        editor.crop(b"x", (0, 0, 1, 1))
+
+
+class Broker:
+    """Acknowledges at the next poll; `refuse` fails what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Output] = []
+        self.waiting: list[Delivered] = []
+        self.refuse: MeshError | None = None
+        self.outcome: MeshError | None = None
+
+    def send(self, output: Output, on_delivery: Delivered | None = None) -> None:
+        if self.refuse is not None:
+            raise self.refuse
+        assert on_delivery is not None
+        self.sent.append(output)
+        self.waiting.append(on_delivery)
+
+    def poll(self, timeout: Any = None) -> None:
+        waiting, self.waiting = self.waiting, []
+        for on_delivery in waiting:
+            on_delivery(self.outcome)
+
+    flush = poll
+
+
+def test_a_publisher_waits_for_every_acknowledgement_and_tells_failures() -> None:
+    broker = Broker()
+    publisher = ThreadPublisher(broker)
+    publisher.start()
+    outputs = [Output("t", "k", n) for n in range(3)]
+    publisher.publish([])
+    publisher.publish(outputs)
+    assert broker.sent == outputs
+    broker.outcome = TransientError("not written")
+    with pytest.raises(TransientError, match="not written"):
+        publisher.publish(outputs[:1])
+    broker.refuse = TransientError("queue full")
+    with pytest.raises(TransientError, match="queue full"):
+        publisher.publish(outputs[:2])
+    publisher.close()
