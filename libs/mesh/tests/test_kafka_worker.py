@@ -191,6 +191,20 @@ def test_sigterm_finishes_the_batch_commits_and_ends_in_time(site: Site) -> None
     assert sum(stored.offset for stored in found.values()) <= done == len(site.numbers())
 
 
+def test_workers_that_come_and_go_share_the_work_and_repeat_little(site: Site) -> None:
+    site.frames(160, cameras=8)
+    first = site.start(TEST_SECONDS="0.05")
+    within(30, lambda: len(site.numbers()) >= 8)
+    second = site.start(TEST_SECONDS="0.05")
+    within(30, lambda: site.log.read_text().count("service_started") == 2)
+    within(30, lambda: len(site.numbers()) >= 70)
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(10) == 0
+    within(40, lambda: site.numbers() == set(range(160)))
+    assert second.poll() is None
+    assert len(site.outputs()) <= 160 + 2 * 64, "at most what was buffered is done again"
+
+
 def test_sigterm_ends_a_worker_whose_broker_is_away_in_time(site: Site) -> None:
     process = site.start(SIGHTLINE_KAFKA_BOOTSTRAP="127.0.0.1:9")
     within(30, lambda: "service_started" in site.log.read_text())

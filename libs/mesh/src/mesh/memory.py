@@ -233,12 +233,13 @@ class InMemoryConsumer:
                 for source, position in self._owned.items()
             }
 
-    def close(self) -> None:
-        """Commit what is stored and leave the group, after a last `on_revoke`; repeatable."""
+    def close(self, offsets: Mapping[TopicPartition, StoredOffset] | None = None) -> None:
+        """Commit these offsets and what is stored, and leave the group; repeatable."""
         if self not in self._group.members:
             return
         with self._broker.lock:
-            if self._broker.available:
+            if self._broker.available and not self._fenced:
+                self.commit(offsets or {})
                 self.commit()
             self._release(list(self._owned))
             self._group.members.remove(self)

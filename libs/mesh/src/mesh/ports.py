@@ -86,8 +86,11 @@ class Consumer(Protocol):
     def lag(self) -> Mapping[TopicPartition, int]:
         """Records behind the end of each owned partition, as far as is known without asking."""
 
-    def close(self) -> None:
-        """Commit what is stored and leave the group, after a last `on_revoke`; repeatable."""
+    def close(self, offsets: Mapping[TopicPartition, StoredOffset] | None = None) -> None:
+        """Commit these offsets and what is stored, and leave the group, after a last `on_revoke`.
+
+        Ends in bounded time, if need be without the broker's answer; repeatable.
+        """
 
 
 class Producer(Protocol):

@@ -51,6 +51,7 @@ class KafkaPlatform:
             group,
             instance_id=self.settings.instance_id,
             session_timeout=self.settings.session_timeout,
+            answer_timeout=timedelta(seconds=self.settings.stop_seconds / 8),
         )
 
     def producer(self) -> Producer:

@@ -1,15 +1,17 @@
 """A member of a consumer group on a real broker."""
 
 import logging
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from confluent_kafka import OFFSET_INVALID, KafkaException, Message
 from confluent_kafka import Consumer as VendorConsumer
 from confluent_kafka import TopicPartition as VendorPartition
 
-from mesh.errors import TransientError
+from mesh.errors import MeshError, TransientError
 from mesh.kafka.vendor import (
     MAX_LETTER_BYTES,
     our_offsets,
@@ -23,7 +25,8 @@ from mesh.kafka.vendor import (
 from mesh.ports import PartitionsChanged, StoredOffset
 from mesh.record import RawRecord, TopicPartition
 
-_ANSWER_SECONDS = 10.0
+_log = logging.getLogger(__name__)
+_COMMITTED_SECONDS = 10.0
 _NOTHING_STORED = "_NO_OFFSET"
 
 
@@ -41,9 +44,13 @@ class KafkaConsumer:
         *,
         instance_id: str,
         session_timeout: timedelta = timedelta(seconds=10),
+        answer_timeout: timedelta = timedelta(seconds=10),
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take the addresses and the group; `config` overrides what librdkafka is told."""
+        """Take the addresses and the group; `config` overrides what librdkafka is told.
+
+        A commit fails after `answer_timeout`, and closing goes on without the broker.
+        """
         milliseconds = int(session_timeout.total_seconds() * 1000)
         self._vendor = VendorConsumer(
             {
@@ -66,7 +73,9 @@ class KafkaConsumer:
             },
             logger=logging.getLogger("mesh.kafka"),
         )
+        self._answer_seconds = answer_timeout.total_seconds()
         self._closed = False
+        self._in_callback = False
 
     def subscribe(
         self,
@@ -79,9 +88,9 @@ class KafkaConsumer:
         """Join the group for these topics; the callbacks name only what changed."""
         self._vendor.subscribe(
             list(topics),
-            on_assign=_calling(on_assign),
-            on_revoke=_calling(on_revoke),
-            on_lost=_calling(on_lost),
+            on_assign=self._calling(on_assign),
+            on_revoke=self._calling(on_revoke),
+            on_lost=self._calling(on_lost),
         )
 
     def poll_batch(self, max_records: int, max_wait: timedelta) -> list[RawRecord]:
@@ -118,17 +127,7 @@ class KafkaConsumer:
             return
         if offsets is not None:
             self.store(offsets)  # else the client would commit what it has stored over these
-        with translated("committing offsets"):
-            try:
-                given = {} if offsets is None else {"offsets": vendor_offsets(offsets)}
-                done = self._vendor.commit(asynchronous=False, **given)
-            except KafkaException as error:
-                if error.args[0].name() == _NOTHING_STORED:
-                    return
-                raise
-        failed = [each.error for each in done or () if each.error is not None]
-        if failed:
-            raise translate(failed[0], "committing offsets")
+        self._bounded(partial(self._commit, offsets), "committing offsets")
 
     def committed(
         self, partitions: Collection[TopicPartition]
@@ -137,7 +136,9 @@ class KafkaConsumer:
         if not partitions:
             return {}
         with translated("reading committed offsets"):
-            found = self._vendor.committed(vendor_partitions(partitions), timeout=_ANSWER_SECONDS)
+            found = self._vendor.committed(
+                vendor_partitions(partitions), timeout=self._answer_seconds
+            )
         for each in found:
             if each.error is not None:
                 raise translate(each.error, "reading committed offsets")
@@ -164,19 +165,75 @@ class KafkaConsumer:
                     behind[source] = max(0, end - each.offset)
             return behind
 
-    def close(self) -> None:
-        """Commit what is stored and leave the group, after a last `on_revoke`; repeatable."""
-        if not self._closed:
-            self._closed = True
-            with translated("closing"):
-                self._vendor.close()
+    def close(self, offsets: Mapping[TopicPartition, StoredOffset] | None = None) -> None:
+        """Commit these offsets and what is stored, and leave the group; repeatable."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if offsets:
+                self.store(offsets)
+            self._bounded(partial(self._leave, offsets), "leaving the group")
+        except TransientError as error:  # the broker will find out; the next owner repeats
+            _log.warning("%s", error)
 
+    def _leave(self, offsets: Mapping[TopicPartition, StoredOffset] | None) -> None:
+        try:
+            if offsets:
+                self._commit(offsets)
+        finally:
+            self._vendor.close()
 
-def _calling(changed: PartitionsChanged) -> Callable[[Any, Collection[Any]], None]:
-    def call(_: Any, partitions: Collection[Any]) -> None:
-        changed(our_partitions(partitions))
+    def _commit(self, offsets: Mapping[TopicPartition, StoredOffset] | None) -> None:
+        given = {} if offsets is None else {"offsets": vendor_offsets(offsets)}
+        with translated("committing offsets"):
+            try:
+                done = self._vendor.commit(asynchronous=False, **given)
+            except KafkaException as error:
+                if error.args[0].name() == _NOTHING_STORED:
+                    return
+                raise
+        failed = [each.error for each in done or () if each.error is not None]
+        if failed:
+            raise translate(failed[0], "committing offsets")
 
-    return call
+    def _calling(self, changed: PartitionsChanged) -> Callable[[Any, Collection[Any]], None]:
+        def call(_: Any, partitions: Collection[Any]) -> None:
+            self._in_callback = True
+            try:
+                changed(our_partitions(partitions))
+            finally:
+                self._in_callback = False
+
+        return call
+
+    def _bounded(self, action: Callable[[], None], doing: str) -> None:
+        """Do it in a thread of its own: librdkafka waits a minute and longer for a broker.
+
+        Not inside a callback: the client then belongs to the thread that polls, and the broker has
+        just been heard of.
+
+        Raises:
+            TransientError: it was not done in time; it may still be, later.
+        """
+        if self._in_callback:
+            action()
+            return
+        failures: list[MeshError] = []
+
+        def act() -> None:
+            try:
+                action()
+            except MeshError as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=act, name=doing, daemon=True)
+        thread.start()
+        thread.join(self._answer_seconds)
+        if thread.is_alive():
+            raise TransientError(f"{doing}: no answer for {self._answer_seconds:.0f} s")
+        for failure in failures:
+            raise failure
 
 
 def _good(message: Message) -> list[RawRecord]:
@@ -186,6 +243,6 @@ def _good(message: Message) -> list[RawRecord]:
         return [record_of(message)]
     translated_error = translate(error, "reading")
     if isinstance(translated_error, TransientError):
-        logging.getLogger(__name__).warning("%s", translated_error)
+        _log.warning("%s", translated_error)
         return []
     raise translated_error

@@ -8,7 +8,7 @@ from typing import Any
 
 from mesh.errors import TransientError
 from mesh.kafka.progress import Gap, PartitionProgress
-from mesh.ports import Consumer
+from mesh.ports import Consumer, StoredOffset
 from mesh.record import RawRecord, Record, TopicPartition
 from mesh.scheduler import LaneSpec
 
@@ -125,13 +125,9 @@ class Lane:
 
     def close(self, *, orderly: bool) -> None:
         """Leave the group; the marks say `running` for ever unless the end is orderly."""
-        self._orderly = orderly
-        try:
-            if orderly:
-                self._end(self._progress)
-        finally:
-            self._orderly = False  # what closing revokes is committed already
-            self._consumer.close()
+        ends = self._ends(self._progress) if orderly else {}
+        self._orderly = False  # what closing revokes is committed by then
+        self._consumer.close(ends)
 
     def _begin(self, raw: RawRecord) -> Consumed:
         progress = self._progress[raw.source]
@@ -178,12 +174,14 @@ class Lane:
         self._forget(partitions)
 
     def _end(self, partitions: Collection[TopicPartition]) -> None:
-        mine = [self._progress[source] for source in partitions if source in self._progress]
-        offsets = {each.source: stored for each in mine if (stored := each.stored(running=False))}
         try:
-            self._consumer.commit(offsets)
+            self._consumer.commit(self._ends(partitions))
         except TransientError as error:  # the next owner repeats what was not committed
-            _log.warning("offsets of %s not committed: %s", sorted(offsets), error)
+            _log.warning("offsets of %s not committed: %s", sorted(partitions), error)
+
+    def _ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, StoredOffset]:
+        mine = [self._progress[source] for source in partitions if source in self._progress]
+        return {each.source: stored for each in mine if (stored := each.stored(running=False))}
 
     def _forget(self, partitions: Collection[TopicPartition]) -> None:
         self._dropped(frozenset(partitions))
