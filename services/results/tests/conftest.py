@@ -2,12 +2,15 @@
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
 from results.adapters.migrate import migrate
+
+from .running import Installation, install
 
 
 @pytest.fixture
@@ -21,3 +24,11 @@ def database(postgres: str) -> Iterator[str]:
             yield dsn
         finally:
             admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def installation(
+    kafka: str, registry: str, database: str, tmp_path: Path
+) -> Iterator[Installation]:
+    with install(kafka=kafka, registry=registry, database=database, folder=tmp_path) as made:
+        yield made

@@ -5,9 +5,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import psycopg
 
 from mesh.codec import AvroCodec
 from mesh.crypto import Cipher
-from mesh.kafka import EventProducer, create_topics
+from mesh.kafka import EventProducer, KafkaConsumer, create_topics
+from mesh.record import RawRecord, TopicPartition
 from mesh.registry import ConfluentRegistry, compatibility
 from mesh.schemas import SchemaLibrary
 from mesh.settings import MeshSettings
@@ -48,6 +50,23 @@ class Installation:
         with psycopg.connect(self.database) as connection:
             return connection.execute(query, arguments or None).fetchall()
 
+    def read(self, topic: str, wanted: int) -> list[RawRecord]:
+        """The first records of a topic, as soon as there are so many."""
+        consumer = KafkaConsumer(
+            self.settings.kafka_bootstrap, self.settings.group("test"), instance_id="test"
+        )
+        names = [self.settings.topics(topic)]
+        consumer.subscribe(names, on_assign=_ignore, on_revoke=_ignore, on_lost=_ignore)
+        found: list[RawRecord] = []
+
+        def enough() -> bool:
+            found.extend(consumer.poll_batch(100, timedelta(seconds=1)))
+            return len(found) >= wanted
+
+        eventually(enough)
+        consumer.close()
+        return found
+
     @contextmanager
     def role(self, name: str, *, ready: bool = True) -> Iterator[subprocess.Popen[bytes]]:
         """The role as a process; it is ready on entry, and gone after the block."""
@@ -69,7 +88,7 @@ class Installation:
                 if process.poll() is None:
                     process.terminate()
                     try:
-                        process.wait(20)
+                        assert process.wait(20) == 0, f"see {log.name}"
                     finally:
                         process.kill()
 
@@ -109,6 +128,10 @@ def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.1)
+
+
+def _ignore(_: Collection[TopicPartition]) -> None:
+    """Whatever the group is given is read."""
 
 
 def _ready(process: subprocess.Popen[bytes], port: int) -> bool:

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from mesh.errors import RejectedRecordError, TransientError
 from mesh.memory import InMemoryBroker, InMemoryProducer
-from mesh.ports import Producer
+from mesh.ports import NoMetrics, Producer
 from mesh.record import Headers
 from mesh.retry import RetryPolicy
 from mesh.topics import Topics
@@ -66,6 +66,7 @@ def a_relay(
             attempts=attempts,
         ),
         heartbeat=Beats(),
+        metrics=NoMetrics(),
         idle=timedelta(seconds=idle),
     )
 

@@ -1,6 +1,6 @@
 """The writer as a process on the real broker and database, kills included."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -12,25 +12,15 @@ from pydantic import SecretStr
 
 from mesh.crypto import Cipher
 from mesh.deadletters import read_dead_letter
-from mesh.kafka import KafkaConsumer, KafkaProducer
-from mesh.record import RawRecord, TopicPartition
-from mesh.settings import MeshSettings
+from mesh.kafka import KafkaProducer
 from mesh.testing import CAMERA_ID, PERSON_ID, a_person, a_sighting
 
-from .running import SECRET, Installation, eventually, install
+from .running import SECRET, Installation, eventually
 from .stored_events import a_result, a_snapshot, an_entry
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 OTHER_CAMERA = "cam_00000000-0000-4000-8000-000000000002"
-
-
-@pytest.fixture
-def installation(
-    kafka: str, registry: str, database: str, tmp_path: Path
-) -> Iterator[Installation]:
-    with install(kafka=kafka, registry=registry, database=database, folder=tmp_path) as made:
-        yield made
 
 
 def results(numbers: Iterator[int] | range, camera: str = CAMERA_ID) -> list[tuple[str, str, Any]]:
@@ -111,28 +101,8 @@ def test_a_poison_record_is_a_dead_letter_and_the_partition_moves_on(
         installation.publish(("results", CAMERA_ID, poison), *results(range(2, 5)))
         eventually(lambda: count(installation) == 4)
     cipher = Cipher(SecretStr(SECRET))
-    letters = [read_dead_letter(raw, cipher) for raw in read(settings, "dead-letters", 2)]
+    letters = [read_dead_letter(raw, cipher) for raw in installation.read("dead-letters", 2)]
     assert letters[0].value == b"no avro"
     assert letters[1].reason.startswith("unstorable")
     failed = "SELECT reason, numbers::text FROM results.ledger WHERE outcome = 'failed'"
     assert installation.rows(failed) == [("unstorable", "{[1,2)}")]
-
-
-def read(settings: MeshSettings, topic: str, wanted: int) -> list[RawRecord]:
-    consumer = KafkaConsumer(settings.kafka_bootstrap, settings.group("test"), instance_id="test")
-    consumer.subscribe(
-        [settings.topics(topic)], on_assign=_ignore, on_revoke=_ignore, on_lost=_ignore
-    )
-    found: list[RawRecord] = []
-
-    def enough() -> bool:
-        found.extend(consumer.poll_batch(10, timedelta(seconds=1)))
-        return len(found) >= wanted
-
-    eventually(enough)
-    consumer.close()
-    return found
-
-
-def _ignore(_: Collection[TopicPartition]) -> None:
-    """The test reads whatever it is given."""

@@ -74,6 +74,7 @@ def run_keeper(settings: ResultsSettings, process: Process) -> None:
         topics=settings.topics,
         retry=PATIENT,
         heartbeat=process.health.heartbeat("outbox"),
+        metrics=process.metrics,
     )
     process.health.ready |= {"keeper": keeper.check, "outbox": relay.check}
     process.health.ready["objects"] = objects.check

@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 
 from mesh.errors import RejectedRecordError, TransientError
 from mesh.logs import get_logger
-from mesh.ports import Heartbeat, Producer
+from mesh.ports import Heartbeat, Producer, WorkerMetrics
 from mesh.retry import RetryPolicy
 from mesh.topics import Topics
 
@@ -48,6 +48,7 @@ class OutboxRelay:
         topics: Topics,
         retry: RetryPolicy,
         heartbeat: Heartbeat,
+        metrics: WorkerMetrics,
         idle: timedelta = timedelta(seconds=1),
     ) -> None:
         self._dsn = dsn
@@ -55,6 +56,7 @@ class OutboxRelay:
         self._topics = topics
         self._retry = retry
         self._heartbeat = heartbeat
+        self._metrics = metrics
         self._idle = idle
         self._failures = 0
         self._problem: str | None = "not connected yet"
@@ -138,9 +140,12 @@ class OutboxRelay:
                     self._send(connection, [letter])
                 return
             self._log.error("outbox_refused", message=str(error), row=letters[0].id)
+            self._metrics.rejected("outbox_refused")
             _mark(connection, letters, str(error))
         else:
             _mark(connection, letters, None)
+            for letter in letters:
+                self._metrics.produced(self._topics(letter.topic), 1)
 
 
 def _mark(
