@@ -86,8 +86,8 @@ class FakeStage:
 class World:
     """A broker, and workers that run on it until they have seen enough."""
 
-    def __init__(self) -> None:
-        self.clock = ManualClock()
+    def __init__(self, clock: ManualClock | None = None) -> None:
+        self.clock = clock or ManualClock()
         names = [TOPICS(spec.name) for spec in CATALOGUE]
         self.broker = InMemoryBroker(names, partitions=1, clock=self.clock)
         self.health = Health()
@@ -257,11 +257,11 @@ def test_a_stop_during_a_retry_ends_in_an_orderly_way(world: World) -> None:
     assert world.committed() == StoredOffset(0, '{"running":false}')
 
 
-def test_a_broker_that_is_away_while_publishing_delays_but_loses_nothing(world: World) -> None:
+def test_a_broker_that_is_away_while_publishing_delays_but_loses_nothing() -> None:
     stop = threading.Event()
 
     def one(record: Record[FrameCaptured]) -> Emit:
-        world.broker.available = False
+        far.broker.available = False
         return detected(record)
 
     class Patient(ManualClock):
@@ -270,15 +270,15 @@ def test_a_broker_that_is_away_while_publishing_delays_but_loses_nothing(world: 
         @override
         def sleep(self, seconds: float) -> None:
             super().sleep(seconds)
-            world.broker.available = self.monotonic() > 2
+            far.broker.available = self.monotonic() > 2
             if self.monotonic() > 5:
                 stop.set()
 
-    world.clock = world.broker.clock = Patient()
-    world.frames(0)
-    world.worker(FakeStage(stop, one)).run()
-    assert world.outputs() == [0]
-    assert world.committed() == StoredOffset(1, '{"running":false}')
+    far = World(Patient())
+    far.frames(0)
+    far.worker(FakeStage(stop, one)).run()
+    assert far.outputs() == [0]
+    assert far.committed() == StoredOffset(1, '{"running":false}')
 
 
 def test_a_crash_leaves_the_partition_marked_and_offsets_unstored(world: World) -> None:
