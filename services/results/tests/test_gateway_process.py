@@ -15,7 +15,9 @@ import httpx
 import pytest
 from PIL import Image
 from pydantic import SecretStr
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from mesh.auth import Tokens
 from mesh.events import Answer, FrameCaptured, Lane
@@ -125,7 +127,11 @@ def test_a_pushed_picture_comes_back_as_a_result_and_on_the_live_feed(
     assert b"hunter2" not in stored[0][3]
 
     url = f"ws://127.0.0.1:{served.port}/api/v1/detections/ws/tester"
-    with connect(url, subprotocols=["bearer", served.token]) as websocket:  # type: ignore[list-item]  # plain strings are subprotocols
+    with pytest.raises(InvalidStatus) as denied:
+        connect(url, subprotocols=[Subprotocol("bearer"), Subprotocol("nonsense")])
+    assert denied.value.response.status_code == 401
+    assert b"UNAUTHORIZED" in denied.value.response.body
+    with connect(url, subprotocols=[Subprotocol("bearer"), Subprotocol(served.token)]) as websocket:
         assert json.loads(websocket.recv(5))["type"] == "connection_established"
         websocket.send(json.dumps({"type": "subscribe", "camera_id": CAMERA_ID}))
         assert json.loads(websocket.recv(5))["type"] == "subscribed"

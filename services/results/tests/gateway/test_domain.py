@@ -36,6 +36,7 @@ from mesh.testing import (
 )
 from results.domain.cameras import split_credentials
 from results.domain.errors import ApiError
+from results.domain.frame_report import processing_info
 from results.domain.frames import (
     Origin,
     Picture,
@@ -47,7 +48,7 @@ from results.domain.frames import (
 from results.domain.health import render_health
 from results.domain.models import allowed_names
 from results.domain.picture import PictureHeader, check_picture, decode_base64
-from results.domain.rendering import persons_of, processing_info, render_result, vector
+from results.domain.rendering import persons_of, render_result, vector
 from results.domain.times import iso, milliseconds, parse
 
 from .conftest import a_model

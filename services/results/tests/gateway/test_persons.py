@@ -127,13 +127,27 @@ async def test_a_slow_answer_can_be_asked_for_again(world: World) -> None:
     world.answer = lambda _: None
     status, body = await call(world, "POST", json=a_body())
     assert (status, body["status"]) == (202, "accepted")
-    assert (await call(world, "GET", body["url"])) == (
-        202, {"status": "accepted", "request_id": body["request_id"]},
-    )  # fmt: skip
+    status, waiting = await call(world, "GET", body["url"])
+    assert (status, waiting["request_id"]) == (202, body["request_id"])
     world.deps.answers.deliver(enrolled(world.sent("frames.request")[0]))
     status, outcome = await call(world, "GET", body["url"])
     assert (status, outcome["status"]) == (200, "success")
-    assert outcome["enrollment"]["accepted"] is True
+    assert outcome["accepted"] is True
+
+
+async def test_a_late_rejection_is_the_same_error(world: World) -> None:
+    world.answer = lambda _: None
+    _, body = await call(world, "POST", json=a_body())
+    frame = world.sent("frames.request")[0]
+    late = enrolled(
+        frame, status="rejected", code="PERSON_EXISTS", message="This face is known.",
+        enrollment=None,
+    )  # fmt: skip
+    world.deps.answers.deliver(late)
+    status, outcome = await call(world, "GET", body["url"])
+    error = outcome["error"]
+    assert (status, error["code"], error["field"]) == (409, "PERSON_EXISTS", "image")
+    assert error["limit"]
 
 
 @pytest.mark.parametrize(

@@ -230,13 +230,13 @@ async def test_a_frame_that_was_shed_can_be_sent_again(
 
     def shed(frame: FrameCaptured) -> Any:
         result = a_result_of(frame, outcome=Outcome.SHED, reason="overload", detections=())
-        return recognised(frame, status="error", code="SHED", result=result)
+        return recognised(frame, status="error", code="OVERLOADED", result=result)
 
     world.answer = shed
     status, body = await post(world, request_body)
     assert (status, body["error"]["code"], body["error"]["reason"]) == (
         503,
-        "FRAME_SHED",
+        "OVERLOADED",
         "overload",
     )
     world.answer = recognised
@@ -246,8 +246,8 @@ async def test_a_frame_that_was_shed_can_be_sent_again(
 @pytest.mark.parametrize(
     ("reason", "code", "status"),
     [
-        ("poison", "POISON", 500),
-        ("deadline", "DEADLINE", 504),
+        ("poison", "PROCESSING_FAILED", 500),
+        ("deadline", "DEADLINE_EXCEEDED", 504),
         ("unreadable_image", "FRAME_UNREADABLE", 422),
     ],
 )

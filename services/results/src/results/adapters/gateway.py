@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -42,6 +43,7 @@ from results.ports import SnapshotReader
 _LARGEST_FRAME = 64 * 1024
 _STOP_SECONDS = 5
 _FOLLOW_SECONDS = 0.1
+_THREADS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +175,8 @@ class Gateway:
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
+        # A request waits for its acknowledgement in a thread; the default has one per core.
+        loop.set_default_executor(ThreadPoolExecutor(_THREADS, "requests"))
         self._feed.attach(loop)
         config = self._config
         self._server = server = _Server(
@@ -203,7 +207,9 @@ class Gateway:
         return None if started else "not listening yet"
 
     async def _follow(self, server: uvicorn.Server) -> None:
-        while not self._process.stop.is_set():  # noqa: ASYNC110 -- a threading.Event
+        heartbeat = self._process.health.heartbeat("loop", limit_seconds=30)
+        while not self._process.stop.is_set():
+            heartbeat.beat()
             await asyncio.sleep(_FOLLOW_SECONDS)
         server.should_exit = True
 

@@ -19,15 +19,12 @@ from results.adapters.http_fields import (
 from results.domain.cameras import unavailable_stream
 from results.domain.errors import invalid, not_found
 from results.domain.feed import detection_event
+from results.domain.frame_report import completed_at, model_info, processing_info, summary
 from results.domain.queries import DetectionQuery, StoredDetection
 from results.domain.rendering import (
     Names,
-    completed_at,
-    model_info,
     persons_of,
-    processing_info,
     render_detection,
-    summary,
 )
 from results.domain.times import iso
 

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from results.adapters.http_deps import BEARER, COOKIE, Deps, Operator, Viewer
+from results.adapters.http_enrollment import reply
 from results.adapters.http_fields import CameraId, Moment, PageParams, PersonId, RequestId
-from results.domain.answers import render_answer
 from results.domain.errors import not_found
 from results.domain.feed import render_sighting
 from results.domain.health import render_health
@@ -73,13 +73,11 @@ def models(deps: Deps, _: Viewer) -> dict[str, Any]:
 
 @router.get("/requests/{request_id}", summary="The outcome of a request that took longer")
 def request_outcome(request_id: RequestId, deps: Deps, _: Operator) -> JSONResponse:
-    """What became of an enrolment or a command that was answered 202."""
+    """What became of an enrolment or a command that was answered 202: the same as at once."""
     known, answer = deps.answers.lookup(request_id)
     if not known:
         raise not_found("request", request_id, field="request_id")
-    if answer is None:
-        return JSONResponse({"status": "accepted", "request_id": request_id}, 202)
-    return JSONResponse(render_answer(answer))
+    return reply(answer, request_id, {})
 
 
 @router.get("/sightings", summary="Who was seen where, from when to when")
