@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from mesh.clock import Clock
 from mesh.events import Answer, EnrolledFace, FaceChip, FaceQuality, Person
 from mesh.stage import Output
+from mesh.topics import Topics
 from recognition.domain.embedding import Vector, Vectors
 from recognition.domain.matching import Hit
 
@@ -26,6 +28,17 @@ class EmbedderInfo:
     device: str
     engine: str
     dim: int
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every part of one process shares."""
+
+    clock: Clock
+    topics: Topics
+    instance_id: str
+    model: EmbedderInfo
+    """The model that embeds and is compared with."""
 
 
 class FaceEmbedder(Protocol):

@@ -57,15 +57,6 @@ class Database:
         with _translated(), self._pool.connection() as connection:
             yield connection
 
-    def check(self) -> str | None:
-        """What is wrong with the database, or nothing; for readiness."""
-        try:
-            with self.transaction() as connection:
-                connection.execute("SELECT 1")
-        except TransientError as error:
-            return str(error)
-        return None
-
 
 def migrate(dsn: str) -> None:
     """Bring the schema `gallery` to this version; of several processes one does the work.

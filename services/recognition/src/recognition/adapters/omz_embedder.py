@@ -21,11 +21,14 @@ DIM = 256
 class OmzEmbedder:
     """Embeds one face per inference: batches are no faster on a CPU."""
 
-    def __init__(self, weights: Path, info: EmbedderInfo, *, threads: int = 1) -> None:
+    def __init__(
+        self, network: Path, weights: Path, info: EmbedderInfo, *, threads: int = 1
+    ) -> None:
         """Load the network.
 
         Args:
-            weights: the `.xml` file; the `.bin` file lies beside it.
+            network: the `.xml` file.
+            weights: the `.bin` file.
             info: what to say of the model.
             threads: threads of one inference.
 
@@ -37,12 +40,12 @@ class OmzEmbedder:
         try:
             core = openvino.Core()
             compiled = core.compile_model(
-                core.read_model(weights),
+                core.read_model(network, weights),
                 "CPU",
                 {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"},
             )
         except RuntimeError as error:
-            raise ConfigurationError(f"{weights}: OpenVINO cannot load it: {error}") from error
+            raise ConfigurationError(f"{network}: OpenVINO cannot load it: {error}") from error
         self._request = compiled.create_infer_request()
 
     @property

@@ -102,11 +102,10 @@ class PgVectorGallery:
         state = self._state
         if state is None:
             return "the gallery has not been read yet"
-        age = self._clock.monotonic() - state.seen_at
-        limit = self._policy.max_age_seconds
-        return (
-            f"the gallery was last read {age:.1f} s ago, limit {limit} s" if age > limit else None
-        )
+        age, limit = self._clock.monotonic() - state.seen_at, self._policy.max_age_seconds
+        if age <= limit:
+            return None
+        return f"the gallery was last read {age:.1f} s ago, limit {limit:g} s"
 
     def version(self) -> int:
         """The version that a search would see now."""

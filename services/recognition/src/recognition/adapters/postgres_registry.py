@@ -63,7 +63,12 @@ class PostgresRegistry:
     """The registry of this installation; changes happen one after the other."""
 
     def __init__(
-        self, database: Database, codec: Codec, topics: Topics, *, committed: Callable[[], None]
+        self,
+        database: Database,
+        codec: Codec,
+        topics: Topics,
+        *,
+        committed: Sequence[Callable[[], None]] = (),
     ) -> None:
         """Take what it works with.
 
@@ -71,7 +76,7 @@ class PostgresRegistry:
             database: its schema must be migrated.
             codec: encodes events for the outbox and answers for later.
             topics: the topic names.
-            committed: called after every change, in the thread that made it.
+            committed: each called after every change, in the thread that made it.
         """
         self._database = database
         self._codec = codec
@@ -88,7 +93,8 @@ class PostgresRegistry:
         with self._database.transaction() as connection:
             connection.execute("SELECT version FROM gallery.head FOR UPDATE")
             yield PostgresTransaction(connection, self._codec, self._topics)
-        self._committed()
+        for tell in self._committed:
+            tell()
 
     def unembedded(self, model_id: str, *, after: str, limit: int) -> Sequence[StoredChip]:
         """Samples that the model has not embedded yet, by face_id, beyond `after`."""

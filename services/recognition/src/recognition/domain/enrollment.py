@@ -15,11 +15,11 @@ class EnrollmentPolicy:
 
     min_face_side: float = 48.0
     """Shorter side of the box, pixels."""
-    min_sharpness: float = 25.0
+    min_sharpness: float = 15.0
     """Variance of the Laplacian at 112 x 112."""
-    min_brightness: float = 35.0
+    min_brightness: float = 40.0
     """Mean grey level, 0 to 255."""
-    max_brightness: float = 225.0
+    max_brightness: float = 220.0
     """Mean grey level, 0 to 255."""
     max_yaw: float = 45.0
     """Degrees to either side, where the pose is known."""

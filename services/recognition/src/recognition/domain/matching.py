@@ -18,16 +18,14 @@ class MatchPolicy:
     """What a match has to reach."""
 
     calibration: Calibration
-    margin: float = 0.02
-    """Least lead over the runner-up, cosine."""
     quality_floor: float = 0.2
     """Faces below this quality score get no name, 0 to 1."""
     candidates: int = 5
     """Nearest persons that a decision names."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.margin <= 1 or not 0 <= self.quality_floor <= 1:
-            raise ValueError("margin and quality_floor must be 0 to 1")
+        if not 0 <= self.quality_floor <= 1:
+            raise ValueError("quality_floor must be 0 to 1")
         if not 1 <= self.candidates <= 100:
             raise ValueError("candidates must be 1 to 100")
 
@@ -128,7 +126,7 @@ def _decide_alone(probe: Probe, searched: Searched, policy: MatchPolicy) -> Deci
         distance=1.0 - best.similarity if best else None,
         threshold=threshold,
         margin=margin,
-        margin_limit=policy.margin,
+        margin_limit=policy.calibration.margin,
         candidates=tuple(hit.candidate() for hit in probe.hits[: policy.candidates]),
         model_id=searched.model_id,
         gallery_version=searched.gallery_version,
@@ -146,7 +144,7 @@ def _reason(probe: Probe, threshold: float, margin: float | None, policy: MatchP
         return "empty_gallery"
     if probe.hits[0].similarity < threshold:
         return "below_threshold"
-    if margin is not None and margin < policy.margin:
+    if margin is not None and margin < policy.calibration.margin:
         return "ambiguous"
     return "matched"
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TypeAlias
 
-from mesh.clock import Clock
 from mesh.events import (
     Answer,
     AuditEntry,
@@ -20,10 +19,9 @@ from mesh.events import (
 from mesh.identity import derived_id
 from mesh.record import Record
 from mesh.stage import Emit, Output, Reject
-from mesh.topics import Topics
 from recognition.domain.embedding import from_event
 from recognition.domain.person import recognisable, update_problem, updated, without_face
-from recognition.ports import Gallery, Registry, RegistryTransaction
+from recognition.ports import Gallery, Registry, RegistryTransaction, Surroundings
 
 Command: TypeAlias = UpdatePerson | DeleteFace | ErasePerson | SearchFaces
 _MAX_HITS = 100
@@ -32,20 +30,12 @@ _MAX_HITS = 100
 class CommandStage:
     """Carries out the commands of `gallery.commands`."""
 
-    def __init__(
-        self,
-        *,
-        registry: Registry,
-        gallery: Gallery,
-        model_id: str,
-        clock: Clock,
-        topics: Topics,
-    ) -> None:
+    def __init__(self, registry: Registry, gallery: Gallery, around: Surroundings) -> None:
         self._registry = registry
         self._gallery = gallery
-        self._model_id = model_id
-        self._clock = clock
-        self._topics = topics
+        self._model = around.model
+        self._clock = around.clock
+        self._topics = around.topics
 
     def process(self, batch: Sequence[Record[Command]]) -> Sequence[Emit | Reject]:
         """Carry out commands in order.
@@ -149,12 +139,14 @@ class CommandStage:
     def _search_problem(self, command: SearchFaces) -> tuple[str, str] | None:
         if not 1 <= command.limit <= _MAX_HITS:
             return "INVALID_REQUEST", f"limit must be 1 to {_MAX_HITS}, not {command.limit}."
-        if command.embedding.model_id != self._model_id:
+        if command.embedding.model_id != self._model.model_id:
             return (
                 "MODEL_MISMATCH",
-                f"The gallery compares embeddings of {self._model_id}, "
+                f"The gallery compares embeddings of {self._model.model_id}, "
                 f"not {command.embedding.model_id}.",
             )
+        if command.embedding.dim != self._model.dim:
+            return "INVALID_REQUEST", f"embedding: must have {self._model.dim} elements."
         try:
             from_event(command.embedding)
         except ValueError as error:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-from mesh.clock import Clock
 from mesh.events import (
     Answer,
     AuditEntry,
@@ -14,11 +13,10 @@ from mesh.events import (
 )
 from mesh.identity import derived_id
 from mesh.stage import Output
-from mesh.topics import Topics
 from recognition.domain.enrollment import EnrollmentPolicy, consent_problem, photo_problems
 from recognition.domain.matching import MatchPolicy, required_similarity
 from recognition.domain.person import enrolled, recognisable
-from recognition.ports import Registry, RegistryTransaction, Sample
+from recognition.ports import Registry, RegistryTransaction, Sample, Surroundings
 from recognition.stage.work import EmbeddedFace, Photo
 
 
@@ -37,20 +35,17 @@ class Enroller:
 
     def __init__(
         self,
-        *,
         registry: Registry,
         photos: EnrollmentPolicy,
         matching: MatchPolicy,
-        model_id: str,
-        clock: Clock,
-        topics: Topics,
+        around: Surroundings,
     ) -> None:
         self._registry = registry
         self._photos = photos
         self._matching = matching
-        self._model_id = model_id
-        self._clock = clock
-        self._topics = topics
+        self._model_id = around.model.model_id
+        self._clock = around.clock
+        self._topics = around.topics
 
     def enroll(self, photo: Photo) -> Answer:
         """Enrol the photo's single face, or say why not; the same photo is answered the same.

@@ -6,7 +6,6 @@ from itertools import repeat
 
 import numpy as np
 
-from mesh.clock import Clock
 from mesh.errors import TransientError
 from mesh.events import (
     Decision,
@@ -20,11 +19,10 @@ from mesh.events import (
 )
 from mesh.record import Record
 from mesh.stage import Emit, Output, Reject
-from mesh.topics import Topics
 from recognition.domain.embedding import Mean, is_zero, to_event
 from recognition.domain.fusion import TrackFusion, TrackKey, TrackSample
 from recognition.domain.matching import MatchPolicy, Searched, decide
-from recognition.ports import FaceEmbedder, Gallery
+from recognition.ports import FaceEmbedder, Gallery, Surroundings
 from recognition.stage.enrollment import Enroller
 from recognition.stage.work import FaceWork, FrameWork, Photo
 
@@ -47,18 +45,17 @@ class RecognitionStage:
         enroller: Enroller,
         fusion: TrackFusion,
         policy: MatchPolicy,
-        clock: Clock,
-        topics: Topics,
-        instance_id: str,
+        around: Surroundings,
     ) -> None:
         self._embedder = embedder
         self._gallery = gallery
         self._enroller = enroller
         self._fusion = fusion
         self._policy = policy
-        self._clock = clock
-        self._topics = topics
-        self._instance_id = instance_id
+        self._clock = around.clock
+        self._topics = around.topics
+        self._instance_id = around.instance_id
+        self._model = around.model
         self._outage = False
 
     def process(self, batch: Sequence[Record[FrameDetected]]) -> Sequence[Emit | Reject]:
@@ -175,7 +172,7 @@ class RecognitionStage:
             self._decide(frame) if frame.identifies else list(repeat(None, len(frame.faces)))
         )
         private = frame.event.frame.purpose is Purpose.ENROLLMENT
-        model_id = self._embedder.info.model_id
+        model_id = self._model.model_id
         return tuple(
             RecognizedFace(
                 face=face.detected,
@@ -189,13 +186,13 @@ class RecognitionStage:
 
     def _decide(self, frame: FrameWork) -> Sequence[Decision]:
         size = self._gallery.size(frame.collection)
-        searched = Searched(self._embedder.info.model_id, frame.version)
+        searched = Searched(self._model.model_id, frame.version)
         return decide([face.probe(size) for face in frame.faces], searched, self._policy)
 
     def _model_use(self, frame: FrameWork, latency_ms: float) -> tuple[ModelUse, ...]:
         if not any(face.vector is not None for face in frame.faces):
             return ()
-        info = self._embedder.info
+        info = self._model
         use = ModelUse(
             task="face-recognition",
             model_id=info.model_id,

@@ -1,28 +1,57 @@
 """Another model: people stay, their stored pictures are embedded again."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from threading import Event
 
-from mesh.clock import Clock
+from mesh.errors import TransientError
 from mesh.stage import Output
-from mesh.topics import Topics
 from recognition.domain.embedding import is_zero
 from recognition.domain.person import recognisable
-from recognition.ports import FaceEmbedder, Registry, RegistryTransaction
+from recognition.ports import FaceEmbedder, Registry, RegistryTransaction, Surroundings
 
 _BATCH = 32
+_FIRST_BATCHES = 8
+_PAUSE_SECONDS = 60.0
 
 
 class Reembedder:
     """Gives the model in use an embedding of every stored sample."""
 
-    def __init__(
-        self, *, registry: Registry, embedder: FaceEmbedder, clock: Clock, topics: Topics
-    ) -> None:
+    def __init__(self, registry: Registry, embedder: FaceEmbedder, around: Surroundings) -> None:
         self._registry = registry
         self._embedder = embedder
-        self._clock = clock
-        self._topics = topics
+        self._clock = around.clock
+        self._topics = around.topics
         self._after = ""
+
+    def run_first(self) -> None:
+        """Embed what is missing, if it is little, before the service is ready.
+
+        Raises:
+            TransientError: the registry cannot be reached.
+        """
+        for _ in range(_FIRST_BATCHES):
+            if not self.run_batch():
+                return
+
+    def run(self, stop: Event, warn: Callable[[str], None]) -> None:
+        """Embed what is missing, then look again every minute, until `stop` is set; blocks.
+
+        Samples go missing while another process still enrols with the model before.
+
+        Args:
+            stop: ends it after the batch in hand.
+            warn: told why the registry could not be reached; it tries again.
+        """
+        while not stop.is_set():
+            try:
+                done = self.run_batch()
+            except TransientError as error:
+                warn(str(error))
+                done = 0
+            if not done:
+                stop.wait(_PAUSE_SECONDS)
 
     def run_batch(self) -> int:
         """Embed the next samples that lack an embedding; how many there were.

