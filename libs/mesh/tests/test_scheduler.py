@@ -104,10 +104,10 @@ def test_first_come_first_served() -> None:
     assert events(scheduler.next_batch(NOON, 2)) == ["b2"]
 
 
-@pytest.mark.parametrize("field", ["share", "prefetch", "window"])
-def test_a_lane_without_share_or_room_is_refused(field: str) -> None:
+@pytest.mark.parametrize(("share", "prefetch", "window"), [(0, 1, 1), (1, 0, 1), (1, 1, 0)])
+def test_a_lane_without_share_or_room_is_refused(share: int, prefetch: int, window: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        LaneSpec(name="live", topics=("l",), **{field: 0})  # type: ignore[arg-type]  # by name
+        LaneSpec(name="live", topics=("l",), share=share, prefetch=prefetch, window=window)
 
 
 lanes = st.sampled_from(["urgent", "live", "evidence"])

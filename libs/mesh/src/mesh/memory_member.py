@@ -63,7 +63,7 @@ class InMemoryConsumer:
     def __init__(self, cluster: Cluster, group: str) -> None:
         self._cluster = cluster
         self._group = cluster.groups[group]
-        self._topics: Sequence[str] = ()
+        self.topics: Sequence[str] = ()
         self._owned: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
         self._stored: dict[TopicPartition, StoredOffset] = {}
@@ -82,7 +82,7 @@ class InMemoryConsumer:
         on_lost: PartitionsChanged,
     ) -> None:
         """Join the group for these topics; the callbacks name only what changed."""
-        self._topics = topics
+        self.topics = topics
         self._on_assign, self._on_revoke, self._on_lost = on_assign, on_revoke, on_lost
         with self._cluster.lock:
             self._group.members.append(self)
@@ -212,8 +212,8 @@ class InMemoryConsumer:
     def _target(self) -> list[TopicPartition]:
         """This member's fair share: its place among the members that read the topic."""
         share = []
-        for topic in self._topics:
-            members = [each for each in self._group.members if topic in each._topics]  # noqa: SLF001 -- of its own kind
+        for topic in self.topics:
+            members = [each for each in self._group.members if topic in each.topics]
             place = members.index(self)
             count = len(self._cluster.logs(topic))
             share += [TopicPartition(topic, n) for n in range(place, count, len(members))]

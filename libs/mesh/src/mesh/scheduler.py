@@ -93,17 +93,20 @@ class Fifo:
     def __init__(self) -> None:
         self._queue: deque[Record[Any]] = deque()
 
-    def add(self, lane: str, record: Record[Any]) -> None:  # noqa: ARG002 -- there is one lane
+    def add(self, lane: str, record: Record[Any]) -> None:
         """Let a record wait."""
+        del lane  # there is one
         self._queue.append(record)
 
-    def next_batch(self, now: datetime, capacity: int) -> Scheduled:  # noqa: ARG002 -- never sheds
+    def next_batch(self, now: datetime, capacity: int) -> Scheduled:
         """The oldest records, at most `capacity`."""
+        del now  # nothing is ever shed
         count = min(capacity, len(self._queue))
         return Scheduled([self._queue.popleft() for _ in range(count)])
 
-    def waiting(self, lane: str) -> int:  # noqa: ARG002 -- there is one lane
+    def waiting(self, lane: str) -> int:
         """How many records wait."""
+        del lane  # there is one
         return len(self._queue)
 
     def drop(self, partitions: Collection[TopicPartition]) -> int:
