@@ -8,7 +8,6 @@ from typing import Any
 from mesh.clock import Clock
 from mesh.events import Person, Sighting
 from mesh.stage import Output
-
 from results.domain.cameras import CameraEntry
 from results.domain.queries import (
     DetectionQuery,
