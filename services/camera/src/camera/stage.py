@@ -17,6 +17,7 @@ from camera.ports import (
     SourceError,
     SourceFactory,
     StatusPublisher,
+    VideoFrame,
 )
 from mesh.clock import Clock
 from mesh.events import Camera, StreamState
@@ -98,33 +99,40 @@ class _Connection:
         return None
 
     def _pump(self, source: FrameSource) -> None:
-        seen = False
+        live = False
         while not self._over and (frame := source.read()) is not None:
             if self._over:
                 return
-            if not seen:
-                seen = True
-                self._parts.frames.attach(self._capture.open_session(self._parts.clock.now()))
+            arrival = self._arrival(frame)
+            if not live:
+                self._parts.frames.attach(self._capture.open_session(arrival.received))
+            kept = self._capture.keeps(arrival)
+            if not live:
                 self._loop.call_soon_threadsafe(self._on_live)
-            arrival = Arrival(
-                received=self._parts.clock.now(),
-                monotonic=self._parts.clock.monotonic(),
-                media_time=frame.media_time,
-                claimed=frame.claimed,
-                source=frame.source,
-                width=frame.width,
-                height=frame.height,
-                size=frame.size,
-            )
-            if not self._capture.keeps(arrival):
-                continue
-            image = frame.jpeg()
-            if image is None:
-                self._capture.waste("too_large")
-            elif self._capture.offer(arrival, image, self._parts.clock.now()):
-                self._parts.frames.wake()
+                live = True
+            if kept:
+                self._keep(frame, arrival)
         if not self._over:
             raise SourceError(ErrorCode.STREAM_ENDED, "the stream ended")
+
+    def _arrival(self, frame: VideoFrame) -> Arrival:
+        return Arrival(
+            received=self._parts.clock.now(),
+            monotonic=self._parts.clock.monotonic(),
+            media_time=frame.media_time,
+            claimed=frame.claimed,
+            source=frame.source,
+            width=frame.width,
+            height=frame.height,
+            size=frame.size,
+        )
+
+    def _keep(self, frame: VideoFrame, arrival: Arrival) -> None:
+        image = frame.jpeg()
+        if image is None:
+            self._capture.waste("too_large")
+        elif self._capture.offer(arrival, image, self._parts.clock.now()):
+            self._parts.frames.wake()
 
     def _resolve(self, outcome: SourceError | None) -> None:
         if not self._outcome.done():
@@ -186,10 +194,15 @@ class _Stream:
     def _went_live(self) -> None:
         if self._ending.is_set():
             return
-        self.capture.life = self.capture.life.went_live(self._parts.clock.now())
-        latency_ms = 1000 * (self._parts.clock.monotonic() - self._began)
+        clock, attempt = self._parts.clock, self.capture.life.attempts
+        self.capture.life = self.capture.life.went_live(clock.now())
         kind = self.capture.camera.stream.stream_type
-        self._announce(f"{kind} connection established", latency_ms)
+        latency_ms = f"{1000 * (clock.monotonic() - self._began):.0f}"
+        self._announce(
+            f"{kind} connection established",
+            connection_attempt=str(attempt),
+            latency_ms=latency_ms,
+        )
 
     def _is_final(self, error: SourceError) -> bool:
         """Whether this is the end of a file that is shown once."""
@@ -213,10 +226,10 @@ class _Stream:
         self._announce(str(error))
         return delay.total_seconds()
 
-    def _announce(self, details: str, latency_ms: float | None = None) -> None:
+    def _announce(self, details: str, **attributes: str) -> None:
         clock = self._parts.clock
         status = self.capture.status(clock.now(), clock.monotonic())
-        event = connection_event(status, clock.now(), details, latency_ms)
+        event = connection_event(status, clock.now(), details, attributes)
         self._parts.reports.status(status)
         self._parts.reports.event(event)
         camera = {"camera_id": status.camera_id, "camera_name": status.camera_name}
@@ -263,12 +276,12 @@ class CameraStage:
         """A camera was registered, changed, or deleted."""
         if camera is not None:
             self._registry[camera_id] = camera
-        elif (deleted := self._registry.pop(camera_id, None)) is not None and self._known:
-            mine = camera_id in self._streams or camera_id in self._owned([deleted])
-            self._let_go(camera_id)
-            if mine:
-                self._parts.reports.forget(camera_id)
+            self._reconcile()
+            return
+        deleted = self._registry.pop(camera_id, None)
         self._reconcile()
+        if deleted is not None and self._known and self._owned([deleted]):
+            self._parts.reports.forget(camera_id)
 
     def assigned(self, partitions: Collection[int]) -> None:
         """Kafka gave this replica more partitions of `cameras`."""

@@ -66,6 +66,7 @@ class KafkaPublisher:
         self._wake = threading.Event()
         self._epochs: list[Epoch] = []
         self._statuses: dict[str, CameraStatus | None] = {}
+        self._newest: dict[str, CameraStatus | None] = {}
         self._events: deque[LogEvent] = deque(maxlen=_EVENTS)
         self._in_flight = 0
         self._failing_since: float | None = None
@@ -86,13 +87,11 @@ class KafkaPublisher:
 
     def status(self, status: CameraStatus) -> None:
         """The latest status of a camera; replaces one that was not sent yet."""
-        with self._lock:
-            self._statuses[status.camera_id] = status
+        self._note_status(status.camera_id, status)
 
     def forget(self, camera_id: str) -> None:
         """A camera was deleted: a tombstone replaces its status."""
-        with self._lock:
-            self._statuses[camera_id] = None
+        self._note_status(camera_id, None)
 
     def event(self, event: LogEvent) -> None:
         """Something happened."""
@@ -146,6 +145,10 @@ class KafkaPublisher:
         self._sender.poll(timedelta(0))
         if self._fatal is not None:
             raise self._fatal
+
+    def _note_status(self, camera_id: str, status: CameraStatus | None) -> None:
+        with self._lock:
+            self._statuses[camera_id] = self._newest[camera_id] = status
 
     def _send_frames(self) -> None:
         with self._lock:
@@ -228,9 +231,9 @@ class KafkaPublisher:
     def _status_delivered(
         self, camera_id: str, status: CameraStatus | None, error: MeshError | None
     ) -> None:
-        if error is not None:
-            with self._lock:
-                self._statuses.setdefault(camera_id, status)
+        with self._lock:
+            if error is not None and self._newest[camera_id] is status:
+                self._statuses[camera_id] = status
 
     def _event_delivered(self, event: LogEvent, error: MeshError | None) -> None:
         if error is not None:

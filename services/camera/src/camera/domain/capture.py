@@ -1,7 +1,7 @@
 """Everything about the stream of one camera that is not input or output."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -179,16 +179,21 @@ def idle_status(camera: Camera, instance_id: str, now: datetime) -> CameraStatus
 
 
 def connection_event(
-    status: CameraStatus, now: datetime, details: str, latency_ms: float | None = None
+    status: CameraStatus, now: datetime, details: str, more: Mapping[str, str]
 ) -> LogEvent:
-    """A transition as the event `camera_connection` (specification 8.1.2)."""
+    """A transition as the event `camera_connection` (specification 8.1.2).
+
+    Args:
+        status: How the stream is after it.
+        now: When it happened.
+        details: What happened, for people.
+        more: Further attributes, or better values of the usual ones.
+    """
     attributes = {
         "status": _WORDS[status.state],
         "connection_attempt": str(status.reconnection_attempts),
         "details": details,
     }
-    if latency_ms is not None:
-        attributes["latency_ms"] = f"{latency_ms:.0f}"
     if status.error_code is not None:
         attributes["error_code"] = status.error_code
     return LogEvent(
@@ -201,5 +206,5 @@ def connection_event(
         camera_id=status.camera_id,
         camera_name=status.camera_name,
         message=details,
-        attributes=attributes,
+        attributes={**attributes, **more},
     )

@@ -1,0 +1,178 @@
+"""Pictures out of PyAV's packets, and FFmpeg's errors in our words."""
+
+import struct
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import av
+import simplejpeg
+
+from camera.domain.life import ErrorCode
+from camera.ports import SourceError
+from mesh.events import TimestampSource
+
+MAX_IMAGE_BYTES = 1024 * 1024
+"""A picture travels inside its record up to this size (design, section 2)."""
+NEARLY = 0.95
+"""What took this share of the time-out ended because of it, whatever FFmpeg calls it."""
+_QUALITIES = (85, 75, 60, 40)
+_CODES: Mapping[type[av.error.FFmpegError], ErrorCode] = {
+    av.error.HTTPUnauthorizedError: ErrorCode.UNAUTHORIZED,
+    av.error.HTTPForbiddenError: ErrorCode.UNAUTHORIZED,
+    av.error.HTTPNotFoundError: ErrorCode.NOT_FOUND,
+    av.error.FileNotFoundError: ErrorCode.NOT_FOUND,
+    av.error.InvalidDataError: ErrorCode.UNSUPPORTED,
+    av.error.LookupError: ErrorCode.UNSUPPORTED,
+    av.error.ExitError: ErrorCode.TIMEOUT,
+    av.error.TimeoutError: ErrorCode.TIMEOUT,
+}
+_PRODUCER_REFERENCE_TIME = struct.Struct("<qi")
+_FAR_FUTURE = 1e11
+_DEFAULT_FPS = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class PyAvFrame:
+    """A decoded picture of a PyAV stream."""
+
+    media_time: float
+    claimed: datetime | None
+    source: TimestampSource
+    size: int
+    _frame: av.VideoFrame
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        return self._frame.width
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        return self._frame.height
+
+    def jpeg(self) -> bytes | None:
+        """The picture as JPEG of at most 1 MiB, coarser if it has to be."""
+        pixels = self._frame.to_ndarray(format="rgb24")
+        for quality in _QUALITIES:
+            image: bytes = simplejpeg.encode_jpeg(
+                pixels, quality=quality, colorspace="RGB", colorsubsampling="420"
+            )
+            if len(image) <= MAX_IMAGE_BYTES:
+                return image
+        return None
+
+
+@dataclass(slots=True)
+class Decoder:
+    """Packets of the first video track, decoded; knows the camera's clock once it is told."""
+
+    container: Any
+    timeout: float
+    _track: Any = None
+    _received: int = 0
+    _last: float = field(default_factory=time.monotonic)
+    _clock_offset: float | None = None
+    """Seconds between the stream's time and the camera's wall clock."""
+
+    @classmethod
+    def of(cls, container: Any, timeout: float) -> Self:
+        """A decoder for the container.
+
+        Raises:
+            SourceError: There is no video in it, or nobody here can decode it.
+        """
+        if not container.streams.video:
+            raise SourceError(ErrorCode.UNSUPPORTED, "there is no video in the stream")
+        track = container.streams.video[0]
+        if track.codec_context is None:
+            raise SourceError(ErrorCode.UNSUPPORTED, "the stream's codec is unknown")
+        track.codec_context.thread_count = 1
+        return cls(container, timeout, track)
+
+    @property
+    def fps(self) -> float:
+        """The rate that the container names."""
+        rate = self._track.average_rate
+        return float(rate) if rate else _DEFAULT_FPS
+
+    def frames(self) -> Iterator[PyAvFrame]:
+        """Pictures until the stream ends; packets that are broken are passed over.
+
+        Raises:
+            SourceError: Nothing could be decoded for a whole time-out.
+        """
+        for packet in self._packets():
+            self._received += packet.size
+            self._note_clock(packet)
+            try:
+                pictures = packet.decode()
+            except av.error.InvalidDataError:
+                pictures = []
+            for picture in pictures:
+                yield self._framed(picture)
+                self._last = time.monotonic()
+            if time.monotonic() - self._last > self.timeout:
+                raise SourceError(
+                    ErrorCode.FROZEN, f"no picture could be decoded for {self.timeout:g} s"
+                )
+
+    def _packets(self) -> Iterator[Any]:
+        """Packets until the stream ends.
+
+        FFmpeg answers its own read time-out by handing out the frame that its parser holds back,
+        and would then wait a second time.
+        """
+        packets = self.container.demux(self._track)
+        while True:
+            asked = time.monotonic()
+            packet = next(packets, None)
+            if time.monotonic() - asked > NEARLY * self.timeout:
+                raise SourceError(ErrorCode.FROZEN, f"no picture for {self.timeout:g} s")
+            if packet is None:
+                return
+            yield packet
+
+    def _framed(self, picture: Any) -> PyAvFrame:
+        size, self._received = self._received, 0
+        known = picture.time is not None
+        media_time = float(picture.time) if known else time.monotonic()
+        claimed = None
+        if known and self._clock_offset is not None:
+            claimed = _instant(media_time + self._clock_offset)
+        return PyAvFrame(media_time, claimed, TimestampSource.RTCP, size, picture)
+
+    def _note_clock(self, packet: Any) -> None:
+        """Learns the camera's clock from RTCP sender reports, which come within seconds."""
+        if packet.pts is None or not packet.has_sidedata("prft"):
+            return
+        micros, _ = _PRODUCER_REFERENCE_TIME.unpack_from(bytes(packet.get_sidedata("prft")))
+        self._clock_offset = micros / 1e6 - float(packet.pts * packet.time_base)
+
+
+@contextmanager
+def translated(failed: Callable[[av.error.FFmpegError], SourceError]) -> Iterator[None]:
+    """Raises FFmpeg's errors as ours."""
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        raise failed(error) from None  # the original names the address with its password
+
+
+def code_of(error: av.error.FFmpegError, otherwise: ErrorCode) -> ErrorCode:
+    """What an error of FFmpeg means."""
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), otherwise)
+
+
+def sentence(error: av.error.FFmpegError) -> str:
+    """What FFmpeg says, without the address."""
+    return error.strerror or type(error).__name__
+
+
+def _instant(seconds: float) -> datetime | None:
+    """A moment of the wall clock, if it is one."""
+    return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < _FAR_FUTURE else None

@@ -1,0 +1,211 @@
+"""Doubles of the camera stage's ports, and what its tests arrange with."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from camera.domain.backoff import Backoff
+from camera.domain.capture import CapturePolicy
+from camera.domain.epoch import Epoch
+from camera.domain.life import ErrorCode
+from camera.ports import FrameSource, SourceError, VideoFrame
+from camera.stage import StageParts
+from mesh.clock import ManualClock
+from mesh.errors import MeshError
+from mesh.events import Camera, CameraStatus, LogEvent, StreamState, TimestampSource
+from mesh.stage import Output
+from mesh.testing import NOON
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Returns when the condition holds; other threads may make it so."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 -- what it waits for has no event
+            await asyncio.sleep(0.002)
+
+
+@dataclass(frozen=True)
+class FakeFrame:
+    media_time: float = 0.0
+    claimed: datetime | None = None
+    source: TimestampSource = TimestampSource.RTCP
+    width: int = 640
+    height: int = 360
+    size: int = 1000
+    image: bytes | None = b"\xff\xd8 picture \xff\xd9"
+
+    def jpeg(self) -> bytes | None:
+        return self.image
+
+
+Step = SourceError | FakeFrame | RuntimeError | None
+"""What a read gives: a frame, an error, a crash, or the end of the stream."""
+
+
+class FakeSource:
+    """Gives the steps one after another, and then blocks until it is interrupted."""
+
+    def __init__(self, steps: Sequence[Step] = (), refusal: Exception | None = None) -> None:
+        self._steps = list(steps)
+        self._refusal = refusal
+        self._interrupted = threading.Event()
+        self.opened = self.closed = 0
+        self.idle = False
+        """Whether every step was given."""
+
+    def open(self) -> None:
+        self.opened += 1
+        if self._refusal is not None:
+            raise self._refusal
+
+    def read(self) -> VideoFrame | None:
+        if not self._steps:
+            self.idle = True
+            self._interrupted.wait(10)
+            return None
+        step = self._steps.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    def interrupt(self) -> None:
+        self._interrupted.set()
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@dataclass
+class FakeSources:
+    """Makes the prepared sources of each camera in turn, then quiet ones."""
+
+    prepared: dict[str, list[FakeSource]] = field(default_factory=dict)
+    made: list[tuple[Camera, FakeSource]] = field(default_factory=list)
+
+    def __call__(self, camera: Camera) -> FrameSource:
+        waiting = self.prepared.get(camera.camera_id, [])
+        source = waiting.pop(0) if waiting else FakeSource()
+        self.made.append((camera, source))
+        return source
+
+
+@dataclass
+class FakeFrames:
+    """A publisher that only looks on."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+
+    def attach(self, epoch: Epoch) -> None:
+        self.epochs.append(epoch)
+
+    def wake(self) -> None:
+        pass
+
+
+@dataclass
+class FakeReports:
+    """Remembers what it was told."""
+
+    statuses: list[CameraStatus] = field(default_factory=list)
+    events: list[LogEvent] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    broken: Exception | None = None
+
+    def status(self, status: CameraStatus) -> None:
+        if self.broken is not None:
+            raise self.broken
+        self.statuses.append(status)
+
+    def forget(self, camera_id: str) -> None:
+        self.forgotten.append(camera_id)
+
+    def event(self, event: LogEvent) -> None:
+        self.events.append(event)
+
+    def states(self, camera_id: str | None = None) -> list[StreamState]:
+        return [
+            status.state
+            for status in self.statuses
+            if camera_id is None or status.camera_id == camera_id
+        ]
+
+
+@dataclass
+class FakeWait:
+    """Lets waits end at once, unless they are held; remembers how long they would have been."""
+
+    seconds: list[float] = field(default_factory=list)
+    held: bool = False
+
+    async def __call__(self, event: asyncio.Event, seconds: float) -> None:
+        self.seconds.append(seconds)
+        if self.held:
+            await event.wait()
+        await asyncio.sleep(0)
+
+
+@dataclass
+class Setting:
+    """Everything around a stage."""
+
+    sources: FakeSources = field(default_factory=FakeSources)
+    frames: FakeFrames = field(default_factory=FakeFrames)
+    reports: FakeReports = field(default_factory=FakeReports)
+    clock: ManualClock = field(default_factory=lambda: ManualClock(NOON))
+    wait: FakeWait = field(default_factory=FakeWait)
+
+    def parts(self) -> StageParts:
+        epochs = iter(range(1, 1000))
+        return StageParts(
+            sources=self.sources,
+            frames=self.frames,
+            reports=self.reports,
+            clock=self.clock,
+            policy=CapturePolicy(instance_id="camera-0", new_epoch=lambda _: next(epochs)),
+            backoff=Backoff(random=lambda: 1.0),
+            wait=self.wait,
+        )
+
+
+def an_error(code: ErrorCode = ErrorCode.UNREACHABLE) -> SourceError:
+    return SourceError(code, f"it is {code}")
+
+
+def frames(count: int) -> list[FakeFrame]:
+    """Frames at five a second, all of which the default limit keeps."""
+    return [FakeFrame(media_time=n / 5) for n in range(count)]
+
+
+class FakeSender:
+    """A producer whose broker answers when it is polled, as it is told to."""
+
+    def __init__(self) -> None:
+        self.sent: list[Output] = []
+        self.error: MeshError | None = None
+        """What the broker answers."""
+        self.refusal: MeshError | None = None
+        """What `send` raises."""
+        self.silent = False
+        self._waiting: list[tuple[Output, Callable[[MeshError | None], None]]] = []
+
+    def send(
+        self, output: Output, on_delivery: Callable[[MeshError | None], None] | None = None
+    ) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        assert on_delivery is not None
+        self._waiting.append((output, on_delivery))
+
+    def poll(self, timeout: timedelta = timedelta(0)) -> None:
+        if self.silent:
+            return
+        waiting, self._waiting = self._waiting, []
+        for output, heard in waiting:
+            if self.error is None:
+                self.sent.append(output)
+            heard(self.error)
+
+    def events(self, topic: str) -> list[object]:
+        return [output.event for output in self.sent if output.topic == topic]

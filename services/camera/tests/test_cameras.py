@@ -1,0 +1,210 @@
+import asyncio
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from services.camera.tests.doubles import until
+
+from camera.adapters.kafka_cameras import CameraGroup, CameraRegistry
+from camera.adapters.running import OnLoop, Service
+from mesh.clock import SystemClock
+from mesh.errors import ConfigurationError
+from mesh.events import Camera
+from mesh.health import Heartbeat
+from mesh.memory import InMemoryBroker
+from mesh.record import Record
+from mesh.testing import CAMERA_ID, a_camera, a_record
+
+TOPIC = "sightline.cameras"
+
+
+@dataclass
+class FakeTail:
+    """Hands over prepared records, then says that it has caught up and waits."""
+
+    records: list[Record[Any]] = field(default_factory=list)
+    caught_up: threading.Event = field(default_factory=threading.Event)
+    hold: threading.Event | None = None
+
+    def run(self, handle: Callable[[Record[Any]], None], stop: threading.Event) -> None:
+        for record in self.records:
+            handle(record)
+        if self.hold is None:
+            self.caught_up.set()
+        stop.wait(10)
+
+
+@dataclass
+class FakeKeeper:
+    """A stage that writes down what it is told."""
+
+    told: list[tuple[object, ...]] = field(default_factory=list)
+    broken: "asyncio.Future[None]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def changed(self, camera_id: str, camera: Camera | None) -> None:
+        self.told.append(("changed", camera_id, camera))
+
+    def registry_known(self) -> None:
+        self.told.append(("known",))
+
+    def assigned(self, partitions: Collection[int]) -> None:
+        self.told.append(("assigned", *sorted(partitions)))
+
+    def revoked(self, partitions: Collection[int]) -> None:
+        self.told.append(("revoked", *sorted(partitions)))
+
+    def report(self) -> None:
+        self.told.append(("report",))
+
+    def stop(self) -> None:
+        self.told.append(("stop",))
+
+
+@dataclass
+class FakePublisher:
+    told: list[tuple[object, ...]]
+    error: Exception | None = None
+
+    def run(self, stop: threading.Event, patience: timedelta) -> None:
+        if self.error is not None:
+            raise self.error
+        stop.wait(10)
+        self.told.append(("flushed", patience.total_seconds()))
+
+
+def a_group(broker: InMemoryBroker, owned: set[int]) -> CameraGroup:
+    return CameraGroup(
+        broker.consumer("sightline.camera"),
+        TOPIC,
+        assigned=owned.update,
+        revoked=owned.difference_update,
+        heartbeat=Heartbeat(SystemClock()),
+    )
+
+
+def a_tombstone(key: str) -> Record[Any]:
+    return Record(topic=TOPIC, partition=0, offset=1, key=key, event=None)
+
+
+def start(run: Callable[[threading.Event], None]) -> tuple[threading.Thread, threading.Event]:
+    stop = threading.Event()
+    thread = threading.Thread(target=run, args=(stop,), daemon=True)
+    thread.start()
+    return thread, stop
+
+
+async def test_every_change_is_handed_on_before_the_registry_is_called_known() -> None:
+    camera, told = a_camera(), list[tuple[object, ...]]()
+    tail = FakeTail([a_record(camera), a_tombstone("cam_gone")])
+    registry = CameraRegistry(
+        tail,
+        changed=lambda key, event: told.append((key, event)),
+        known=lambda: told.append(("known",)),
+    )
+    assert registry.check() is not None
+    thread, stop = start(registry.run)
+    await until(lambda: ("known",) in told)
+    assert registry.check() is None
+    stop.set()
+    thread.join(5)
+    assert told == [(CAMERA_ID, camera), ("cam_gone", None), ("known",)]
+
+
+async def test_a_registry_that_was_never_read_to_its_end_is_never_called_known() -> None:
+    told: list[tuple[object, ...]] = []
+    registry = CameraRegistry(
+        FakeTail(hold=threading.Event()),
+        changed=lambda key, event: told.append((key, event)),
+        known=lambda: told.append(("known",)),
+    )
+    thread, stop = start(registry.run)
+    stop.set()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert told == []
+
+
+async def test_the_group_shares_the_partitions_out_and_gives_them_back() -> None:
+    broker = InMemoryBroker()
+    broker.create_topic(TOPIC, 4)
+    first, second = set[int](), set[int]()
+    one, two = a_group(broker, first), a_group(broker, second)
+    assert one.check() is not None
+    thread, stop = start(one.run)
+    await until(lambda: first == {0, 1, 2, 3})
+    assert one.check() is None
+    other_thread, other_stop = start(two.run)
+    await until(lambda: len(first) == len(second) == 2)
+    assert not first & second
+    other_stop.set()
+    await until(lambda: first == {0, 1, 2, 3})
+    assert not second
+    stop.set()
+    for each in (thread, other_thread):
+        each.join(5)
+
+
+def a_service(
+    keeper: FakeKeeper, broker: InMemoryBroker, error: Exception | None = None
+) -> Service:
+    on_loop = OnLoop(keeper)
+    return Service(
+        keeper=keeper,
+        registry=CameraRegistry(
+            FakeTail([a_record(a_camera())]),
+            changed=on_loop.changed,
+            known=on_loop.registry_known,
+        ),
+        group=CameraGroup(
+            broker.consumer("sightline.camera"),
+            TOPIC,
+            assigned=on_loop.assigned,
+            revoked=on_loop.revoked,
+            heartbeat=Heartbeat(SystemClock()),
+        ),
+        publisher=FakePublisher(keeper.told, error),
+        status_seconds=0.01,
+        patience=timedelta(seconds=3),
+    )
+
+
+@pytest.fixture
+def broker() -> InMemoryBroker:
+    made = InMemoryBroker()
+    made.create_topic(TOPIC, 2)
+    return made
+
+
+async def test_the_parts_run_until_they_are_asked_and_end_in_order(broker: InMemoryBroker) -> None:
+    keeper, stop = FakeKeeper(), threading.Event()
+    running = asyncio.ensure_future(a_service(keeper, broker).run(stop))
+    try:
+        await until(lambda: ("known",) in keeper.told and ("report",) in keeper.told)
+        await until(lambda: ("assigned", 0, 1) in keeper.told)
+    finally:
+        stop.set()
+        await asyncio.wait_for(running, 10)
+    assert ("changed", CAMERA_ID, a_camera()) in keeper.told
+    assert keeper.told[-3:] == [("stop",), ("flushed", 3.0), ("revoked", 0, 1)]
+
+
+async def test_a_part_that_fails_ends_the_service_and_is_raised(broker: InMemoryBroker) -> None:
+    keeper, stop = FakeKeeper(), threading.Event()
+    service = a_service(keeper, broker, ConfigurationError("no such topic"))
+    with pytest.raises(ConfigurationError):
+        await asyncio.wait_for(service.run(stop), 10)
+    assert ("stop",) in keeper.told
+    assert stop.is_set()
+
+
+async def test_a_bug_in_the_stage_ends_the_service(broker: InMemoryBroker) -> None:
+    keeper = FakeKeeper()
+    service = a_service(keeper, broker)
+    keeper.broken.set_exception(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(service.run(threading.Event()), 10)

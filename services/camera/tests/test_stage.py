@@ -1,0 +1,371 @@
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from services.camera.tests.doubles import (
+    FakeFrame,
+    FakeSource,
+    Setting,
+    an_error,
+    frames,
+    until,
+)
+
+from camera.domain.life import ErrorCode
+from camera.stage import CameraStage, wait_for_event
+from mesh.events import Camera, Lane, Overload, Priority, StreamConfig, StreamState, StreamType
+from mesh.identity import frame_key
+from mesh.testing import CAMERA_ID, NOON, a_camera, a_detection_config
+
+OTHER_ID = "cam_00000000-0000-4000-8000-000000000002"
+
+
+@pytest.fixture
+def setting() -> Setting:
+    return Setting()
+
+
+@pytest.fixture
+async def stage(setting: Setting) -> AsyncIterator[CameraStage]:
+    """A stage that knows its (empty) registry and owns partition 0, where every camera is."""
+    made = CameraStage(setting.parts(), partition_of=lambda _: 0)
+    made.assigned([0])
+    made.registry_known()
+    yield made
+    made.stop()
+    await asyncio.sleep(0)
+
+
+def a_live_camera(**changes: object) -> Camera:
+    stream = StreamConfig(stream_type=StreamType.RTSP, url="rtsp://camera/live")
+    return a_camera(**{"stream": stream, **changes})
+
+
+async def test_nothing_is_connected_before_the_whole_registry_is_known(setting: Setting) -> None:
+    stage = CameraStage(setting.parts(), partition_of=lambda _: 0)
+    stage.assigned([0])
+    stage.changed(CAMERA_ID, a_live_camera())
+    stage.changed(OTHER_ID, a_live_camera(camera_id=OTHER_ID))
+    stage.changed(OTHER_ID, None)
+    assert not stage.running
+    stage.registry_known()
+    assert list(stage.running) == [CAMERA_ID]
+    assert not setting.reports.forgotten
+    stage.stop()
+
+
+async def test_frames_are_captured_with_their_identity_and_settings(
+    stage: CameraStage, setting: Setting
+) -> None:
+    setting.sources.prepared[CAMERA_ID] = [FakeSource(frames(3))]
+    camera = a_live_camera()
+    stage.changed(CAMERA_ID, camera)
+    await until(lambda: setting.sources.made)
+    await until(lambda: setting.frames.epochs)
+    (epoch,) = setting.frames.epochs
+    await until(lambda: setting.sources.made[0][1].idle)
+    taken = epoch.take(100)
+    first = taken[0].event
+    assert [waiting.sequence for waiting in taken] == [0, 1, 2]
+    assert first.frame.frame_key == frame_key(CAMERA_ID, epoch.number, 0)
+    assert first.frame.frame_id == "frame_0"
+    assert first.frame.lane is Lane.LIVE
+    assert first.frame.deadline is not None
+    assert first.frame.camera_name == camera.name
+    assert first.detection == camera.detection
+    assert [stage_time.stage for stage_time in first.stages] == ["camera"]
+
+
+async def test_a_stream_connects_then_is_live_and_both_are_told(
+    stage: CameraStage, setting: Setting
+) -> None:
+    setting.sources.prepared[CAMERA_ID] = [FakeSource(frames(1))]
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: StreamState.LIVE in setting.reports.states())
+    assert setting.reports.states() == [StreamState.CONNECTING, StreamState.LIVE]
+    connecting, connected = setting.reports.events
+    assert connecting.event_type == connected.event_type == "camera_connection"
+    assert connecting.attributes["status"] == "connecting"
+    assert connected.attributes["status"] == "connected"
+    assert connected.attributes["connection_attempt"] == "1"
+    assert "latency_ms" in connected.attributes
+    assert connected.camera_name == "Front door"
+    live = setting.reports.statuses[-1]
+    assert live.is_healthy
+    assert (live.width, live.height, live.frames_captured) == (640, 360, 1)
+    assert live.session_id is not None
+
+
+async def test_a_camera_that_cannot_be_reached_is_tried_again_ever_more_slowly(
+    stage: CameraStage, setting: Setting
+) -> None:
+    refused = [FakeSource(refusal=an_error()) for _ in range(4)]
+    setting.sources.prepared[CAMERA_ID] = [*refused, FakeSource(frames(1))]
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: StreamState.LIVE in setting.reports.states())
+    assert setting.wait.seconds == [1, 2, 4, 8]
+    failed = [s for s in setting.reports.statuses if s.state is StreamState.ERROR]
+    assert [status.reconnection_attempts for status in failed] == [1, 2, 3, 4]
+    assert failed[0].error_code == "unreachable"
+    assert failed[0].last_error == "it is unreachable"
+    assert failed[0].next_retry_at is not None
+    assert (failed[0].next_retry_at - NOON).total_seconds() == 1
+    assert all(source.closed for source in refused)
+    severities = [event.severity for event in setting.reports.events]
+    assert severities.count("warning") == 4
+
+
+async def test_a_wrong_password_is_tried_again_slowly_from_the_start(
+    stage: CameraStage, setting: Setting
+) -> None:
+    setting.wait.held = True
+    refusal = an_error(ErrorCode.UNAUTHORIZED)
+    setting.sources.prepared[CAMERA_ID] = [FakeSource(refusal=refusal)]
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: setting.wait.seconds)
+    assert setting.wait.seconds == [60]
+
+
+async def test_a_stream_that_ends_is_a_drop_and_the_next_one_has_its_own_epoch(
+    stage: CameraStage, setting: Setting
+) -> None:
+    setting.sources.prepared[CAMERA_ID] = [FakeSource([*frames(2), None]), FakeSource(frames(1))]
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: setting.reports.states().count(StreamState.LIVE) == 2)
+    failed = [s for s in setting.reports.statuses if s.state is StreamState.ERROR]
+    assert [status.error_code for status in failed] == ["stream_ended"]
+    assert setting.reports.statuses[-1].connection_resets == 1
+    first, second = setting.frames.epochs
+    assert first.number != second.number
+    assert not first.offer(lambda _: pytest.fail("a closed epoch took a frame"))
+
+
+async def test_a_file_that_is_shown_once_is_stopped_at_its_end(
+    stage: CameraStage, setting: Setting
+) -> None:
+    setting.sources.prepared[CAMERA_ID] = [FakeSource([*frames(1), None])]
+    file = StreamConfig(stream_type=StreamType.FILE, url="clip.mp4", loop=False)
+    stage.changed(CAMERA_ID, a_camera(stream=file))
+    await until(lambda: StreamState.STOPPED in setting.reports.states())
+    assert setting.reports.statuses[-1].error_code == "stream_ended"
+    assert len(setting.sources.made) == 1
+    stage.report()
+    assert setting.reports.states()[-1] is StreamState.STOPPED
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_bug_in_reading_one_camera_stops_no_other(
+    stage: CameraStage, setting: Setting
+) -> None:
+    setting.wait.held = True
+    setting.sources.prepared[CAMERA_ID] = [FakeSource([RuntimeError("a bug")])]
+    setting.sources.prepared[OTHER_ID] = [FakeSource(frames(1))]
+    stage.changed(CAMERA_ID, a_live_camera())
+    stage.changed(OTHER_ID, a_live_camera(camera_id=OTHER_ID))
+    await until(lambda: StreamState.ERROR in setting.reports.states(CAMERA_ID))
+    await until(lambda: StreamState.LIVE in setting.reports.states(OTHER_ID))
+    await until(lambda: f"camera-{CAMERA_ID[-12:]}" not in [t.name for t in threading.enumerate()])
+    codes = {s.error_code for s in setting.reports.statuses if s.camera_id == CAMERA_ID}
+    assert codes == {None, "crashed"}
+    assert not stage.broken.done()
+
+
+async def test_a_revoked_stream_takes_no_more_frames_and_says_nothing(
+    stage: CameraStage, setting: Setting
+) -> None:
+    source = FakeSource(frames(1))
+    setting.sources.prepared[CAMERA_ID] = [source]
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: StreamState.LIVE in setting.reports.states())
+    stage.revoked([0])
+    assert not stage.running
+    (epoch,) = setting.frames.epochs
+    assert not epoch.offer(lambda _: pytest.fail("a closed epoch took a frame"))
+    await until(lambda: source.closed)
+    assert setting.reports.states()[-1] is StreamState.LIVE
+
+
+async def test_a_stream_that_is_revoked_while_it_waits_does_not_connect_again(
+    stage: CameraStage, setting: Setting
+) -> None:
+    setting.wait.held = True
+    setting.sources.prepared[CAMERA_ID] = [FakeSource(refusal=an_error())]
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: setting.wait.seconds)
+    stage.revoked([0])
+    await asyncio.sleep(0.01)
+    assert len(setting.sources.made) == 1
+    assert setting.reports.states()[-1] is StreamState.ERROR
+
+
+async def test_a_camera_that_is_switched_off_is_stopped_and_on_again_connected(
+    stage: CameraStage, setting: Setting
+) -> None:
+    setting.sources.prepared[CAMERA_ID] = [FakeSource(frames(1)), FakeSource(frames(1))]
+    camera = a_live_camera()
+    stage.changed(CAMERA_ID, camera)
+    await until(lambda: StreamState.LIVE in setting.reports.states())
+    stage.changed(CAMERA_ID, replace(camera, detection=a_detection_config(enabled=False)))
+    assert setting.reports.states()[-1] is StreamState.STOPPED
+    assert setting.reports.statuses[-1].frames_captured == 1
+    assert setting.reports.events[-1].attributes["status"] == "stopped"
+    stage.changed(CAMERA_ID, camera)
+    await until(lambda: setting.reports.states()[-1] is StreamState.LIVE)
+
+
+async def test_a_camera_that_was_never_on_is_told_to_be_stopped_once(
+    stage: CameraStage, setting: Setting
+) -> None:
+    off = a_live_camera(detection=a_detection_config(enabled=False))
+    stage.changed(CAMERA_ID, off)
+    stage.changed(CAMERA_ID, replace(off, revision=1))
+    assert setting.reports.states() == [StreamState.STOPPED]
+    assert not stage.running
+
+
+async def test_a_deleted_camera_is_let_go_and_its_status_forgotten(
+    stage: CameraStage, setting: Setting
+) -> None:
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: setting.sources.made)
+    stage.changed(CAMERA_ID, None)
+    stage.changed("cam_unheard_of", None)
+    assert setting.reports.forgotten == [CAMERA_ID]
+    assert not stage.running
+
+
+async def test_a_deleted_camera_that_was_switched_off_is_forgotten_too(
+    stage: CameraStage, setting: Setting
+) -> None:
+    stage.changed(CAMERA_ID, a_live_camera(detection=a_detection_config(enabled=False)))
+    stage.changed(CAMERA_ID, None)
+    assert setting.reports.forgotten == [CAMERA_ID]
+
+
+async def test_the_camera_of_another_replica_is_left_alone(setting: Setting) -> None:
+    stage = CameraStage(setting.parts(), partition_of=lambda _: 1, node="node-a")
+    stage.assigned([0])
+    stage.registry_known()
+    stage.changed(CAMERA_ID, a_live_camera())
+    stage.changed(CAMERA_ID, None)
+    assert not stage.running
+    assert not setting.reports.forgotten
+    stage.changed(OTHER_ID, a_live_camera(camera_id=OTHER_ID, node="node-a"))
+    assert list(stage.running) == [OTHER_ID]
+    stage.stop()
+
+
+async def test_settings_change_without_a_new_connection(
+    stage: CameraStage, setting: Setting
+) -> None:
+    setting.sources.prepared[CAMERA_ID] = [FakeSource(frames(1))]
+    camera = a_live_camera()
+    stage.changed(CAMERA_ID, camera)
+    await until(lambda: StreamState.LIVE in setting.reports.states())
+    stage.changed(CAMERA_ID, replace(camera, detection=a_detection_config(fps_limit=1)))
+    stage.changed(CAMERA_ID, replace(camera, name="Back door"))
+    stage.report()
+    assert setting.reports.statuses[-1].camera_name == "Back door"
+    assert len(setting.sources.made) == 1
+    assert len(setting.frames.epochs) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "lane"),
+    [({"overload": Overload.ALL}, Lane.EVIDENCE), ({"priority": Priority.URGENT}, Lane.URGENT)],
+)
+async def test_a_change_of_lane_begins_a_new_epoch_on_the_same_connection(
+    stage: CameraStage, setting: Setting, change: dict[str, object], lane: Lane
+) -> None:
+    setting.sources.prepared[CAMERA_ID] = [FakeSource(frames(1))]
+    camera = a_live_camera()
+    stage.changed(CAMERA_ID, camera)
+    await until(lambda: StreamState.LIVE in setting.reports.states())
+    stage.changed(CAMERA_ID, replace(camera, detection=a_detection_config(**change)))
+    before, after = setting.frames.epochs
+    assert (before.lane, after.lane) == (Lane.LIVE, lane)
+    assert before.number != after.number
+    assert not before.offer(lambda _: pytest.fail("a closed epoch took a frame"))
+    assert len(setting.sources.made) == 1
+
+
+async def test_a_change_of_lane_before_the_first_connection_opens_no_epoch(
+    stage: CameraStage, setting: Setting
+) -> None:
+    camera = a_live_camera()
+    stage.changed(CAMERA_ID, camera)
+    stage.changed(CAMERA_ID, replace(camera, detection=a_detection_config(overload=Overload.ALL)))
+    assert not setting.frames.epochs
+
+
+async def test_a_new_address_is_connected_once_the_old_connection_is_gone(
+    stage: CameraStage, setting: Setting
+) -> None:
+    setting.wait.held = True
+    old = FakeSource(frames(1))
+    setting.sources.prepared[CAMERA_ID] = [old, FakeSource(frames(1))]
+    camera = a_live_camera()
+    stage.changed(CAMERA_ID, camera)
+    await until(lambda: StreamState.LIVE in setting.reports.states())
+    moved = StreamConfig(stream_type=StreamType.RTSP, url="rtsp://camera/other")
+    stage.changed(CAMERA_ID, replace(camera, stream=moved))
+    await until(lambda: setting.reports.states().count(StreamState.LIVE) == 2)
+    assert [made.stream.url for made, _ in setting.sources.made] == [
+        "rtsp://camera/live",
+        "rtsp://camera/other",
+    ]
+    assert old.closed
+
+
+async def test_a_replica_that_stops_says_so_of_every_camera(
+    stage: CameraStage, setting: Setting
+) -> None:
+    setting.sources.prepared[CAMERA_ID] = [FakeSource(frames(1))]
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: StreamState.LIVE in setting.reports.states())
+    stage.stop()
+    assert setting.reports.states()[-1] is StreamState.STOPPED
+    stage.assigned([1])
+    stage.changed(OTHER_ID, a_live_camera(camera_id=OTHER_ID))
+    assert not stage.running
+
+
+async def test_a_picture_that_no_record_can_carry_is_shed(
+    stage: CameraStage, setting: Setting
+) -> None:
+    setting.sources.prepared[CAMERA_ID] = [
+        FakeSource([FakeFrame(image=None), FakeFrame(media_time=1.0)])
+    ]
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: setting.frames.epochs and setting.frames.epochs[0].take(10))
+    (shed, _) = setting.frames.epochs[0].report(NOON, "camera-0")
+    assert (shed.reason, shed.ranges[0].first) == ("too_large", 0)
+
+
+async def test_frames_beyond_the_limit_are_skipped_and_counted(
+    stage: CameraStage, setting: Setting
+) -> None:
+    fast = [FakeFrame(media_time=n / 15) for n in range(15)]
+    setting.sources.prepared[CAMERA_ID] = [FakeSource([*fast, None])]
+    setting.wait.held = True
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: StreamState.ERROR in setting.reports.states())
+    assert setting.reports.statuses[-1].frames_skipped == 10
+    assert len(setting.frames.epochs[0].take(100)) == 5
+
+
+async def test_a_bug_in_the_stage_itself_is_raised(stage: CameraStage, setting: Setting) -> None:
+    setting.reports.broken = ZeroDivisionError("a bug")
+    stage.changed(CAMERA_ID, a_live_camera())
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(stage.broken, 5)
+    setting.reports.broken = None
+
+
+async def test_waiting_ends_with_the_event_or_the_time() -> None:
+    event = asyncio.Event()
+    await wait_for_event(event, 0.001)
+    event.set()
+    await wait_for_event(event, 60)
