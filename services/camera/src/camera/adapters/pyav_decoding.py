@@ -76,6 +76,9 @@ class Decoder:
     _track: Any = None
     _received: int = 0
     _last: float = field(default_factory=time.monotonic)
+    _media_time: float = 0.0
+    """Of the picture before; goes on by the wall clock while the stream tells no time."""
+    _arrived: float = field(default_factory=time.monotonic)
     _clock_offset: float | None = None
     """Seconds between the stream's time and the camera's wall clock."""
 
@@ -139,8 +142,9 @@ class Decoder:
 
     def _framed(self, picture: Any) -> PyAvFrame:
         size, self._received = self._received, 0
-        known = picture.time is not None
-        media_time = float(picture.time) if known else time.monotonic()
+        known, arrived = picture.time is not None, time.monotonic()
+        media_time = float(picture.time) if known else self._media_time + arrived - self._arrived
+        self._media_time, self._arrived = media_time, arrived
         claimed = None
         if known and self._clock_offset is not None:
             claimed = _instant(media_time + self._clock_offset)

@@ -1,0 +1,163 @@
+"""Real RTSP cameras: GStreamer's server, with passwords, freezes and deaths."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from camera.adapters.pyav_source import PyAvSources
+from camera.domain.life import ErrorCode
+from camera.ports import FrameSource, SourceError, VideoFrame
+from local import rtsp
+from mesh.events import StreamConfig, StreamType, TimestampSource
+from mesh.testing import a_camera
+
+pytestmark = pytest.mark.integration
+PASSWORD = "pä/ss@wörd"
+Serve = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def serve(clip: Path) -> Iterator[Serve]:
+    """Starts RTSP servers of the clip; the address of camera 0 is in their `args[-1]`."""
+    reason = rtsp.missing()
+    if reason:
+        pytest.skip(reason)
+    running: list[subprocess.Popen[str]] = []
+
+    def start(*options: str, port: int = 0) -> "subprocess.Popen[str]":
+        command = rtsp.command(clip, port, 1, *options)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        running.append(process)
+        assert process.stdout is not None
+        ready = process.stdout.readline().split()
+        assert ready[0] == "ready"
+        process.args = [ready[1]]
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait(10)
+        if process.stdout:
+            process.stdout.close()
+
+
+def address(process: "subprocess.Popen[str]") -> str:
+    assert isinstance(process.args, list)
+    return str(process.args[0])
+
+
+def connect(url: str, password: str | None = None, transport: str = "tcp") -> FrameSource:
+    stream = StreamConfig(
+        stream_type=StreamType.RTSP,
+        url=url,
+        transport=transport,
+        username=None if password is None else "guard",
+        password_encrypted=None if password is None else password.encode(),
+        timeout_seconds=2.0,
+    )
+    source = PyAvSources(bytes)(a_camera(stream=stream))
+    try:
+        source.open()
+    except SourceError:
+        source.close()
+        raise
+    return source
+
+
+def read(source: FrameSource, count: int) -> list[VideoFrame]:
+    frames = [source.read() for _ in range(count)]
+    return [frame for frame in frames if frame is not None]
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp", "auto"])
+def test_a_camera_is_read_over_every_transport(serve: Serve, transport: str) -> None:
+    source = connect(address(serve()), transport=transport)
+    frames = read(source, 5)
+    times = [frame.media_time for frame in frames]
+    assert times == sorted(set(times))
+    assert (frames[-1].width, frames[-1].height) == (160, 96)
+    assert all(frame.size > 0 for frame in frames)
+    source.close()
+
+
+def test_the_camera_tells_its_clock_within_seconds(serve: Serve) -> None:
+    source = connect(address(serve()))
+    for _ in range(80):
+        (frame,) = read(source, 1)
+        if frame.claimed is not None:
+            break
+    assert frame.claimed is not None
+    assert frame.source is TimestampSource.RTCP
+    assert abs((datetime.now(UTC) - frame.claimed).total_seconds()) < 2
+    source.close()
+
+
+@pytest.mark.parametrize("method", ["basic", "digest"])
+def test_the_right_password_opens_and_a_wrong_one_is_unauthorized(
+    serve: Serve, method: str
+) -> None:
+    server = serve("--auth", method, "--user", "guard", "--password", PASSWORD)
+    source = connect(address(server), PASSWORD)
+    assert len(read(source, 2)) == 2
+    source.close()
+    for wrong in ("wr0ng/secret", None):
+        with pytest.raises(SourceError) as caught:
+            connect(address(server), wrong)
+        assert caught.value.code is ErrorCode.UNAUTHORIZED
+        assert "secret" not in f"{caught.value!r}{caught.value.__cause__!r}"
+
+
+def test_a_stream_that_does_not_exist_is_not_found(serve: Serve) -> None:
+    with pytest.raises(SourceError) as caught:
+        connect(address(serve()).replace("cam0", "cam7"))
+    assert caught.value.code is ErrorCode.NOT_FOUND
+
+
+def test_a_frozen_camera_is_frozen_after_one_time_out(serve: Serve) -> None:
+    server = serve()
+    source = connect(address(server))
+    read(source, 3)
+    os.kill(server.pid, signal.SIGUSR1)
+    began = datetime.now(UTC)
+    with pytest.raises(SourceError) as caught:
+        read(source, 50)
+    assert caught.value.code is ErrorCode.FROZEN
+    assert (datetime.now(UTC) - began).total_seconds() < 3.8
+    source.close()
+
+
+def test_a_killed_camera_ends_the_stream_and_a_restarted_one_is_read_again(serve: Serve) -> None:
+    server = serve()
+    url = address(server)
+    source = connect(url)
+    read(source, 3)
+    server.kill()
+    server.wait(10)
+    assert len(read(source, 50)) < 50
+    source.close()
+    serve(port=int(url.split(":")[2].split("/")[0]))
+    again = connect(url)
+    assert len(read(again, 3)) == 3
+    again.close()
+
+
+def test_nobody_at_the_address_is_unreachable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(SourceError) as caught:
+        connect(f"rtsp://127.0.0.1:{port}/cam0")
+    assert caught.value.code is ErrorCode.UNREACHABLE
+
+
+def test_somebody_who_never_answers_is_a_time_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with pytest.raises(SourceError, match="no answer for 2 s") as caught:
+            connect(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/cam0")
+        assert caught.value.code is ErrorCode.TIMEOUT
