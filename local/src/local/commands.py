@@ -12,6 +12,7 @@ from local.demo import Demo, summary
 from local.doctor import examine
 from local.jars import provide, resolve
 from local.layout import Layout
+from local.logfile import open_log
 from local.packs import demo_pack, describe
 from local.running import AlreadyRunningError, owned, owner, stop_owner
 from local.settings import LocalSettings
@@ -74,7 +75,9 @@ def _start_detached(layout: Layout) -> bool:
     layout.demo.unlink(missing_ok=True)
     log = layout.log / "demo.log"
     words = [word for word in sys.argv[1:] if word != "--detach"]
-    with log.open("w") as stream:
+    log.unlink(missing_ok=True)
+    # The demo prints its token.
+    with open_log(log) as stream:
         child = subprocess.Popen(
             [sys.executable, "-m", "local.main", *words],
             stdin=subprocess.DEVNULL,

@@ -28,8 +28,13 @@ from local.services import INFRASTRUCTURE, SERVICE_NAMES, processes
 from local.supervisor import Supervisor
 from mesh.auth import Tokens
 from mesh.errors import ConfigurationError, TransientError
+from mesh.kafka.admin import create_topics
+from mesh.settings import MeshSettings
 
 _DATABASE = "sightline"
+_PARTITIONS = 4
+_FRAME_BYTES = 128 << 20
+"""What a partition of a frame topic keeps: minutes of live video, 2 GiB in all at most."""
 _OURS_ALONE = ("SIGHTLINE_DEMO_", "SIGHTLINE_LOCAL_", "SIGHTLINE_VAR")
 """Variables that no service has any business with; a camera's password may be in one."""
 
@@ -138,7 +143,7 @@ class Installation:
             "SIGHTLINE_DATABASE_URL": self.database,
             "SIGHTLINE_OBJECTS_URL": self._layout.objects.as_uri(),
             "SIGHTLINE_TOPIC_PREFIX": self._plan.topic_prefix,
-            "SIGHTLINE_PARTITIONS": "4",
+            "SIGHTLINE_PARTITIONS": str(_PARTITIONS),
             "SIGHTLINE_REPLICATION": "1",
             "SIGHTLINE_SESSION_TIMEOUT_MS": "6000",
             # The sample and the user's own clips are files of this machine.
@@ -181,20 +186,29 @@ class Installation:
         Raises:
             TransientError: One of them could not be created.
         """
+        self._report("Creating database, topics and schemas")
         _create_database(self.infrastructure.dsn)
-        for words in (("topics", "create"), ("schemas", "register")):
-            self._report(f"  mesh {' '.join(words)}")
-            done = subprocess.run(
-                [str(Path(sys.executable).with_name("mesh")), *words],
-                env=self.environment,
-                capture_output=True,
-                text=True,
-                timeout=180,
-                check=False,
-            )
-            if done.returncode != 0:
-                output = (done.stderr + done.stdout)[-3000:]
-                raise TransientError(f"`mesh {' '.join(words)}` failed: {output}")
+        create_topics(self._mesh_settings(), frame_bytes=_FRAME_BYTES)
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("mesh")), "schemas", "register"],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        if done.returncode != 0:
+            output = (done.stderr + done.stdout)[-3000:]
+            raise TransientError(f"`mesh schemas register` failed: {output}")
+
+    def _mesh_settings(self) -> MeshSettings:
+        return MeshSettings(
+            kafka_bootstrap=self.infrastructure.bootstrap,
+            registry_url=self.infrastructure.registry_url,
+            topic_prefix=self._plan.topic_prefix,
+            partitions=_PARTITIONS,
+            replication=1,
+        )
 
     def start_services(self) -> None:
         """Starts the services."""
