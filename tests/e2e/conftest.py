@@ -1,7 +1,9 @@
 """One mesh for all end-to-end tests: every service, on the pack that package registries bring."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from skimage import data
@@ -32,17 +34,17 @@ def small_clip(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    """A running installation of its own."""
-    root = tmp_path_factory.mktemp("mesh")
-    layout = Layout(root=root, cache=Layout.at(state_root({})).cache)
-    with Installation(Plan(layout=layout, environment=CALM), print) as installation:
-        watched = Mesh(installation)
-        yield watched
-        watched.close()
+def mesh() -> Iterator[Mesh]:
+    """A running installation of its own; its folder is one that the database's user may enter."""
+    with TemporaryDirectory(prefix="sightline-e2e-", ignore_cleanup_errors=True) as root:
+        layout = Layout(root=Path(root), cache=Layout.at(state_root(os.environ)).cache)
+        with Installation(Plan(layout=layout, environment=CALM), print) as installation:
+            watched = Mesh(installation)
+            yield watched
+            watched.close()
 
 
 @pytest.fixture(scope="session")
 def astronaut() -> bytes:
-    """A portrait of Eileen Collins as JPEG, 512 x 512 px."""
-    return jpeg(data.astronaut())
+    """A portrait of Eileen Collins as JPEG, 300 x 300 px."""
+    return jpeg(data.astronaut()[:300, 70:370])

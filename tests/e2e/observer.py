@@ -66,11 +66,11 @@ class Mesh:
         """A successful answer of the API."""
         return _success(self.http.post(path, json=body))
 
-    def add_file_camera(self, name: str, url: str, fps: float) -> str:
+    def add_file_camera(self, name: str, path: str, fps: float) -> str:
         """Register a camera that plays a file; returns its id."""
         body = {
             "name": name,
-            "stream_config": {"stream_type": "FILE", "url": url},
+            "stream_config": {"stream_type": "FILE", "path": path},
             "detection_config": {"fps_limit": fps, "min_face_size": 20},
         }
         return str(self.post("/cameras", body)["camera_id"])

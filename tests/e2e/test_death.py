@@ -23,7 +23,7 @@ FRAMES = ("frames.live", "frames.urgent", "frames.request", "frames.evidence")
 @pytest.fixture(scope="module")
 def cameras(mesh: Mesh, small_clip: Path) -> Iterator[list[str]]:
     """Two running cameras of 320 x 180 at 0.5 frames/s."""
-    running = [mesh.add_file_camera(f"Door {n}", small_clip.as_uri(), 0.5) for n in (1, 2)]
+    running = [mesh.add_file_camera(f"Door {n}", str(small_clip), 0.5) for n in (1, 2)]
     yield running
     for camera_id in running:
         mesh.http.delete(f"/cameras/{camera_id}")

@@ -29,7 +29,7 @@ def browser(chromium: Path) -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, mesh: Mesh, sample: Sample, small_clip: Path) -> Iterator[Page]:
     """The page of a mesh with one camera and one enrolled person, signed in."""
-    camera_id = mesh.add_file_camera("Sample camera", small_clip.as_uri(), 1)
+    camera_id = mesh.add_file_camera("Sample camera", str(small_clip), 1)
     enrol(mesh, sample.person_name, sample.portrait.read_bytes())
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     problems: list[str] = []

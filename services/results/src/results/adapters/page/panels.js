@@ -29,7 +29,7 @@ export function showSighting(sighting, nameOf) {
     "li", { "data-sighting": sighting.sighting_id, "data-known": String(Boolean(sighting.person_id)) },
     thumbnail(sighting.best_detection_id),
     element("span", { className: "grow", textContent: name ?? "Unknown" }),
-    element("small", { textContent: `${sighting.camera_name}, ${clock(sighting.started_at)}${sighting.closed ? "" : " …"}` }),
+    element("small", { title: sighting.camera_name, textContent: `${clock(sighting.started_at)}${sighting.closed ? "" : " …"}` }),
   );
   if (known) known.item.replaceWith(item);
   else byId("events").prepend(item);

@@ -1,0 +1,15 @@
+"""Rules for every test of the repository."""
+
+import pytest
+from pytest_socket import disable_socket, enable_socket
+
+_TIERS = ("integration", "e2e", "browser")
+
+
+@pytest.fixture(autouse=True)
+def _unit_tests_stay_off_the_network(request: pytest.FixtureRequest) -> None:
+    """Sockets are blocked in unit tests; one that serves itself asks for `socket_enabled`."""
+    if any(request.node.get_closest_marker(tier) for tier in _TIERS):
+        enable_socket()
+    elif "socket_enabled" not in request.fixturenames:
+        disable_socket(allow_unix_socket=True)
