@@ -89,7 +89,7 @@ class Site:
             if record.key == camera_id and isinstance(record.event, kind)
         ]
 
-    def until(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
+    def until(self, condition: Callable[[], object], seconds: float = 90.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "it did not come true in time"
@@ -122,6 +122,7 @@ def site(kafka: str, registry: str, tmp_path: Path) -> Iterator[Site]:
         process.kill()
         process.wait(10)
     thread.join(10)
+    schemas.close()
 
 
 def a_looped(clip: Path, **changes: Any) -> Camera:
@@ -206,8 +207,8 @@ def test_when_an_owner_is_killed_another_replica_goes_on(site: Site, clip: Path)
 
     def taken_over(camera: Camera) -> bool:
         statuses: list[CameraStatus] = site.of(CameraStatus, camera.camera_id)
-        last = statuses[-1]
-        return (last.instance_id, last.state) == ("camera-b", StreamState.LIVE)
+        seen = [(status.instance_id, status.state) for status in statuses]
+        return seen[-1:] == [("camera-b", StreamState.LIVE)]
 
     site.until(lambda: all(taken_over(camera) for camera in cameras))
     for camera in cameras:
@@ -227,3 +228,37 @@ def test_it_is_ready_once_it_knows_what_is_its_own(site: Site, clip: Path) -> No
     port = started["metadata"]["health_port"]
     ready = httpx.get(f"http://127.0.0.1:{port}/ready", timeout=10)
     assert ready.json()["status"] == "ok"
+
+
+def test_an_owner_that_was_suspended_lets_go_of_what_it_lost(site: Site, clip: Path) -> None:
+    cameras = [a_looped(clip) for _ in range(4)]
+    for camera in cameras:
+        site.register(camera)
+    first = site.start("camera-a")
+    site.until(lambda: all(site.of(FrameCaptured, c.camera_id) for c in cameras))
+    site.start("camera-b")
+    first.send_signal(signal.SIGSTOP)
+
+    def reporters(camera: Camera, since: int) -> set[str]:
+        fresh = [record.event for record in list(site.records)[since:]]
+        return {
+            event.instance_id
+            for event in fresh
+            if isinstance(event, CameraStatus) and event.camera_id == camera.camera_id
+        }
+
+    site.until(lambda: all("camera-b" in reporters(camera, 0) for camera in cameras))
+    first.send_signal(signal.SIGCONT)
+
+    def each_has_one_owner() -> bool:
+        since = len(site.records)
+        time.sleep(3)
+        return all(len(reporters(camera, since)) == 1 for camera in cameras)
+
+    site.until(each_has_one_owner)
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(20) == 0
+    for camera in cameras:
+        frames: list[FrameCaptured] = site.of(FrameCaptured, camera.camera_id)
+        keys = [each.frame.frame_key for each in frames]
+        assert len(keys) == len(set(keys))

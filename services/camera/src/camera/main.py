@@ -1,6 +1,7 @@
 """Composition root of the camera service."""
 
 import asyncio
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -33,9 +34,8 @@ def main() -> None:
 
 
 async def _serve(settings: CameraSettings, process: Process) -> None:
-    codec = AvroCodec(
-        ConfluentRegistry(settings.registry_url), settings.topics, SchemaLibrary.packaged()
-    )
+    schemas = ConfluentRegistry(settings.registry_url)
+    codec = AvroCodec(schemas, settings.topics, SchemaLibrary.packaged())
     publisher = _publisher(settings, process, codec)
     stage = _stage(settings, publisher)
     cameras, on_loop = settings.topics("cameras"), OnLoop(stage)
@@ -61,14 +61,16 @@ async def _serve(settings: CameraSettings, process: Process) -> None:
         "assignment": group.check,
         "broker": publisher.check,
     }
-    await Service(
+    service = Service(
         keeper=stage,
         registry=registry,
         group=group,
         publisher=publisher,
         status_seconds=settings.status_seconds,
         patience=timedelta(seconds=settings.stop_seconds * _FLUSH_SHARE),
-    ).run(process.stop)
+    )
+    with closing(schemas):
+        await service.run(process.stop)
 
 
 def _publisher(settings: CameraSettings, process: Process, codec: AvroCodec) -> KafkaPublisher:
