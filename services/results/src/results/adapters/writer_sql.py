@@ -129,7 +129,7 @@ ON CONFLICT (camera_id, epoch) DO UPDATE SET
 """
 
 
-def correct(cursor: SqlCursor, result: FrameResult, erased: Collection[str]) -> None:
+def correct(cursor: SqlCursor, result: FrameResult) -> None:
     """Put a deliberate correction in the place of a frame's detections, unless a newer one did."""
     frame = result.frame
     cursor.execute(
@@ -143,7 +143,9 @@ def correct(cursor: SqlCursor, result: FrameResult, erased: Collection[str]) -> 
             "DELETE FROM results.detections WHERE frame_key = %s AND received_at = %s",
             (frame.frame_key, frame.received_timestamp),
         )
-        insert_detections(cursor, without_persons(detection_rows(result), erased))
+        rows = detection_rows(result)
+        erased = erased_among(cursor, {"detections": rows})
+        insert_detections(cursor, without_persons(rows, erased))
 
 
 def erased_among(cursor: SqlCursor, rows: Mapping[str, Sequence[Row]]) -> set[str]:

@@ -165,13 +165,12 @@ def _write_results(cursor: psycopg.Cursor[Any], changes: Changes) -> None:
     if not changes.results:
         return
     winners = first_results(changes.results, statements.claimed(cursor, changes.results))
-    every = [row for result in changes.results for row in detection_rows(result)]
-    erased = statements.erased_among(cursor, {"detections": every})
     rows = [row for result in winners for row in detection_rows(result)]
+    erased = statements.erased_among(cursor, {"detections": rows})
     statements.insert_detections(cursor, without_persons(rows, erased))
     for result in changes.results:
         if result.revision > 0:
-            statements.correct(cursor, result, erased)
+            statements.correct(cursor, result)
 
 
 def _as_is(rows: Sequence[Row], _erased: Collection[str]) -> Sequence[Row]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from mesh.events import (
@@ -21,17 +22,31 @@ Row = Mapping[str, Any]
 """A row of one table: text, numbers, booleans, ISO times, and lists and mappings of these."""
 
 
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
 def plain(value: Any) -> Any:
     """An event, or a part of one, as JSON can carry it; field names stay."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+    kind: object = type(value)
+    if kind in _SCALARS:
+        return value
+    names = _field_names(kind)
+    if names is not None:
+        return {name: plain(getattr(value, name)) for name in names}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    return str(value) if isinstance(value, str) else value
+    return str(value)
+
+
+@cache
+def _field_names(kind: object) -> tuple[str, ...] | None:
+    if isinstance(kind, type) and is_dataclass(kind):
+        return tuple(item.name for item in fields(kind))
+    return None
 
 
 def detection_rows(result: FrameResult) -> list[Row]:
