@@ -36,9 +36,9 @@ check: ## Format, lint, types, import contracts, spelling, schema compatibility
 	@$(BOOT) test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy libs services local bench tests
+	$(BIN)/mypy libs services local bench tests conftest.py
 	$(BIN)/lint-imports
-	$(BIN)/codespell
+	$(BIN)/codespell --skip "./.git,./.venv,./var,./.*_cache,*.lock"
 	$(BIN)/mesh schemas check
 
 fmt: ## Format and fix what can be fixed

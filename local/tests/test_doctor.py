@@ -8,6 +8,9 @@ from local.doctor import Finding, examine, find_chromium
 from local.layout import Layout
 from local.network import LOOPBACK, free_ports
 
+# Ports are probed on the loopback interface.
+pytestmark = pytest.mark.usefixtures("socket_enabled")
+
 
 def _examine(root: Path, port: int, environ: Mapping[str, str]) -> dict[str, Finding]:
     return {finding.what: finding for finding in examine(Layout.at(root), port, environ)}

@@ -7,6 +7,9 @@ import pytest
 
 from local.network import LOOPBACK, answers, free_ports, holder, is_free, prefer
 
+# Ports are probed on the loopback interface.
+pytestmark = pytest.mark.usefixtures("socket_enabled")
+
 
 @pytest.fixture
 def listener() -> "socket.socket":

@@ -8,6 +8,9 @@ from local.process import ProcessSpec
 from local.services import INFRASTRUCTURE, SERVICE_NAMES, processes
 from mesh.errors import ConfigurationError
 
+# Ports are probed on the loopback interface.
+pytestmark = pytest.mark.usefixtures("socket_enabled")
+
 
 def _processes(tmp_path: Path, **instances: int) -> dict[str, ProcessSpec]:
     specs = processes(

@@ -92,14 +92,26 @@ class Jars:
     registry: Path
 
 
-def provide(cache: Path, *, report: Report, environ: Mapping[str, str] = os.environ) -> Jars:
+def provide(
+    cache: Path,
+    *,
+    report: Report,
+    environ: Mapping[str, str] = os.environ,
+    pins: Sequence[Pin] | None = None,
+) -> Jars:
     """Downloads what is missing in the cache, verifies it and unpacks the registry.
+
+    Args:
+        cache: The folder for downloads.
+        report: Takes progress lines.
+        environ: Proxies, certificates and SIGHTLINE_MAVEN_URL.
+        pins: What to provide instead of the committed lock.
 
     Raises:
         TransientError: A download failed; the next call resumes it.
         ConfigurationError: A file differs from the lock.
     """
-    pins = committed_lock()
+    pins = committed_lock() if pins is None else pins
     cache.mkdir(parents=True, exist_ok=True)
     with _alone(cache / ".jars.lock"):
         unpacked = _registry_folder(cache, pins)
