@@ -155,15 +155,6 @@ def test_an_epoch_without_frames_has_nothing_to_tell() -> None:
     assert epoch.report(NOON, "camera-0") == []
 
 
-def test_an_abandoned_epoch_gives_up_what_waits() -> None:
-    epoch = an_epoch()
-    epoch.offer(frame)
-    epoch.abandon("stopped")
-    shed, captured = epoch.report(NOON, "camera-0")
-    assert (shed.outcome, shed.reason) == ("shed", "stopped")
-    assert captured.closes_epoch
-
-
 def test_entries_that_the_broker_did_not_take_are_told_again() -> None:
     epoch = an_epoch(frames=1)
     for _ in range(3):

@@ -67,6 +67,7 @@ def test_a_changed_limit_holds_from_the_next_frame() -> None:
     slow = [sampler.keeps(n / 10) for n in range(20)]
     sampler.limit = 10
     fast = [sampler.keeps(2 + n / 10) for n in range(20)]
+    assert sampler.limit == 10
     assert slow.count(True) == 2
     assert fast.count(True) >= 19
 

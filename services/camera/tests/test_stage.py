@@ -14,7 +14,7 @@ from services.camera.tests.doubles import (
 )
 
 from camera.domain.life import ErrorCode
-from camera.stage import CameraStage, wait_for_event
+from camera.stage import CameraStage, _Stream, wait_for_event
 from mesh.events import Camera, Lane, Overload, Priority, StreamConfig, StreamState, StreamType
 from mesh.identity import frame_key
 from mesh.testing import CAMERA_ID, NOON, a_camera, a_detection_config
@@ -354,6 +354,29 @@ async def test_frames_beyond_the_limit_are_skipped_and_counted(
     await until(lambda: StreamState.ERROR in setting.reports.states())
     assert setting.reports.statuses[-1].frames_skipped == 10
     assert len(setting.frames.epochs[0].take(100)) == 5
+
+
+async def test_a_stream_that_fails_in_the_moment_it_is_ended_stays_stopped(
+    setting: Setting,
+) -> None:
+    stream = _Stream(setting.parts(), a_live_camera())
+    running = asyncio.ensure_future(stream.run())
+    await until(lambda: setting.sources.made)
+    assert stream._connection is not None
+    stream._connection._resolve(an_error())
+    stream.end()
+    stream.stopped("the camera was switched off")
+    stream._went_live()
+    await asyncio.wait_for(running, 5)
+    assert setting.reports.states() == [StreamState.CONNECTING, StreamState.STOPPED]
+
+
+async def test_a_stream_that_is_ended_before_its_turn_never_connects(setting: Setting) -> None:
+    stream = _Stream(setting.parts(), a_live_camera())
+    stream.end()
+    await stream.run(after=asyncio.Event())
+    assert not setting.sources.made
+    assert not setting.reports.statuses
 
 
 async def test_a_bug_in_the_stage_itself_is_raised(stage: CameraStage, setting: Setting) -> None:

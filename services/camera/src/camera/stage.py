@@ -159,19 +159,18 @@ class _Stream:
         """Keeps the camera connected until `end` is called or its file is over."""
         if after is not None:
             await self._parts.wait(after, _HAND_OVER_SECONDS)
-        self._announce("connecting")
         while not self._ending.is_set():
+            self._announce("connecting")
             self._began = self._parts.clock.monotonic()
             self._connection = _Connection(self._parts, self.capture, self._went_live)
             error = await self._connection.read()
             self.capture.close_session()
-            if error is None or self._is_final(error):
+            if error is None or self._ending.is_set() or self._is_final(error):
                 break
             delay = self._failed(error)
             await self._parts.wait(self._ending, delay)
             if not self._ending.is_set():
                 self.capture.life = self.capture.life.connecting()
-                self._announce("connecting")
 
     def end(self) -> None:
         """Ends the stream; nothing it reads from now on is published."""

@@ -22,15 +22,11 @@ class Backoff:
     def delay(self, failures: int, code: ErrorCode) -> timedelta:
         """How long to wait after so many failures in a row, the last one for this reason.
 
-        Raises:
-            ValueError: `failures` is below 1.
+        Args:
+            failures: At least 1.
+            code: The last failure.
         """
-        policy = RetryPolicy(
-            initial=self.initial, maximum=self.maximum, attempts=None, random=self.random
-        )
-        decision = policy.decide(failures)
-        if decision is None:
-            raise ValueError("a policy without a limit of attempts gave up")
+        policy = RetryPolicy(initial=self.initial, maximum=self.maximum)
         if code.needs_people:
             return self.maximum * (0.5 + 0.5 * self.random())
-        return decision.delay
+        return policy.cap(failures) * self.random()

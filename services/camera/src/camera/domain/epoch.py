@@ -116,12 +116,6 @@ class Epoch:
         with self._lock:
             self._closed = True
 
-    def abandon(self, reason: str) -> None:
-        """Closes, and gives up what still waits."""
-        with self._lock:
-            self._closed = True
-            self._give_up(self._ring.pop(len(self._ring)), reason)
-
     def report(self, now: datetime, instance_id: str) -> list[LedgerEntry]:
         """What the ledger has not been told yet; the last entry of a closed epoch closes it.
 
