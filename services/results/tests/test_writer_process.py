@@ -18,7 +18,7 @@ from mesh.testing import CAMERA_ID, PERSON_ID, a_person, a_sighting
 from .running import SECRET, Installation, eventually
 from .stored_events import a_result, a_snapshot, an_entry
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
 
 OTHER_CAMERA = "cam_00000000-0000-4000-8000-000000000002"
 
