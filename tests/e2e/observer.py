@@ -42,9 +42,8 @@ class Mesh:
             instance_id="observer",
         )
         self.topics = self.settings.topics
-        self.codec = AvroCodec(
-            ConfluentRegistry(self.settings.registry_url), self.topics, SchemaLibrary.packaged()
-        )
+        self._registry = ConfluentRegistry(self.settings.registry_url)
+        self.codec = AvroCodec(self._registry, self.topics, SchemaLibrary.packaged())
         self.producer = EventProducer(self.settings, self.codec)
         self.token = installation.token()
         self.http = httpx.Client(
@@ -57,6 +56,7 @@ class Mesh:
     def close(self) -> None:
         """Close connections."""
         self.http.close()
+        self._registry.close()
 
     def get(self, path: str, **parameters: Any) -> dict[str, Any]:
         """A successful answer of the API."""
