@@ -28,12 +28,17 @@ from numpy.typing import NDArray
 from mesh.events import FaceChip, Point
 from recognition.adapters.dlib_embedder import DlibEmbedder
 from recognition.adapters.omz_embedder import OmzEmbedder
-from recognition.domain.embedding import unit
+from recognition.domain.calibration import Calibration
+from recognition.domain.embedding import Mean, mean_of, unit
+from recognition.domain.matching import MatchPolicy, required_similarity
 from recognition.ports import EmbedderInfo, FaceEmbedder
 
 FPIR = 0.01
 SIZES = (10, 50, 100, 200, 500, 1000, 1559)
 DRAWS = 200
+AVERAGED = ((1, 1), (1, 3), (3, 1), (2, 2), (3, 3))
+"""Samples of an enrolled person and pictures of a probe that are averaged."""
+AVERAGED_AT = (100, 300)
 _MARGIN, _CHIP_SIDE, _QUALITY = 1.4, 224, 92
 
 Picture = NDArray[np.uint8]
@@ -42,7 +47,7 @@ Finder = Callable[[Picture], FaceChip | None]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table."""
+    """One line of the first table: single pictures."""
 
     enrolled: int
     threshold: float
@@ -50,24 +55,46 @@ class Row:
     fpir_at_verification: float
 
 
+@dataclass(frozen=True, slots=True)
+class Averaged:
+    """One line of the second table: rates at the service's threshold, with and without averages."""
+
+    fpir: float
+    fnir: float
+    fpir_without: float
+    """At the threshold of single pictures."""
+
+
 def main() -> None:
-    """Measure and print a Markdown table."""
+    """Measure and print two Markdown tables."""
     arguments = _arguments()
     people = _embeddings(arguments)
     verification = _verification_threshold(people)
+    sizes = [size for size in SIZES if size <= len(people) * 3 // 4]
+    rows = [_measure(people, size, verification) for size in sizes]
     lines = [
         f"{len(people)} people, {sum(map(len, people))} pictures; "
         f"threshold at FAR 1e-3 (1:1): {verification:.3f}",
         "",
         "| enrolled | threshold at FPIR 1 % | FNIR | FPIR at the 1:1 threshold |",
         "|---|---|---|---|",
-    ]
-    sizes = [size for size in SIZES if size <= len(people) * 3 // 4]
-    for row in (_measure(people, size, verification) for size in sizes):
-        lines.append(
+        *(
             f"| {row.enrolled} | {row.threshold:.3f} | {row.fnir:.1%} "
             f"| {row.fpir_at_verification:.1%} |"
-        )
+            for row in rows
+        ),
+        "",
+        "| enrolled | samples, pictures averaged | FPIR | FNIR | FPIR at single pictures' |",
+        "|---|---|---|---|---|",
+    ]
+    curve = Calibration(tuple((row.enrolled, row.threshold) for row in rows), floor=-1.0)
+    for size in AVERAGED_AT:
+        for samples, pictures in AVERAGED:
+            found = _average(people, size, samples, pictures, MatchPolicy(calibration=curve))
+            lines.append(
+                f"| {size} | {samples}, {pictures} | {found.fpir:.1%} | {found.fnir:.1%} "
+                f"| {found.fpir_without:.1%} |"
+            )
     sys.stdout.write("\n".join(lines) + "\n")
 
 
@@ -98,7 +125,7 @@ def _embeddings(arguments: argparse.Namespace) -> list[NDArray[np.float32]]:
         by_person[path.stem.rpartition("_")[0]].append(path)
     found: dict[str, NDArray[np.float32]] = {}
     for name in sorted(by_person)[: arguments.people]:
-        pictures = (cv2.imread(str(path)) for path in by_person[name])
+        pictures = (np.asarray(cv2.imread(str(path)), np.uint8) for path in by_person[name])
         chips = [chip for chip in map(finder, pictures) if chip is not None]
         if chips:
             found[name] = embedder.embed(chips)
@@ -171,9 +198,8 @@ def _most_central(
 ) -> Any:
     def distance(face: Any) -> float:
         x, y, width, height = box_of(face)
-        return abs(x + width / 2 - picture.shape[1] / 2) + abs(
-            y + height / 2 - picture.shape[0] / 2
-        )
+        across, down = picture.shape[1] / 2, picture.shape[0] / 2
+        return float(abs(x + width / 2 - across) + abs(y + height / 2 - down))
 
     return min(faces, key=distance)
 
@@ -234,6 +260,53 @@ def _measure(people: Sequence[NDArray[np.float32]], size: int, verification: flo
         fnir=float((mate < threshold).mean()),
         fpir_at_verification=float((strange >= verification).mean()),
     )
+
+
+def _average(
+    people: Sequence[NDArray[np.float32]],
+    size: int,
+    samples: int,
+    pictures: int,
+    policy: MatchPolicy,
+) -> Averaged:
+    """Draw galleries of averaged samples; probe with averages of other pictures."""
+    random = np.random.default_rng(size)
+    both = [i for i, vectors in enumerate(people) if len(vectors) >= samples + pictures]
+    strange: list[NDArray[np.bool_]] = []
+    without: list[NDArray[np.bool_]] = []
+    missed: list[NDArray[np.bool_]] = []
+    for _ in range(20):
+        mated = random.choice(both, min(size // 2, len(both)), replace=False)
+        rest = [i for i in range(len(people)) if len(people[i]) >= samples and i not in set(mated)]
+        gallery = [*mated, *random.choice(rest, size - len(mated), replace=False)]
+        templates = [mean_of(list(people[i][:samples])) for i in gallery]
+        enrolled = set(gallery)
+        probes = [
+            mean_of(list(vectors[:pictures]))
+            for i, vectors in enumerate(people)
+            if i not in enrolled and len(vectors) >= pictures
+        ]
+        excess, scores = _excess(probes, templates, policy)
+        strange.append(excess.max(axis=1) >= 0)
+        without.append(scores.max(axis=1) >= policy.calibration.threshold(size))
+        again = [mean_of(list(people[i][samples : samples + pictures])) for i in mated]
+        excess, scores = _excess(again, templates, policy)
+        right = scores.argmax(axis=1) == np.arange(len(mated))
+        missed.append(~right | (excess.max(axis=1) < 0))
+    rates = [float(np.concatenate(each).mean()) for each in (strange, missed, without)]
+    return Averaged(*rates)
+
+
+def _excess(
+    probes: Sequence[Mean], templates: Sequence[Mean], policy: MatchPolicy
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """By how much each probe exceeds what each template demands, and the similarities."""
+    scores = np.stack([one.vector for one in probes]) @ np.stack([t.vector for t in templates]).T
+    single = required_similarity(policy, len(templates))
+    lengths = np.outer(
+        [one.concentration for one in probes], [other.concentration for other in templates]
+    )
+    return scores - single / np.sqrt(lengths), scores
 
 
 if __name__ == "__main__":

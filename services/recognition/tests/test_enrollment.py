@@ -8,6 +8,7 @@ from services.recognition.tests.arranging import Bench, a_face_of, a_photo, in_m
 from mesh.events import Answer, AuditEntry, Consent, Outcome, Person
 from mesh.testing import NOON, an_enrollment
 from recognition.adapters.memory import InMemoryRegistry
+from recognition.stage.work import FrameWork, Photo
 
 T = TypeVar("T")
 CONSENT = an_enrollment().consent
@@ -166,3 +167,30 @@ def test_a_photo_that_ended_earlier_is_answered_too(
 def test_the_frame_of_a_photo_carries_no_embedding(bench: Bench) -> None:
     frame = bench.outputs(a_photo(a_face_of(1.0)))[0].event
     assert (frame.faces[0].embedding, frame.faces[0].decision) == (None, None)
+
+
+def test_a_newer_consent_that_comes_with_a_photo_is_recorded(bench: Bench) -> None:
+    bench.enroll(1, 1.0, sequence=1)
+    newer = replace(CONSENT, granted_at=NOON + timedelta(days=1), document_version="2")
+    enrollment = an_enrollment(person_id=per(1), face_id="face_2", consent=newer)
+    answer_to(bench, a_photo(a_face_of(0.9, 0.1), sequence=2, enrollment=enrollment))
+    assert published(bench, Person)[-1].consent == newer
+    assert published(bench, AuditEntry)[-1].action == "consent_granted"
+
+
+def test_a_face_id_that_is_taken_adds_nothing(bench: Bench) -> None:
+    bench.enroll(1, 1.0, sequence=1)
+    taken = published(bench, Person)[0].faces[0].face_id
+    mine = an_enrollment(person_id=per(1), face_id=taken)
+    theirs = an_enrollment(person_id=per(2), face_id=taken)
+    other = a_face_of(0.0, 1.0)
+    same = answer_to(bench, a_photo(other, sequence=2, enrollment=mine)).enrollment
+    assert same is not None
+    assert (same.accepted, same.face_count) == (True, 1)
+    assert answer_to(bench, a_photo(other, sequence=3, enrollment=theirs)).code == "PERSON_EXISTS"
+
+
+def test_a_crowd_has_no_sole_face() -> None:
+    photo = Photo.of(FrameWork.of(a_photo(a_face_of(1.0), a_face_of(1.0, index=1)).event))
+    assert photo is not None
+    assert photo.sole is None

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
+from typing import Protocol
 
 from mesh.errors import TransientError
 from mesh.events import ModelStatus
-from mesh.kafka import EventProducer
 from mesh.stage import Output
 from recognition.adapters.metered_embedder import MeteredEmbedder
 from recognition.ports import Surroundings
@@ -18,13 +18,23 @@ _STATM = Path("/proc/self/statm")
 _PAGES_PER_MIB = 256
 
 
+class Publisher(Protocol):
+    """`mesh.kafka.EventProducer`; used from one thread."""
+
+    def send(self, output: Output) -> None:
+        """Queue an event."""
+
+    def flush(self, timeout: timedelta) -> None:
+        """Wait for the acknowledgements."""
+
+
 class ModelHeartbeat:
     """Publishes `ModelStatus`; a broker that is away costs heartbeats, nothing else."""
 
     def __init__(
         self,
         embedder: MeteredEmbedder,
-        producer: EventProducer,
+        producer: Publisher,
         around: Surroundings,
         *,
         threshold: Callable[[], float],

@@ -67,14 +67,12 @@ class CommandStage:
         gone = registry.erased_at(command.person_id) is not None
         if isinstance(command, UpdatePerson) and not gone:
             return self._update(registry, command, person)
-        if person is None:
+        if person is None or isinstance(command, UpdatePerson):
             message = f"There is no person {command.person_id}."
             return self._refuse(registry, command, "PERSON_NOT_FOUND", message)
         if isinstance(command, ErasePerson):
             return self._erase(registry, command)
-        if isinstance(command, DeleteFace):
-            return self._delete(registry, command, person)
-        raise AssertionError(f"an erased person is stored: {command.person_id}")
+        return self._delete(registry, command, person)
 
     def _update(
         self, registry: RegistryTransaction, command: UpdatePerson, person: Person | None
