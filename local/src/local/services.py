@@ -104,6 +104,7 @@ def _process(
             "SIGHTLINE_DATA_DIR": str(folder),
             # Several processes share the cores; libraries that take all of them slow each other.
             "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
             "PYTHONUNBUFFERED": "1",
         },
         folder=folder,

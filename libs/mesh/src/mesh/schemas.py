@@ -3,8 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +16,22 @@ Schema = Mapping[str, Any]
 class SchemaLibrary:
     """Reads `<Name>.avsc` files and writes each named type out in full where it is first used."""
 
-    def __init__(self, folder: Path | Traversable) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @classmethod
     def packaged(cls) -> "SchemaLibrary":
         """The schemas that belong to this version of the code.
 
-        A wheel carries them beside the module; in the repository they lie in `schemas/`.
+        They lie in the folder `schemas/` beside the one that holds the code or its environment.
 
         Raises:
-            ConfigurationError: neither place has them.
+            ConfigurationError: no such folder is there.
         """
-        packaged = resources.files("mesh") / "avsc"
-        if packaged.is_dir():
-            return cls(packaged)
         for parent in Path(__file__).resolve().parents:
             if (parent / "schemas" / "FrameCaptured.avsc").is_file():
                 return cls(parent / "schemas")
-        raise ConfigurationError("the Avro schemas are missing: neither mesh/avsc nor schemas/")
+        raise ConfigurationError("the Avro schemas are missing: no folder schemas/ above the code")
 
     @cached_property
     def definitions(self) -> Mapping[str, Schema]:

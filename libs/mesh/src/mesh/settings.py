@@ -45,7 +45,6 @@ class MeshSettings(BaseSettings):
         None,
         description="Fernet keys for passwords and dead letters, by commas; the first encrypts.",
     )
-    otlp_endpoint: str | None = Field(None, description="Where traces go; unset exports none.")
 
     @property
     def topics(self) -> Topics:
