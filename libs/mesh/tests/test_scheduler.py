@@ -52,6 +52,20 @@ def test_every_busy_lane_gets_its_share_however_small_the_batches(capacity: int)
     assert taken["e"] == pytest.approx(100, abs=capacity + 2)
 
 
+def test_a_lane_that_needed_little_for_long_does_not_starve_the_others_afterwards() -> None:
+    scheduler = RoundRobin([URGENT, EVIDENCE])
+    for offset in range(200):
+        scheduler.add("evidence", note("e", offset))
+    scheduler.add("urgent", note("u", 0))
+    for offset in range(1, 21):  # one at a time, never none
+        scheduler.add("urgent", note("u", offset))
+        scheduler.next_batch(NOON, 2)
+    for offset in range(21, 100):
+        scheduler.add("urgent", note("u", offset))
+    taken = [event[0] for _ in range(6) for event in events(scheduler.next_batch(NOON, 2))]
+    assert taken.count("e") >= 3
+
+
 def test_what_a_lane_does_not_use_is_given_to_the_others() -> None:
     scheduler = RoundRobin([URGENT, EVIDENCE])
     for offset in range(8):

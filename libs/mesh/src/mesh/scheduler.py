@@ -175,9 +175,9 @@ class _Buffer:
 class RoundRobin:
     """Lanes in order of priority, each with its share, and within a lane one key after the other.
 
-    Every lane with waiting records saves up its share of each batch and may spend it before
-    anything else is given away; what nobody claims goes to the first lane that has work. So the
-    first lane is never slower than its share and the last one never starves.
+    Every lane with waiting records saves up its share of each batch, to one whole batch at most,
+    and may spend it before anything else is given away; what nobody claims goes to the first lane
+    that has work. So the first lane is never slower than its share and the last one never starves.
     """
 
     def __init__(self, lanes: Sequence[LaneSpec]) -> None:
@@ -217,4 +217,4 @@ class RoundRobin:
         total = sum(buffer.lane.share for buffer in busy)
         for buffer in self._buffers.values():
             gain = capacity * buffer.lane.share / total if buffer.size else 0.0
-            buffer.credit = buffer.credit + gain if buffer.size else 0.0
+            buffer.credit = min(buffer.credit + gain, capacity) if buffer.size else 0.0
