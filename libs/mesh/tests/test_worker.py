@@ -1,5 +1,5 @@
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
@@ -499,6 +499,71 @@ def test_what_waits_for_another_attempt_is_left_alone_once_its_partition_is_lost
     worker.run()
     assert stage.batches == [[0], [0]]
     assert world.outputs() == [0]
+
+
+class FlakyRegistry(AvroCodec):
+    """A codec that calls `meanwhile` and then fails to decode, once."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    @override
+    def decode(self, topic: str, data: bytes) -> Any:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+            raise TransientError("the registry is away")
+        return super().decode(topic, data)
+
+
+def test_what_was_read_is_forgotten_if_its_partition_leaves_before_it_is_decoded(
+    world: World,
+) -> None:
+    stage = FakeStage(threading.Event())
+    worker = world.worker(stage)
+    (lane,) = worker._lanes
+    worker._codec = codec = FlakyRegistry.in_memory(TOPICS)
+    assert isinstance(codec, FlakyRegistry)
+    codec.meanwhile = cast(InMemoryConsumer, lane._consumer).expire
+    lane.open(worker._scheduler.drop)
+    world.frames(0, 1)
+    worker._read()
+    assert worker._scheduler.waiting("request") == 0, "its next owner, which may be us, reads it"
+    while not stage.batches:
+        worker._run_once()
+    assert stage.batches == [[0, 1]]
+    lane.close(orderly=True)
+
+
+def test_a_coordinator_that_is_slow_to_tell_what_was_committed_is_asked_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.frames(0, 1)
+    assert world.run(1).processed
+    slow = [TransientError("no answer"), TransientError("no answer")]
+    ask = InMemoryConsumer.committed
+
+    def committed(
+        consumer: InMemoryConsumer, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, StoredOffset]:
+        if slow:
+            raise slow.pop()
+        return ask(consumer, partitions)
+
+    monkeypatch.setattr(InMemoryConsumer, "committed", committed)
+    world.frames(2)
+    assert world.run(1).processed == [2]
+    assert not slow
+
+
+def test_a_worker_is_not_ready_while_its_partitions_are_lost(world: World) -> None:
+    worker = world.worker(FakeStage(threading.Event()))
+    (lane,) = worker._lanes
+    lane.open(worker._scheduler.drop)
+    worker._read()
+    assert worker.ready() is None
+    lane._on_lost([TopicPartition(FRAMES, 0)])
+    assert worker.ready() == "no partitions assigned yet: request"
+    lane.close(orderly=True)
 
 
 def test_a_worker_without_a_key_for_dead_letters_does_not_start(world: World) -> None:

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from aggregator.adapters.acknowledgements import Acknowledgements, watched
 from aggregator.adapters.aggregation import Aggregation
-from aggregator.adapters.publisher import MAX_VALUE_BYTES, Encoded, Publisher
+from aggregator.adapters.publisher import Encoded, Publisher
 from aggregator.adapters.rejects import Rejects
 from aggregator.adapters.silence import SilenceWatch
 from aggregator.domain.followed import SightingPolicy
@@ -29,7 +29,7 @@ from mesh.deadletters import read_dead_letter
 from mesh.errors import DeadLetterLimitError, RejectedRecordError, TransientError
 from mesh.events import FrameRecognized, Outcome
 from mesh.ports import NoMetrics
-from mesh.record import RawRecord, Record
+from mesh.record import MAX_VALUE_BYTES, RawRecord, Record
 from mesh.stage import Output
 from mesh.testing import CAMERA_ID, NOON, a_frame_header, a_frame_recognized, a_record
 from mesh.topics import Topics

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
+MAX_VALUE_BYTES = 2 * 1024 * 1024 - 64 * 1024
+"""Largest value that surely fits into a record with its headers."""
+
 T_co = TypeVar("T_co", covariant=True)
 
 

@@ -114,23 +114,13 @@ def build_worker(  # noqa: PLR0913 -- the parts list of a composition root, keyw
     outbox = Outbox(
         codec=codec,
         producer=producer,
-        dead_letters=DeadLetters(
-            producer,
-            Cipher(settings.secret_key),
-            topic=topics("dead-letters"),
-            service=group,
-            version=package_version(group),
-        ),
+        dead_letters=_dead_letters(settings, producer, topics=topics, service=group),
         metrics=options.metrics,
         flush_timeout=flush_timeout(settings),
     )
     worker = StreamWorker(
         lanes=[
-            Lane(
-                spec,
-                platform.consumer(lane_group(settings, group, spec, lanes)),
-                compacted=any(topics.spec(name).retention is None for name in spec.topics),
-            )
+            _lane(spec, platform.consumer(lane_group(settings, group, spec, lanes)), topics)
             for spec in lanes
         ],
         scheduler=options.scheduler or RoundRobin(lanes),
@@ -155,6 +145,23 @@ def build_worker(  # noqa: PLR0913 -- the parts list of a composition root, keyw
     )
     health.ready["partitions"] = worker.ready
     return worker
+
+
+def _dead_letters(
+    settings: MeshSettings, producer: Producer, *, topics: Topics, service: str
+) -> DeadLetters:
+    return DeadLetters(
+        producer,
+        Cipher(settings.secret_key),
+        topic=topics("dead-letters"),
+        service=service,
+        version=package_version(service),
+    )
+
+
+def _lane(spec: LaneSpec, consumer: Consumer, topics: Topics) -> Lane:
+    compacted = any(topics.spec(name).retention is None for name in spec.topics)
+    return Lane(spec, consumer, compacted=compacted)
 
 
 def flush_timeout(settings: MeshSettings) -> timedelta:

@@ -26,7 +26,6 @@ from mesh.ports import PartitionsChanged, StoredOffset
 from mesh.record import RawRecord, TopicPartition
 
 _log = logging.getLogger(__name__)
-_COMMITTED_SECONDS = 10.0
 _NOTHING_STORED = "_NO_OFFSET"
 
 

@@ -1,7 +1,7 @@
 """One lane of a worker: a consumer, and how far each of its partitions is worked off."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from mesh.record import RawRecord, Record, TopicPartition
 from mesh.scheduler import LaneSpec
 
 _log = logging.getLogger(__name__)
+_COMMITTED_TRIES = 3
 
 Dropped = Callable[[Collection[TopicPartition]], object]
 """Told which partitions others own now, so that their waiting records are forgotten."""
@@ -157,12 +158,23 @@ class Lane:
         self._held = wanted
 
     def _on_assign(self, partitions: Collection[TopicPartition]) -> None:
+        committed = self._committed(partitions)
         self.joined = True
-        committed = self._consumer.committed(partitions)
         for source in partitions:
             found = committed.get(source)
             self._progress[source] = PartitionProgress(source, found, self.spec.window)
             self._stored[source] = found.offset if found else None
+
+    def _committed(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, StoredOffset]:
+        """What the group committed; a coordinator that is slow to answer is asked again."""
+        for _ in range(_COMMITTED_TRIES - 1):
+            try:
+                return self._consumer.committed(partitions)
+            except TransientError as error:
+                _log.warning("%s", error)
+        return self._consumer.committed(partitions)
 
     def _on_revoke(self, partitions: Collection[TopicPartition]) -> None:
         if self._orderly:
@@ -171,6 +183,7 @@ class Lane:
 
     def _on_lost(self, partitions: Collection[TopicPartition]) -> None:
         _log.warning("lost %s", sorted(partitions))
+        self.joined = False
         self._forget(partitions)
 
     def _end(self, partitions: Collection[TopicPartition]) -> None:

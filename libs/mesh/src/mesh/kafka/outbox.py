@@ -9,12 +9,9 @@ from mesh.deadletters import DeadLetters
 from mesh.errors import RejectedRecordError
 from mesh.kafka.lane import Consumed
 from mesh.ports import Codec, Producer, WorkerMetrics
-from mesh.record import Headers
+from mesh.record import MAX_VALUE_BYTES, Headers
 from mesh.stage import Output
 from mesh.tracing import child_headers
-
-MAX_VALUE_BYTES = 2 * 1024 * 1024 - 64 * 1024
-"""Largest value that surely fits into a record with its headers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,8 @@ class StreamWorker:
             except RejectedRecordError as error:
                 self._undecodable.append(self._handler.reject(record, f"undecodable: {error}"))
             else:
-                self._scheduler.add(lane.spec.name, decoded)
+                if decoded.owned:  # a wait for the registry may have seen its partition leave
+                    self._scheduler.add(lane.spec.name, decoded)
         if records:
             self._around.metrics.consumed(lane.spec.name, len(records))
 

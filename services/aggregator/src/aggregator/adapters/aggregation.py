@@ -126,7 +126,7 @@ class Aggregation:
             records = self._publisher.encode(step.outputs, headers)
         except (ConfigurationError, TransientError):
             raise
-        except Exception as error:  # noqa: BLE001 -- it follows from the record: the next try fails too
+        except Exception as error:  # noqa: BLE001 -- a pure reducer fails each time: poison
             self._log.exception("frame_poisoned", frame={"key": record.event.frame.frame_key})
             reason = f"poison: {error!r}"
             step = self._stage.poison(state, record, started_at)

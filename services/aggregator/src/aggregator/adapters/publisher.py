@@ -7,11 +7,8 @@ import faust
 
 from mesh.errors import RejectedRecordError
 from mesh.ports import Codec, WorkerMetrics
-from mesh.record import Headers
+from mesh.record import MAX_VALUE_BYTES, Headers
 from mesh.stage import Output
-
-MAX_VALUE_BYTES = 2 * 1024 * 1024 - 64 * 1024
-"""Largest value that surely fits into a record with its headers."""
 
 
 @dataclass(frozen=True, slots=True)
