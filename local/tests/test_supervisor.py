@@ -133,8 +133,9 @@ def test_children_end_with_a_killed_supervisor(tmp_path: Path) -> None:
     keeper = os.spawnv(os.P_NOWAIT, sys.executable, arguments)
     _until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
     child = int((tmp_path / "pid").read_text())
+    assert born(child)
     os.kill(keeper, signal.SIGKILL)
-    os.waitpid(keeper, 0)
+    assert os.waitstatus_to_exitcode(os.waitpid(keeper, 0)[1]) == -signal.SIGKILL
     _until(lambda: not born(child))
 
 

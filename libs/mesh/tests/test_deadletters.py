@@ -72,6 +72,8 @@ def reject(limit: DeadLetterLimit, *keys: str) -> None:
 def test_one_broken_camera_never_reaches_a_limit() -> None:
     limit = DeadLetterLimit(DeadLetterPolicy(keys=2, in_a_row=3, window=4))
     reject(limit, *["a"] * 100)
+    with pytest.raises(DeadLetterLimitError, match="of 2 keys"):
+        reject(limit, "b")
 
 
 def test_rejects_of_several_cameras_in_a_row_reach_the_limit() -> None:
@@ -85,6 +87,8 @@ def test_a_success_ends_a_row() -> None:
     reject(limit, "a", "b")
     limit.accepted("a")
     reject(limit, "a", "b")
+    with pytest.raises(DeadLetterLimitError, match="3 records in a row"):
+        reject(limit, "a")
 
 
 def test_too_large_a_share_of_rejects_reaches_the_limit() -> None:

@@ -1,4 +1,5 @@
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -83,15 +84,18 @@ class TestContract:
         source.close()
         source = make()
         source.open()
+        assert source.read() is not None
         source.close()
         source.close()
 
     def test_interrupting_never_blocks(self, make: MakeSource) -> None:
         source = make()
+        started = time.monotonic()
         source.interrupt()
         source.open()
         source.interrupt()
         source.close()
+        assert time.monotonic() - started < 5
 
 
 def test_a_file_is_shown_at_its_own_pace(clip: Path) -> None:

@@ -389,6 +389,11 @@ async def test_a_bug_in_the_stage_itself_is_raised(stage: CameraStage, setting: 
 
 async def test_waiting_ends_with_the_event_or_the_time() -> None:
     event = asyncio.Event()
-    await wait_for_event(event, 0.001)
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    await wait_for_event(event, 0.01)
+    assert not event.is_set()
+    assert loop.time() - started >= 0.009
     event.set()
     await wait_for_event(event, 60)
+    assert loop.time() - started < 30
