@@ -159,6 +159,13 @@ def test_an_erased_person_leaves_nothing_but_the_fact(bench: Bench) -> None:
     assert report.event.unreadable_after == NOON + timedelta(days=7)
 
 
+def test_who_was_erased_before_the_photo_came_is_not_created_by_it(bench: Bench) -> None:
+    assert answer_to(bench, erase(person_id=per(9))).code == "PERSON_NOT_FOUND"
+    assert answer_to(bench, erase(person_id=per(9), request_id="req_2")).status == "rejected"
+    assert bench.enroll(9, 0.0, 1.0, sequence=9).event.code == "PERSON_NOT_FOUND"
+    assert bench.gallery.size() == 1
+
+
 def test_nobody_erased_comes_back(bench: Bench) -> None:
     answer_to(bench, erase())
     late_photo = a_photo(a_face_of(1.0, salt=b"late"), sequence=5, person=1)

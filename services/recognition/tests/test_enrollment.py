@@ -3,7 +3,15 @@ from datetime import timedelta
 from typing import TypeVar
 
 import pytest
-from services.recognition.tests.arranging import Bench, a_face_of, a_photo, in_memory, per, vector
+from services.recognition.tests.arranging import (
+    Bench,
+    a_face_of,
+    a_photo,
+    emitted,
+    in_memory,
+    per,
+    vector,
+)
 
 from mesh.events import Answer, AuditEntry, Consent, Outcome, Person
 from mesh.testing import NOON, an_enrollment
@@ -176,6 +184,34 @@ def test_a_newer_consent_that_comes_with_a_photo_is_recorded(bench: Bench) -> No
     answer_to(bench, a_photo(a_face_of(0.9, 0.1), sequence=2, enrollment=enrollment))
     assert published(bench, Person)[-1].consent == newer
     assert published(bench, AuditEntry)[-1].action == "consent_granted"
+
+
+def test_a_newer_consent_counts_even_with_a_picture_that_is_known(bench: Bench) -> None:
+    face = a_face_of(1.0)
+    withdrawn = replace(CONSENT, status="withdrawn", granted_at=NOON + timedelta(hours=1))
+    newer = replace(CONSENT, granted_at=NOON + timedelta(hours=2))
+    answer_to(bench, a_photo(face, sequence=1))
+    with bench.registry.transaction() as registry:
+        person = registry.person(per(1))
+        assert person is not None
+        registry.save(replace(person, consent=withdrawn))
+        registry.refresh_templates(person, recognisable=False)
+    assert bench.gallery.size() == 0
+    enrollment = an_enrollment(person_id=per(1), face_id="face_2", consent=newer)
+    answer = answer_to(bench, a_photo(face, sequence=2, enrollment=enrollment))
+    assert (answer.status, answer.enrollment and answer.enrollment.face_count) == ("success", 1)
+    assert published(bench, Person)[-1].consent == newer
+    assert published(bench, AuditEntry)[-1].action == "consent_granted"
+    assert bench.gallery.size() == 1
+
+
+def test_a_photo_that_was_enrolled_is_not_answered_otherwise_when_it_is_given_up(
+    bench: Bench,
+) -> None:
+    photo = a_photo(a_face_of(1.0))
+    first = answer_to(bench, photo)
+    (*_, given_up) = emitted([bench.stage.give_up(photo, "failed", "poison")])
+    assert given_up.event == first
 
 
 def test_a_face_id_that_is_taken_adds_nothing(bench: Bench) -> None:

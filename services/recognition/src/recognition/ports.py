@@ -174,6 +174,9 @@ class RegistryTransaction(Protocol):
     def erase(self, person_id: str, at: datetime) -> Mapping[str, int]:
         """Remove everything stored of the person; counts of rows by kind."""
 
+    def remember_erased(self, person_id: str, at: datetime) -> None:
+        """Refuse this person from now on: a photo that is still under way must not create it."""
+
     def publish(self, output: Output) -> None:
         """Send the event after the transaction, in order, at least once."""
 

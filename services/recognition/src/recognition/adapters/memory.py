@@ -163,7 +163,7 @@ class InMemoryTransaction:
         for face_id in faces:
             self.delete_sample(face_id)
         del self._contents.persons[person_id]
-        self._contents.erased[person_id] = at
+        self.remember_erased(person_id, at)
         return {
             "templates": sum(
                 sizes[key] - mirror.size(None, now)
@@ -174,6 +174,10 @@ class InMemoryTransaction:
             "consents": int(person.consent is not None),
             "persons": 1,
         }
+
+    def remember_erased(self, person_id: str, at: datetime) -> None:
+        """Refuse this person from now on."""
+        self._contents.erased[person_id] = at
 
     def publish(self, output: Output) -> None:
         """Send the event after the transaction, in order, at least once."""

@@ -55,7 +55,10 @@ class OutboxRelay:
             self._wake.wait(_POLL_SECONDS)
             self._wake.clear()
             turns_until_prune -= 1
-        self.publish_batch()
+        try:
+            self.publish_batch()
+        except TransientError as error:  # what is left goes out after the next start
+            warn(str(error))
 
     def publish_batch(self) -> int:
         """Publish the oldest events; how many there were.

@@ -200,11 +200,15 @@ class PostgresTransaction:
             table: self._connection.execute(statement, [person_id]).rowcount
             for table, statement in _ERASE.items()
         }
+        self.remember_erased(person_id, at)
+        self._connection.execute(_CHANGE, [person_id])
+        return counts
+
+    def remember_erased(self, person_id: str, at: datetime) -> None:
+        """Refuse this person from now on."""
         self._connection.execute(
             "INSERT INTO gallery.erasures (person_id, erased_at) VALUES (%s, %s)", [person_id, at]
         )
-        self._connection.execute(_CHANGE, [person_id])
-        return counts
 
     def publish(self, output: Output) -> None:
         """Send the event after the transaction, in order, at least once."""

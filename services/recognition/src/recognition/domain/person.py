@@ -47,6 +47,14 @@ def enrolled(
     )
 
 
+def consenting(person: Person, offered: Consent, now: datetime) -> Person:
+    """The person with this consent, if it is newer than the one in force; else the same."""
+    consent = newer_consent(person.consent, offered)
+    if consent == person.consent:
+        return person
+    return replace(person, consent=consent, updated_at=now, revision=person.revision + 1)
+
+
 def newer_consent(recorded: Consent | None, offered: Consent) -> Consent:
     """The consent given last; the recorded one wins a tie."""
     if recorded is None or offered.granted_at > recorded.granted_at:

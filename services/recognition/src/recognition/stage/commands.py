@@ -68,6 +68,8 @@ class CommandStage:
         if isinstance(command, UpdatePerson) and not gone:
             return self._update(registry, command, person)
         if person is None or isinstance(command, UpdatePerson):
+            if isinstance(command, ErasePerson) and not gone:
+                registry.remember_erased(command.person_id, self._clock.now())
             message = f"There is no person {command.person_id}."
             return self._refuse(registry, command, "PERSON_NOT_FOUND", message)
         if isinstance(command, ErasePerson):

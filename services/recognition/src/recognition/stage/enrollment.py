@@ -15,7 +15,7 @@ from mesh.identity import derived_id
 from mesh.stage import Output
 from recognition.domain.enrollment import EnrollmentPolicy, consent_problem, photo_problems
 from recognition.domain.matching import MatchPolicy, required_similarity
-from recognition.domain.person import enrolled, recognisable
+from recognition.domain.person import consenting, enrolled, recognisable
 from recognition.ports import Registry, RegistryTransaction, Sample, Surroundings
 from recognition.stage.work import EmbeddedFace, Photo
 
@@ -53,12 +53,12 @@ class Enroller:
         Raises:
             TransientError: the registry cannot be reached.
         """
-        if photo.frame.outcome is not Outcome.PROCESSED:
-            return self._answer(photo, "error", _failure_code(photo), _failure(photo))
         with self._registry.transaction() as registry:
             stored = registry.answer(photo.frame_key)
             if stored is not None:
                 return stored
+            if photo.frame.outcome is not Outcome.PROCESSED:
+                return self._answer(photo, "error", _failure_code(photo), _failure(photo))
             answer = self._decide(registry, photo)
             registry.keep_answer(photo.frame_key, answer)
             return answer
@@ -76,7 +76,7 @@ class Enroller:
         collection = person.collection if person else photo.enrollment.collection
         owner = registry.sample_owner(sample.face, collection)
         if owner and person and owner.person_id == person.person_id:
-            return self._accepted(photo, person, owner.face_id)
+            return self._again(registry, photo, person, owner.face_id)
         other = owner.person_id if owner else self._lookalike(registry, sample, collection)
         if other is None:
             return self._accept(registry, photo, person, sample)
@@ -139,12 +139,27 @@ class Enroller:
         person = enrolled(before, photo.enrollment, sample.face, now)
         registry.save(person)
         registry.add_sample(sample)
-        registry.refresh_templates(person, recognisable=recognisable(person, now))
-        registry.publish(Output(self._topics("persons"), person.person_id, person))
+        self._refresh(registry, person)
         self._audit(registry, photo, "enroll_face")
         if before is None or before.consent != person.consent:
             self._audit(registry, photo, "consent_granted", kind="consent")
         return self._accepted(photo, person, sample.face.face_id)
+
+    def _again(
+        self, registry: RegistryTransaction, photo: Photo, person: Person, face_id: str
+    ) -> Answer:
+        """The person has this picture already; a newer consent that comes with it counts."""
+        after = consenting(person, photo.enrollment.consent, self._clock.now())
+        if after != person:
+            registry.save(after)
+            self._refresh(registry, after)
+            self._audit(registry, photo, "consent_granted", kind="consent")
+        return self._accepted(photo, after, face_id)
+
+    def _refresh(self, registry: RegistryTransaction, person: Person) -> None:
+        usable = recognisable(person, self._clock.now())
+        registry.refresh_templates(person, recognisable=usable)
+        registry.publish(Output(self._topics("persons"), person.person_id, person))
 
     def _accepted(self, photo: Photo, person: Person, face_id: str) -> Answer:
         outcome = EnrollmentOutcome(
