@@ -4,10 +4,10 @@
 BIN := .venv/bin
 BOOT := local/bootstrap.sh
 
-# The demo's source; by the environment, so that a password is in no command line.
 # OpenVINO and the threads of numpy's BLAS in one process can hang each other.
 export OPENBLAS_NUM_THREADS := 1
 
+# The demo's source; by the environment, so that a password is in no command line.
 export SIGHTLINE_DEMO_VIDEO := $(VIDEO)
 export SIGHTLINE_DEMO_CAMERA := $(CAMERA)
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from skimage import data
 from tests.e2e.clips import shrink
-from tests.e2e.observer import Mesh, jpeg
+from tests.e2e.observer import Mesh, enrol, jpeg
 
 from local.installation import Installation, Plan
 from local.layout import Layout, state_root
@@ -48,3 +48,9 @@ def mesh() -> Iterator[Mesh]:
 def astronaut() -> bytes:
     """A portrait of Eileen Collins as JPEG, 300 x 300 px."""
     return jpeg(data.astronaut()[:300, 70:370])
+
+
+@pytest.fixture(scope="session")
+def grace(mesh: Mesh, sample: Sample) -> str:
+    """The enrolled person of the sample video."""
+    return enrol(mesh, sample.person_name, sample.portrait.read_bytes())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from tests.e2e.observer import Mesh, enrol
+from tests.e2e.observer import Mesh, wait_for
 
 from local.sample import Sample
 
@@ -27,10 +27,11 @@ def browser(chromium: Path) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, mesh: Mesh, sample: Sample, small_clip: Path) -> Iterator[Page]:
+def page(
+    browser: Browser, mesh: Mesh, sample: Sample, grace: str, small_clip: Path
+) -> Iterator[Page]:
     """The page of a mesh with one camera and one enrolled person, signed in."""
     camera_id = mesh.add_file_camera("Sample camera", str(small_clip), 1)
-    enrol(mesh, sample.person_name, sample.portrait.read_bytes())
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -38,6 +39,11 @@ def page(browser: Browser, mesh: Mesh, sample: Sample, small_clip: Path) -> Iter
     yield page
     page.close()
     mesh.http.delete(f"/cameras/{camera_id}")
+    for person in mesh.get("/persons", search=sample.unknown_name)["persons"]:
+        mesh.http.delete(f"/persons/{person['person_id']}")
+    wait_for(
+        lambda: not mesh.get("/persons", search=sample.unknown_name)["persons"], 20, "not erased"
+    )
     assert problems == []
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from tests.e2e.observer import CONSENT, Mesh, enrol, frame_request, jpeg, wait_for
+from tests.e2e.observer import CONSENT, Mesh, frame_request, jpeg, wait_for
 
 from local.sample import Sample
 
@@ -20,12 +20,6 @@ def camera(mesh: Mesh, small_clip: Any) -> str:
     camera_id = mesh.add_file_camera("Main Entrance", str(small_clip), 0.5)
     mesh.stop_camera(camera_id)
     return camera_id
-
-
-@pytest.fixture(scope="module")
-def grace(mesh: Mesh, sample: Sample) -> str:
-    """An enrolled person."""
-    return enrol(mesh, sample.person_name, sample.portrait.read_bytes())
 
 
 def found(mesh: Mesh, path: str) -> httpx.Response | None:
