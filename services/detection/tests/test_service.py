@@ -24,7 +24,6 @@ from pydantic import SecretStr
 from detection.adapters.engines import load_detector
 from detection.adapters.frame_store import NoFrameStore
 from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
-from detection.adapters.model_status import ModelHeartbeat
 from detection.adapters.tracker import ShortTermTracker
 from detection.domain.face import Picture
 from detection.main import lanes_of
@@ -45,6 +44,7 @@ from mesh.health import Health
 from mesh.identity import frame_key, new_epoch, new_id
 from mesh.kafka import EventProducer, KafkaTail, WorkerOptions, build_worker, create_topics
 from mesh.memory import InMemoryBroker
+from mesh.model_status import ModelMeter
 from mesh.models import ModelRegistry, ModelStore
 from mesh.record import Record
 from mesh.registry import ConfluentRegistry, compatibility
@@ -95,20 +95,13 @@ class Installation:
         self.codec = AvroCodec.in_memory(TOPICS)
         self.stop = threading.Event()
         clock = SystemClock()
-        meter = ModelHeartbeat(
-            info=detector.info,
-            instance_id="detection-0",
-            publish=lambda _: None,
-            waiting=lambda: 0,
-            clock=clock,
-        )
         tools = Tools(
             detector=detector,
             tracker=ShortTermTracker(),
             decoder=OpenCvDecoder(),
             cutter=OpenCvFaceCutter(),
             frames=NoFrameStore(),
-            meter=meter,
+            meter=ModelMeter(clock),
             clock=clock,
         )
         self.worker = build_worker(

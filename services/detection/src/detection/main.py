@@ -1,64 +1,69 @@
 """Composition root of the detection service."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 
 from detection.adapters.engines import load_detector
 from detection.adapters.frame_store import NoFrameStore
 from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
-from detection.adapters.model_status import ModelHeartbeat
 from detection.adapters.tracker import ShortTermTracker
 from detection.ports import FaceDetector
 from detection.settings import DetectionSettings
-from detection.stage import DetectionPolicy, DetectionStage, Tools
+from detection.stage import TASK, DetectionPolicy, DetectionStage, Tools
+from mesh.background import Background
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
-from mesh.events import Lane, ModelStatus
-from mesh.kafka import EventProducer, WorkerOptions, WorkerPolicy, build_worker
+from mesh.events import Lane
+from mesh.kafka import WorkerOptions, WorkerPolicy, build_worker
+from mesh.kafka.events import build_heartbeat
+from mesh.model_status import Duty, ModelMeter
 from mesh.models import ModelRegistry, ModelStore
 from mesh.process import Process, run_service
 from mesh.registry import ConfluentRegistry
 from mesh.scheduler import LaneSpec, RoundRobin, older_than_max_age
 from mesh.schemas import SchemaLibrary
-from mesh.stage import Output
 from mesh.topics import Topics
 
 LANES = ((Lane.URGENT, 4, 32), (Lane.REQUEST, 3, 32), (Lane.LIVE, 2, 256), (Lane.EVIDENCE, 1, 32))
 """Lane, guaranteed share of a batch, records held in memory."""
 WARM_UP_RUNS = 10
-HEARTBEAT_PATIENCE = timedelta(seconds=5)
+NAME = "detection"
 
 
 def main() -> None:
     """Runs the service until SIGTERM."""
-    run_service("detection", DetectionSettings, _serve)
+    run_service(NAME, DetectionSettings, _serve)
 
 
 def _serve(settings: DetectionSettings, process: Process) -> None:
     detector = _detector(settings)
     lanes = lanes_of(settings.topics)
     scheduler = RoundRobin(lanes)
-    heartbeat = ModelHeartbeat(
-        info=detector.info,
-        instance_id=settings.instance_id,
-        publish=_publisher(settings),
+    meter = ModelMeter(SystemClock())
+    duty = Duty(
+        service=NAME,
+        task=TASK,
+        max_batch=detector.info.max_batch,
         waiting=lambda: sum(scheduler.waiting(lane.name) for lane in lanes),
-        clock=SystemClock(),
     )
-    process.health.ready |= {"model": heartbeat.model_check, "broker": heartbeat.broker_check}
-    with heartbeat:
+    codec = AvroCodec(
+        ConfluentRegistry(settings.registry_url), settings.topics, SchemaLibrary.packaged()
+    )
+    heartbeat = build_heartbeat(settings, codec, detector.info, duty=duty, meter=meter)
+    process.health.ready |= heartbeat.checks
+    with Background(NAME, process.stop) as background:
+        background.start(heartbeat.run)
         for _ in range(WARM_UP_RUNS):
             detector.warm_up()
-        heartbeat.loaded()
-        policy = WorkerPolicy(batch_size=detector.info.max_batch)
+        meter.loaded()
+        policy = WorkerPolicy(batch_size=duty.max_batch)
         build_worker(
             settings,
-            stage=_stage(settings, detector, heartbeat),
-            group="detection",
+            stage=_stage(settings, detector, meter),
+            group=NAME,
             lanes=lanes,
             topics=settings.topics,
-            codec=_codec(settings),
+            codec=codec,
             health=process.health,
             stop=process.stop,
             options=WorkerOptions(policy=policy, metrics=process.metrics, scheduler=scheduler),
@@ -85,7 +90,7 @@ def _detector(settings: DetectionSettings) -> FaceDetector:
 
 
 def _stage(
-    settings: DetectionSettings, detector: FaceDetector, heartbeat: ModelHeartbeat
+    settings: DetectionSettings, detector: FaceDetector, meter: ModelMeter
 ) -> DetectionStage:
     tools = Tools(
         detector=detector,
@@ -93,7 +98,7 @@ def _stage(
         decoder=OpenCvDecoder(),
         cutter=OpenCvFaceCutter(),
         frames=NoFrameStore(),
-        meter=heartbeat,
+        meter=meter,
         clock=SystemClock(),
     )
     return DetectionStage(
@@ -102,19 +107,3 @@ def _stage(
         topics=settings.topics,
         instance_id=settings.instance_id,
     )
-
-
-def _codec(settings: DetectionSettings) -> AvroCodec:
-    return AvroCodec(
-        ConfluentRegistry(settings.registry_url), settings.topics, SchemaLibrary.packaged()
-    )
-
-
-def _publisher(settings: DetectionSettings) -> Callable[[ModelStatus], None]:
-    producer = EventProducer(settings, _codec(settings))
-
-    def publish(status: ModelStatus) -> None:
-        producer.send(Output(settings.topics("model-status"), status.model_id, status))
-        producer.flush(HEARTBEAT_PATIENCE)
-
-    return publish

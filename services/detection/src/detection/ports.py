@@ -103,8 +103,8 @@ class FaceCutter(Protocol):
 class InferenceMeter(Protocol):
     """Is told how the model does."""
 
-    def worked(self, frames: int, seconds: float) -> None:
-        """The engine took `seconds` for `frames` pictures."""
+    def worked(self, count: int, seconds: float) -> None:
+        """The engine took `seconds` for `count` pictures."""
 
     def failed(self) -> None:
         """The engine failed on a picture."""

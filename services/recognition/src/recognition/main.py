@@ -2,27 +2,21 @@
 
 from contextlib import closing
 
+from mesh.background import Background
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
 from mesh.health import Health
-from mesh.kafka import (
-    EventProducer,
-    KafkaPlatform,
-    StreamWorker,
-    WorkerOptions,
-    WorkerPolicy,
-    build_worker,
-)
+from mesh.kafka import KafkaPlatform, StreamWorker, WorkerOptions, WorkerPolicy, build_worker
+from mesh.kafka.events import build_heartbeat
+from mesh.model_status import Duty, ModelMeter
 from mesh.models import ModelStore
 from mesh.process import Process, run_service
 from mesh.registry import ConfluentRegistry
 from mesh.scheduler import LaneSpec
 from mesh.schemas import SchemaLibrary
-from recognition.adapters.background import Background
 from recognition.adapters.database import Database, migrate
 from recognition.adapters.metered_embedder import MeteredEmbedder
 from recognition.adapters.model_pack import load_embedder
-from recognition.adapters.model_status import ModelHeartbeat
 from recognition.adapters.outbox import OutboxRelay
 from recognition.adapters.pgvector_gallery import GalleryPolicy, PgVectorGallery
 from recognition.adapters.postgres_registry import PostgresRegistry
@@ -31,6 +25,7 @@ from recognition.settings import RecognitionSettings
 from recognition.stage import CommandStage, Enroller, RecognitionStage, Reembedder, Surroundings
 
 NAME = "recognition"
+TASK = "face-recognition"
 
 
 def main() -> None:
@@ -40,8 +35,10 @@ def main() -> None:
 
 def _serve(settings: RecognitionSettings, process: Process) -> None:
     store = ModelStore(folder=settings.models_dir, cache=settings.models_cache)
+    meter = ModelMeter(SystemClock())
     embedder = MeteredEmbedder(
         load_embedder(settings.model_pack, store, threads=settings.recognition_threads),
+        meter,
         SystemClock(),
     )
     model_id = embedder.info.model_id
@@ -60,15 +57,16 @@ def _serve(settings: RecognitionSettings, process: Process) -> None:
         registry = PostgresRegistry(
             database, codec, settings.topics, committed=(gallery.written, relay.wake)
         )
-        heartbeat = ModelHeartbeat(
-            embedder,
-            EventProducer(settings, codec),
-            around,
-            threshold=lambda: policy.calibration.threshold(gallery.size()),
+        duty = Duty(
+            service=NAME,
+            task=TASK,
             max_batch=settings.recognition_batch,
+            embedding_size=embedder.info.dim,
+            threshold=lambda: policy.calibration.threshold(gallery.size()),
         )
+        heartbeat = build_heartbeat(settings, codec, embedder.info, duty=duty, meter=meter)
         reembedder = Reembedder(registry, embedder, around)
-        process.health.ready |= {"model": embedder.check, "gallery": gallery.check}
+        process.health.ready |= {**heartbeat.checks, "gallery": gallery.check}
         with Background(NAME, process.stop) as background:
             background.start(heartbeat.run)
             embedder.warm_up()

@@ -2,7 +2,9 @@
 
 from datetime import timedelta
 
+from mesh.clock import SystemClock
 from mesh.kafka.producer import Delivered, KafkaProducer
+from mesh.model_status import Duty, LoadedModel, ModelHeartbeat, ModelMeter
 from mesh.ports import Codec
 from mesh.settings import MeshSettings
 from mesh.stage import Output
@@ -49,3 +51,18 @@ class EventProducer:
             MeshError: the broker refuses for good, for example an unknown topic.
         """
         self._producer.flush(timeout)
+
+
+def build_heartbeat(
+    settings: MeshSettings, codec: Codec, model: LoadedModel, *, duty: Duty, meter: ModelMeter
+) -> ModelHeartbeat:
+    """The heartbeat of a model, with a producer of its own; `run` it in a thread."""
+    return ModelHeartbeat(
+        model,
+        duty,
+        meter,
+        instance_id=settings.instance_id,
+        producer=EventProducer(settings, codec),
+        topic=settings.topics("model-status"),
+        clock=SystemClock(),
+    )

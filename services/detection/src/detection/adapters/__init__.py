@@ -1,1 +1,1 @@
-"""Detection's doors to the world: engines, pictures, tracks, heartbeat."""
+"""Detection's doors to the world: engines, pictures, tracks."""

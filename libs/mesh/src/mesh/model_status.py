@@ -1,0 +1,276 @@
+"""How a loaded model does, and its heartbeat: `ModelStatus` once a second, from a thread."""
+
+import math
+import mmap
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+from mesh.clock import Clock
+from mesh.errors import TransientError
+from mesh.events import ModelStatus
+from mesh.health import Check
+from mesh.stage import Output
+
+INTERVAL_SECONDS = 1.0
+SILENCE_SECONDS = 10.0
+"""Without an acknowledged heartbeat for longer the broker counts as away."""
+
+_PATIENCE = timedelta(seconds=5)
+_REMEMBERED = 512
+_DEAD_AFTER = 8
+_STATM = Path("/proc/self/statm")
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a meter shows since the last reading."""
+
+    state: str
+    """loading, available, degraded or failed."""
+    utilisation: float
+    """Share of the time spent in the engine, 0 to 1."""
+    throughput: float
+    """Frames or faces per second."""
+    latency_p50: float | None
+    """Seconds per frame or face over the last ones; none before the first."""
+    latency_p99: float | None
+    """Seconds per frame or face."""
+
+
+class ModelMeter:
+    """Adds up what an engine does between readings; safe to use from several threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._latencies: deque[float] = deque(maxlen=_REMEMBERED)
+        self._read_at = clock.monotonic()
+        self._done = 0
+        self._busy = 0.0
+        self._failures = 0
+        self._in_a_row = 0
+        self._loaded = False
+
+    def loaded(self) -> None:
+        """The model is warm."""
+        self._loaded = True
+
+    def worked(self, count: int, seconds: float) -> None:
+        """The engine took `seconds` for `count` frames or faces, at least one."""
+        with self._lock:
+            self._done += count
+            self._busy += seconds
+            self._latencies.extend([seconds / count] * count)
+            self._in_a_row = 0
+
+    def failed(self) -> None:
+        """The engine failed on a frame."""
+        with self._lock:
+            self._failures += 1
+            self._in_a_row += 1
+
+    def read(self) -> Reading:
+        """The reading since the last one."""
+        with self._lock:
+            now = self._clock.monotonic()
+            elapsed, self._read_at = now - self._read_at, now
+            reading = Reading(
+                state=self._state(),
+                utilisation=min(1.0, self._busy / elapsed) if elapsed > 0 else 0.0,
+                throughput=self._done / elapsed if elapsed > 0 else 0.0,
+                latency_p50=percentile(self._latencies, 0.50),
+                latency_p99=percentile(self._latencies, 0.99),
+            )
+            self._done, self._busy, self._failures = 0, 0.0, 0
+            return reading
+
+    def _state(self) -> str:
+        if not self._loaded:
+            return "loading"
+        if self._in_a_row >= _DEAD_AFTER:
+            return "failed"
+        return "degraded" if self._failures else "available"
+
+
+class LoadedModel(Protocol):
+    """What is known of a model that runs."""
+
+    @property
+    def model_id(self) -> str:
+        """Identifier in the model registry."""
+
+    @property
+    def name(self) -> str:
+        """Name for people."""
+
+    @property
+    def version(self) -> str:
+        """Version of the weights."""
+
+    @property
+    def licence(self) -> str:
+        """Licence of the weights."""
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the main file."""
+
+    @property
+    def pack(self) -> str:
+        """Pack it came with."""
+
+    @property
+    def device(self) -> str:
+        """Device it runs on."""
+
+    @property
+    def engine(self) -> str:
+        """Runtime."""
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Names of the specification that mean this model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duty:
+    """Where a model serves, and what only its service knows of it."""
+
+    service: str
+    task: str
+    """face-detection or face-recognition."""
+    max_batch: int
+    """Frames per batch, at most."""
+    waiting: Callable[[], int] = lambda: 0
+    """How many frames wait in memory."""
+    embedding_size: int | None = None
+    threshold: Callable[[], float | None] = lambda: None
+    """The similarity in force."""
+
+
+class Publisher(Protocol):
+    """`mesh.kafka.EventProducer`, used from one thread."""
+
+    def send(self, output: Output) -> None:
+        """Queue an event."""
+
+    def flush(self, timeout: timedelta) -> None:
+        """Wait for the acknowledgements."""
+
+
+class ModelHeartbeat:
+    """Publishes how a model does; a broker that is away costs heartbeats, nothing else."""
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        duty: Duty,
+        meter: ModelMeter,
+        *,
+        instance_id: str,
+        producer: Publisher,
+        topic: str,
+        clock: Clock,
+    ) -> None:
+        """Take what it reports, and where to; the producer is this heartbeat's own."""
+        self._instance_id = instance_id
+        self._model = model
+        self._duty = duty
+        self._meter = meter
+        self._producer = producer
+        self._topic = topic
+        self._clock = clock
+        self._state = "loading"
+        self._heard_at: float | None = None
+
+    def run(self, stop: threading.Event, warn: Callable[[str], None]) -> None:
+        """Publish every second until `stop` is set; blocks.
+
+        Args:
+            stop: ends it within a second, or what the broker takes.
+            warn: told why a heartbeat was lost.
+        """
+        while not stop.is_set():
+            status = self.status()
+            try:
+                self._producer.send(Output(self._topic, status.model_id, status))
+                self._producer.flush(_PATIENCE)
+                self._heard_at = self._clock.monotonic()
+            except TransientError as error:
+                warn(str(error))
+            stop.wait(INTERVAL_SECONDS)
+
+    @property
+    def checks(self) -> Mapping[str, Check]:
+        """What readiness should depend on."""
+        return {"model": self.model_check, "broker": self.broker_check}
+
+    def model_check(self) -> str | None:
+        """What keeps the model from working, as of the last status."""
+        return None if self._state in {"available", "degraded"} else f"the model is {self._state}"
+
+    def broker_check(self) -> str | None:
+        """Whether the broker acknowledged a heartbeat lately."""
+        if self._heard_at is None:
+            return "the broker has not answered yet"
+        age = self._clock.monotonic() - self._heard_at
+        return f"the broker is silent for {age:.0f} s" if age > SILENCE_SECONDS else None
+
+    def status(self) -> ModelStatus:
+        """What happened since the last status."""
+        model, duty, reading = self._model, self._duty, self._meter.read()
+        self._state = reading.state
+        return ModelStatus(
+            model_id=model.model_id,
+            instance_id=self._instance_id,
+            service=duty.service,
+            task=duty.task,
+            name=model.name,
+            version=model.version,
+            licence=model.licence,
+            sha256=model.sha256,
+            pack=model.pack,
+            device=model.device,
+            engine=model.engine,
+            state=reading.state,
+            embedding_size=duty.embedding_size,
+            threshold=duty.threshold(),
+            aliases=model.aliases,
+            utilisation=reading.utilisation,
+            queue=duty.waiting(),
+            latency_p50_ms=_milliseconds(reading.latency_p50),
+            latency_p99_ms=_milliseconds(reading.latency_p99),
+            throughput_fps=reading.throughput,
+            memory_mb=_resident_mib(),
+            max_batch=duty.max_batch,
+            heartbeat_at=self._clock.now(),
+        )
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """The smallest value that at least this share of the values does not exceed.
+
+    Args:
+        values: in any order.
+        share: above 0, at most 1.
+    """
+    if not values:
+        return None
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else 1000.0 * seconds
+
+
+def _resident_mib() -> float | None:
+    """Resident memory of this process, where the system tells it."""
+    if not _STATM.exists():
+        return None
+    return int(_STATM.read_text(encoding="ascii").split()[1]) * mmap.PAGESIZE / _MIB

@@ -1,0 +1,164 @@
+from dataclasses import dataclass
+from datetime import timedelta
+from threading import Event
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.clock import ManualClock
+from mesh.errors import TransientError
+from mesh.events import ModelStatus
+from mesh.model_status import Duty, ModelHeartbeat, ModelMeter, percentile
+from mesh.stage import Output
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that nobody runs."""
+
+    model_id: str = "fake"
+    name: str = "Fake"
+    version: str = "1"
+    licence: str = "none"
+    sha256: str = "0" * 64
+    pack: str = "fake"
+    device: str = "CPU"
+    engine: str = "none"
+    aliases: tuple[str, ...] = ("face-v1",)
+
+
+class Recorder:
+    """Publishes into a list and stops the heartbeat; refuses while it is away."""
+
+    def __init__(self, stop: Event) -> None:
+        self.sent: list[Output] = []
+        self.away = False
+        self._stop = stop
+
+    def send(self, output: Output) -> None:
+        self.sent.append(output)
+        self._stop.set()
+
+    def flush(self, timeout: timedelta) -> None:
+        assert timeout > timedelta(0)
+        if self.away:
+            raise TransientError("the broker is away")
+
+
+DUTY = Duty(
+    service="recognition",
+    task="face-recognition",
+    max_batch=8,
+    waiting=lambda: 3,
+    embedding_size=256,
+    threshold=lambda: 0.5,
+)
+
+
+class World:
+    """A model with its meter and heartbeat."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.meter = ModelMeter(self.clock)
+        self.stop = Event()
+        self.recorder = Recorder(self.stop)
+        self.warnings: list[str] = []
+        self.heartbeat = ModelHeartbeat(
+            Model(),
+            DUTY,
+            self.meter,
+            instance_id="recognition-0",
+            producer=self.recorder,
+            topic="sightline.model-status",
+            clock=self.clock,
+        )
+
+    def run(self) -> None:
+        """One beat."""
+        self.heartbeat.run(self.stop, self.warnings.append)
+
+    @property
+    def state(self) -> str:
+        return self.heartbeat.status().state
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_a_status_tells_how_the_last_second_went(world: World) -> None:
+    world.meter.loaded()
+    world.meter.worked(4, 0.2)
+    world.meter.worked(1, 0.1)
+    world.clock.advance(1.0)
+    status = world.heartbeat.status()
+    assert (status.model_id, status.service, status.state) == ("fake", "recognition", "available")
+    assert (status.queue, status.max_batch) == (3, 8)
+    assert (status.threshold, status.embedding_size, status.aliases) == (0.5, 256, ("face-v1",))
+    assert status.utilisation == pytest.approx(0.3)
+    assert status.throughput_fps == pytest.approx(5.0)
+    assert status.latency_p50_ms == pytest.approx(50.0)
+    assert status.latency_p99_ms == pytest.approx(100.0)
+    assert status.memory_mb is None or status.memory_mb > 1
+    world.clock.advance(1.0)
+    assert world.heartbeat.status().utilisation == 0.0
+
+
+def test_a_model_is_loading_until_it_is_warm(world: World) -> None:
+    status = world.heartbeat.status()
+    assert (status.state, status.latency_p50_ms) == ("loading", None)
+
+
+def test_failures_degrade_a_model_and_many_in_a_row_mean_it_failed(world: World) -> None:
+    world.meter.loaded()
+    world.meter.failed()
+    assert [world.state, world.state] == ["degraded", "available"]
+    for _ in range(7):
+        world.meter.failed()
+    assert world.state == "failed"
+    world.meter.worked(1, 0.1)
+    assert world.state == "available"
+
+
+def test_a_reading_without_time_is_zero(world: World) -> None:
+    reading = world.meter.read()
+    assert (reading.utilisation, reading.throughput) == (0.0, 0.0)
+
+
+def test_a_lost_heartbeat_is_said_and_nothing_else(world: World) -> None:
+    world.recorder.away = True
+    world.run()
+    assert world.warnings == ["the broker is away"]
+    (sent,) = world.recorder.sent
+    assert isinstance(sent.event, ModelStatus)
+    assert (sent.topic, sent.key) == ("sightline.model-status", "fake")
+    assert world.heartbeat.broker_check() == "the broker has not answered yet"
+
+
+def test_a_process_is_ready_once_the_model_is_warm_and_the_broker_answers(world: World) -> None:
+    checks = world.heartbeat.checks
+    assert {name: check() for name, check in checks.items()} == {
+        "model": "the model is loading",
+        "broker": "the broker has not answered yet",
+    }
+    world.meter.loaded()
+    world.run()
+    assert [check() for check in checks.values()] == [None, None]
+    world.clock.advance(11)
+    assert checks["broker"]() == "the broker is silent for 11 s"
+
+
+@given(st.lists(st.floats(0, 100), min_size=1), st.floats(0.01, 1))
+def test_a_percentile_is_a_value_that_enough_values_do_not_exceed(
+    values: list[float], share: float
+) -> None:
+    found = percentile(values, share)
+    assert found in values
+    assert sum(value <= found for value in values) >= share * len(values) - 1e-9
+
+
+def test_nothing_has_no_percentile() -> None:
+    assert percentile([], 0.5) is None
