@@ -13,6 +13,7 @@ from detection.domain.chip import (
     chip_size,
     chip_window,
     into_chip,
+    visible_share,
     within_budget,
 )
 from detection.domain.face import Picture
@@ -126,3 +127,10 @@ def test_any_box_in_the_picture_can_be_measured(
     grey = OpenCvFaceCutter().grey(picture(), box)
     assert grey.shape == (112, 112)
     assert grey.dtype == np.uint8
+    inside = BoundingBox(x1=200, y1=200, x2=300, y2=300)
+    at_the_edge = BoundingBox(x1=0, y1=200, x2=100, y2=300)
+    beyond = BoundingBox(x1=900, y1=200, x2=1000, y2=300)
+
+    assert visible_share(inside, width=640, height=480) == 1.0
+    assert 0.8 < visible_share(at_the_edge, width=640, height=480) < 0.9
+    assert visible_share(beyond, width=640, height=480) == 0.0

@@ -55,6 +55,12 @@ def test_a_useless_face_scores_nothing(a_face: MakeFace) -> None:
     assert quality.is_blurry
 
 
+def test_a_face_that_an_edge_cuts_scores_less(a_face: MakeFace) -> None:
+    whole = measure(noise(), a_face(side=150), FRONTAL, POLICY)
+    cut = measure(noise(), a_face(side=150), FRONTAL, POLICY, visible=0.6)
+    assert cut.score == pytest.approx(0.6 * whole.score)
+
+
 @given(
     st.floats(1, 500), st.floats(0, 1), st.floats(-90, 90), st.floats(-90, 90), st.floats(0, 255)
 )

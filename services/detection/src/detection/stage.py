@@ -9,6 +9,7 @@ from detection.domain.chip import (
     chip_size,
     chip_window,
     into_chip,
+    visible_share,
     within_budget,
 )
 from detection.domain.face import Picture, RawFace
@@ -201,7 +202,8 @@ class DetectionStage:
         for index, (face, track, chip) in enumerate(zip(faces, tracks, chips, strict=True)):
             pose = estimate_pose(face.landmarks)
             grey = self._tools.cutter.grey(task.image, face.box)
-            quality = measure(grey, face, pose, self._policy.quality)
+            visible = visible_share(face.box, width=width, height=height)
+            quality = measure(grey, face, pose, self._policy.quality, visible=visible)
             described.append(
                 DetectedFace(
                     index=index,

@@ -55,6 +55,14 @@ def chip_window(box: BoundingBox) -> ChipWindow:
     )
 
 
+def visible_share(box: BoundingBox, *, width: int, height: int) -> float:
+    """How much of a face's window the picture shows, 0 to 1; less where an edge cuts the face."""
+    window = chip_window(box)
+    across = min(window.x + window.side, width) - max(window.x, 0)
+    down = min(window.y + window.side, height) - max(window.y, 0)
+    return max(across, 0) * max(down, 0) / window.side**2
+
+
 def chip_size(window: ChipWindow, grade: ChipGrade) -> int:
     """The side of the chip in pixels: never larger than the window, at most the grade's."""
     return min(window.side, grade.max_side)

@@ -53,18 +53,22 @@ def sharpness(grey: GreyFace) -> float:
     return float(laplacian.var())
 
 
-def measure(grey: GreyFace, face: RawFace, pose: Pose, policy: QualityPolicy) -> FaceQuality:
+def measure(
+    grey: GreyFace, face: RawFace, pose: Pose, policy: QualityPolicy, *, visible: float = 1.0
+) -> FaceQuality:
     """The quality of a face.
 
     The score is the geometric mean of five shares from 0 to 1: size and sharpness against the
     ideal (sharpness by its logarithm), brightness against the middle of the allowed range,
-    confidence as it is, and the cosine of the turn of the head.
+    confidence as it is, and the cosine of the turn of the head; an edge of the picture that cuts
+    into the face's surroundings lowers it in proportion.
 
     Args:
         grey: the face at 112 x 112.
         face: box, within the picture, and confidence.
         pose: of the head.
         policy: limits and ideals.
+        visible: how much of the face and its margin the picture shows, 0 to 1.
     """
     sharp, bright = sharpness(grey), float(grey.mean())
     shares = (
@@ -74,9 +78,9 @@ def measure(grey: GreyFace, face: RawFace, pose: Pose, policy: QualityPolicy) ->
         face.confidence,
         math.cos(math.radians(pose.yaw)) * math.cos(math.radians(pose.pitch)),
     )
-    score = math.prod(min(max(share, 0.0), 1.0) for share in shares) ** (1 / len(shares))
+    mean = math.prod(min(max(share, 0.0), 1.0) for share in shares) ** (1 / len(shares))
     return FaceQuality(
-        score=score,
+        score=mean * visible,
         sharpness=sharp,
         brightness=bright,
         is_blurry=sharp < policy.min_sharpness,
