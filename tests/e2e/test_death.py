@@ -147,10 +147,11 @@ def test_a_poison_record_is_a_dead_letter_and_the_partition_moves_on(
         lambda: len(dead_letters(mesh)) >= before + mesh.settings.partitions,
         30, "the poison records are not in the dead letters",
     )  # fmt: skip
+    assert {letter["reason"].split(b":")[0] for letter in dead_letters(mesh)} == {b"undecodable"}
 
     mesh.post(f"/cameras/{cameras[0]}/start-detection")
     seen = len(results_per_frame(mesh, cameras))
-    wait_for(lambda: len(results_per_frame(mesh, cameras)) > seen, 60, "the partition stands still")
+    assert wait_for(partial(_flows, mesh, cameras, seen), 60, "the partition stands still")
 
 
 def dead_letters(mesh: Mesh) -> list[dict[str, bytes]]:
