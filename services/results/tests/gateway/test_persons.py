@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from mesh.testing import (
     a_quality,
     a_result_detection,
 )
+from results.adapters.http_person_models import ConsentBody
 from results.domain.queries import StoredDetection
 from results.domain.rendering import SnapshotLink
 
@@ -358,3 +360,24 @@ async def test_a_command_that_recognition_refuses_is_refused(world: World) -> No
     )
     status, body = await call(world, "PATCH", f"{PATH}/{PERSON_ID}", json={"name": "x"})
     assert (status, body["error"]["code"]) == (404, "PERSON_NOT_FOUND")
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("status", "given", "kept"),
+    [
+        ("granted", None, NOON),
+        ("granted", NOON - HOUR, NOON - HOUR),
+        ("granted", NOON + HOUR, NOON),
+        ("withdrawn", NOON - HOUR, NOON),
+    ],
+)
+def test_a_consent_is_never_newer_than_now_and_a_withdrawal_is_never_older(
+    status: str, given: datetime | None, kept: datetime
+) -> None:
+    when = given.isoformat() if given else None
+    body = ConsentBody.model_validate({"status": status, "granted_at": when})
+
+    assert body.event(NOON).granted_at == kept

@@ -22,7 +22,7 @@ B = TypeVar("B", bound=Body)
 
 
 class ConsentBody(Body):
-    """A person's consent, specification 8.4; `granted_at` is now unless it is given."""
+    """A person's consent, specification 8.4; `granted_at` is now or an earlier time."""
 
     consent_type: Literal["face_recognition"] = "face_recognition"
     status: Literal["granted", "withdrawn"]
@@ -31,11 +31,12 @@ class ConsentBody(Body):
     document_version: Text | None = None
 
     def event(self, now: datetime) -> Consent:
-        """As it travels."""
+        """As it travels: a withdrawal counts from now, and no clock of a client runs ahead."""
+        given = self.granted_at if self.status == "granted" else None
         return Consent(
             consent_type=self.consent_type,
             status=self.status,
-            granted_at=self.granted_at or now,
+            granted_at=min(given or now, now),
             expires_at=self.expires_at,
             document_version=self.document_version,
         )

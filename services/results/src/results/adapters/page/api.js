@@ -54,7 +54,6 @@ async function outcome(request) {
 const consent = () => ({
   consent_type: "face_recognition",
   status: "granted",
-  granted_at: new Date().toISOString(),
 });
 
 export const cameras = async () => (await call("GET", "/cameras")).cameras;
