@@ -11,11 +11,10 @@ from importlib.resources import files
 from pathlib import Path
 
 import httpx
+from jgo.constants import MAVEN_CENTRAL_URL
 
 from local.download import Report, client, fetch, megabytes, sha256_of
 from mesh.errors import ConfigurationError
-
-CENTRAL = "https://repo.maven.apache.org/maven2"
 
 BROKER = (
     "org.apache.kafka:kafka_2.13:4.3.1",
@@ -139,7 +138,7 @@ def _download(
         return
     total = sum(pin.size for pin in missing)
     report(f"Java parts of broker and registry: {len(missing)} files, {megabytes(total)}")
-    origin = environ.get("SIGHTLINE_MAVEN_URL", "").rstrip("/") or CENTRAL
+    origin = environ.get("SIGHTLINE_MAVEN_URL", "").rstrip("/") or MAVEN_CENTRAL_URL
     with client(environ) as http:
         for number, pin in enumerate(missing, 1):
             report(f"  [{number}/{len(missing)}] {pin.name} {megabytes(pin.size)}")
