@@ -257,12 +257,12 @@ class Child:
 
 
 def _bound_to_us(spec: ProcessSpec) -> tuple[str, ...]:
-    # Should this process be killed, the kernel asks its children to end (Linux, util-linux). The
-    # request is bound to the thread that starts the child, which lives as long as the child does.
+    # Should this process be killed, the kernel ends its children (Linux, util-linux). The request
+    # is bound to the thread that starts the child, which lives as long as the child does.
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         return spec.command
-    number = spec.stop_signal.name.removeprefix("SIG")
+    number = spec.orphan_signal.name.removeprefix("SIG")
     return (setpriv, "--pdeathsig", number, "--", *spec.command)
 
 

@@ -85,6 +85,8 @@ def postgres(*, data: Path, port: int) -> ProcessSpec:
         user=user,
         # SIGTERM would wait for every client to go; SIGINT ends their sessions and is clean.
         stop_signal=signal.SIGINT,
+        # SIGKILL would leave its backends, and with them its shared memory, to themselves.
+        orphan_signal=signal.SIGQUIT,
     )
 
 

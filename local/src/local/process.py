@@ -31,6 +31,8 @@ class ProcessSpec:
         user: The user id to run as, where it must not be this one's.
         stop_signal: What asks it to end.
         stop_within: Seconds until it is killed.
+        orphan_signal: What the kernel sends it should its supervisor be killed. Nobody is left then
+            who could end what does not end by itself, so nothing is asked.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ProcessSpec:
     user: int | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within: float = 15.0
+    orphan_signal: signal.Signals = signal.SIGKILL
 
 
 def born(pid: int, proc: Path = Path("/proc")) -> str:
