@@ -69,10 +69,13 @@ class FakeStage:
         self._note()
         return answers
 
-    def give_up(self, record: Record[FrameCaptured], outcome: str, reason: str) -> Emit | Reject:
-        self.given_up.append((record.event.frame.sequence_number, outcome, reason))
+    def give_up(
+        self, batch: Sequence[Record[FrameCaptured]], outcome: str, reason: str
+    ) -> Sequence[Emit | Reject]:
+        numbers = [record.event.frame.sequence_number for record in batch]
+        self.given_up += [(number, outcome, reason) for number in numbers]
         self._note()
-        return detected(record)
+        return [detected(record) for record in batch]
 
     @property
     def processed(self) -> list[int]:
@@ -323,7 +326,9 @@ def test_a_record_whose_giving_up_ends_the_process_becomes_a_dead_letter_alone(
 ) -> None:
     class Fragile(FakeStage):
         @override
-        def give_up(self, record: Record[FrameCaptured], outcome: str, reason: str) -> Emit:
+        def give_up(
+            self, batch: Sequence[Record[FrameCaptured]], outcome: str, reason: str
+        ) -> Sequence[Emit | Reject]:
             raise CrashError
 
     def one(record: Record[FrameCaptured]) -> Emit:

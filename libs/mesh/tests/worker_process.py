@@ -33,8 +33,10 @@ class SlowStage:
                 os.kill(os.getpid(), signal.SIGKILL)
         return [self._answer(record, Outcome.PROCESSED, None) for record in batch]
 
-    def give_up(self, record: Record[FrameCaptured], outcome: str, reason: str) -> Emit | Reject:
-        return self._answer(record, Outcome(outcome), reason)
+    def give_up(
+        self, batch: Sequence[Record[FrameCaptured]], outcome: str, reason: str
+    ) -> Sequence[Emit | Reject]:
+        return [self._answer(record, Outcome(outcome), reason) for record in batch]
 
     def _answer(self, record: Record[FrameCaptured], outcome: Outcome, reason: str | None) -> Emit:
         frame = record.event.frame

@@ -39,6 +39,7 @@ from mesh.events import (
     ModelStatus,
     Outcome,
     Purpose,
+    SequenceRange,
 )
 from mesh.health import Health
 from mesh.identity import frame_key, new_epoch, new_id
@@ -152,6 +153,27 @@ def test_every_frame_on_the_topics_ends_exactly_once(
     assert {entry.reason for entry in installation.read("ledger")} == {"superseded"}
     live = [e for e in installation.read("detections") if e.frame.lane is Lane.LIVE]
     assert [event.frame.sequence_number for event in live] == [4]
+
+
+def test_what_is_shed_together_is_one_ledger_record_per_camera(
+    fake_detector: FaceDetector, jpeg: Encode
+) -> None:
+    installation = Installation(fake_detector)
+    patient, picture = a_detection_config(max_age_ms=60_000), jpeg(side=70)
+    for number in range(50):
+        for camera in range(4):
+            event = a_frame(picture, number, Lane.LIVE, detection=patient)
+            header = replace(event.frame, camera_id=f"cam_{camera}")
+            installation.capture(replace(event, frame=header))
+    runner = threading.Thread(target=installation.worker.run)
+    runner.start()
+    wait_until(lambda: len(installation.ended()) >= 200, 20)
+    installation.stop.set()
+    runner.join(10)
+    entries = installation.read("ledger")
+    assert len(entries) == 4
+    assert {span for entry in entries for span in entry.ranges} == {SequenceRange(first=0, last=48)}
+    assert len(installation.read("detections")) == 4
 
 
 def test_a_missing_model_file_refuses_the_start_by_name(tmp_path: Path) -> None:

@@ -305,13 +305,13 @@ def test_surveillance_that_is_shed_leaves_only_ranges_in_the_ledger(
 
 def test_a_frame_given_up_for_a_client_leaves_as_a_record(stage: DetectionStage) -> None:
     record = captured(b"", purpose=Purpose.PROCESS_FRAME, request=a_request())
-    event = only(stage.give_up(record, "shed", "max_age"))
+    event = only(*stage.give_up([record], "shed", "max_age"))
     assert (event.outcome, event.reason) == (Outcome.SHED, "max_age")
     assert event.stages[-1].stage == "detection"
 
 
 def test_a_surveillance_frame_given_up_leaves_as_a_ledger_entry(stage: DetectionStage) -> None:
-    outcome = stage.give_up(captured(b"", 7), "shed", "superseded")
+    (outcome,) = stage.give_up([captured(b"", 7)], "shed", "superseded")
     assert isinstance(outcome, Emit)
     (output,) = outcome.outputs
     assert isinstance(output.event, LedgerEntry)
@@ -320,7 +320,7 @@ def test_a_surveillance_frame_given_up_leaves_as_a_ledger_entry(stage: Detection
 
 
 def test_a_poisonous_surveillance_frame_leaves_as_failed(stage: DetectionStage) -> None:
-    event = only(stage.give_up(captured(b""), "failed", "poison"))
+    event = only(*stage.give_up([captured(b"")], "failed", "poison"))
     assert (event.outcome, event.reason) == (Outcome.FAILED, "poison")
 
 

@@ -213,5 +213,5 @@ def test_a_search_with_another_models_vector_is_refused(
 
 def test_a_command_given_up_is_answered(bench: Bench) -> None:
     record = a_record(update(name="Grace"), topic="sightline.gallery.commands", key=per(1))
-    (output,) = emitted([bench.commands.give_up(record, "failed", "poison")])
+    (output,) = emitted(bench.commands.give_up([record], "failed", "poison"))
     assert (output.event.status, output.event.code) == ("error", "PROCESSING_FAILED")

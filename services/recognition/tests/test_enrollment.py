@@ -210,7 +210,7 @@ def test_a_photo_that_was_enrolled_is_not_answered_otherwise_when_it_is_given_up
 ) -> None:
     photo = a_photo(a_face_of(1.0))
     first = answer_to(bench, photo)
-    (*_, given_up) = emitted([bench.stage.give_up(photo, "failed", "poison")])
+    (*_, given_up) = emitted(bench.stage.give_up([photo], "failed", "poison"))
     assert given_up.event == first
 
 

@@ -197,13 +197,13 @@ def test_only_the_asked_collection_is_searched(bench: Bench, changes: dict[str, 
 
 
 def test_a_frame_given_up_leaves_with_that_outcome(bench: Bench) -> None:
-    (output,) = emitted([bench.stage.give_up(a_frame(a_face_of(1.0)), "failed", "poison")])
+    (output,) = emitted(bench.stage.give_up([a_frame(a_face_of(1.0))], "failed", "poison"))
     assert (output.event.outcome, output.event.reason) == (Outcome.FAILED, "poison")
     assert output.event.faces[0].decision is None
 
 
 def test_who_waits_for_an_enrolment_hears_that_it_was_given_up(bench: Bench) -> None:
-    outputs = emitted([bench.stage.give_up(a_photo(a_face_of(1.0)), "shed", "deadline")])
+    outputs = emitted(bench.stage.give_up([a_photo(a_face_of(1.0))], "shed", "deadline"))
     answer = outputs[1].event
     assert isinstance(answer, Answer)
     assert (answer.status, answer.code) == ("error", "OVERLOADED")

@@ -44,9 +44,13 @@ class Stage(Protocol[In]):
     def process(self, batch: Sequence[Record[In]]) -> Sequence[Emit | Reject]:
         """Work on the batch; may block, must not keep references to it."""
 
-    def give_up(self, record: Record[In], outcome: str, reason: str) -> Emit | Reject:
-        """The outcome of a record that will not be processed.
+    def give_up(
+        self, batch: Sequence[Record[In]], outcome: str, reason: str
+    ) -> Sequence[Emit | Reject]:
+        """The outcome of records that will not be processed: one per record, in order.
 
-        Called with `shed` for a record that the scheduler gave up and `failed` for one that ended
-        its process twice (`poison`); a frame must still leave the stage as a record.
+        Called with `shed` for what the scheduler gave up for one reason, all of it together, so
+        that the stage may sum it up in the outputs of the first; with `failed` for a record that
+        ended its process twice (`poison`). Somebody may wait for a frame: it must still leave the
+        stage with an outcome.
         """

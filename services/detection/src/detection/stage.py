@@ -111,12 +111,14 @@ class DetectionStage:
             for outcome in self._process(portion)
         ]
 
-    def give_up(self, record: Record[FrameCaptured], outcome: str, reason: str) -> Emit | Reject:
-        """Report a frame that will not be processed; shed surveillance only in the ledger."""
+    def give_up(
+        self, batch: Sequence[Record[FrameCaptured]], outcome: str, reason: str
+    ) -> Sequence[Emit | Reject]:
+        """Report frames that will not be processed; shed surveillance only in the ledger."""
         now = self._tools.clock.now()
         shift = Shift(instance_id=self._instance_id, started_at=now, ended_at=now)
-        task = _Task(record.event, Ending(outcome=Outcome(outcome), reason=reason))
-        return self._report([task], shift)[0]
+        ending = Ending(outcome=Outcome(outcome), reason=reason)
+        return self._report([_Task(record.event, ending) for record in batch], shift)
 
     def _process(self, events: Sequence[FrameCaptured]) -> list[Emit]:
         started = self._tools.clock.now()

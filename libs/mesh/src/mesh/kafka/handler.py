@@ -73,7 +73,7 @@ class Handler:
         letter = f"{POISON}: ended its process {attempt - 1} times"
         if attempt > self._attempts:  # so did giving it up
             return [Settled(record, letter=letter)]
-        return [self.give_up(record, "failed", POISON, letter)]
+        return self.give_up([record], "failed", POISON, letter)
 
     def reject(self, record: Consumed, reason: str) -> Settled:
         """Make a dead letter of a record that the stage never sees.
@@ -85,14 +85,18 @@ class Handler:
         return Settled(record, letter=reason)
 
     def give_up(
-        self, record: Consumed, outcome: str, reason: str, letter: str | None = None
-    ) -> Settled:
-        """Let the stage say what becomes of a record that it will not process.
+        self, batch: Sequence[Consumed], outcome: str, reason: str, letter: str | None = None
+    ) -> list[Settled]:
+        """Let the stage say what becomes of records that it will not process.
 
         Raises:
             TransientError: the call may be repeated.
         """
-        answer = self._stage.give_up(record, outcome, reason)
+        mine = [record for record in batch if record.owned]
+        answers = self._stage.give_up(mine, outcome, reason) if mine else []
+        return [self._let_go(*pair, letter) for pair in zip(mine, answers, strict=True)]
+
+    def _let_go(self, record: Consumed, answer: Emit | Reject, letter: str | None) -> Settled:
         if isinstance(answer, Reject):
             return Settled(record, letter=letter or answer.reason)
         return Settled(record, self._outbox.pack(record.headers, answer.outputs), letter)
@@ -103,6 +107,7 @@ class Handler:
         try:
             parcels = self._outbox.pack(record.headers, outcome.outputs)
         except RejectedRecordError as error:
-            return self.give_up(record, "failed", TOO_LARGE, str(error))
+            (settled,) = self.give_up([record], "failed", TOO_LARGE, str(error))
+            return settled
         self._limit.accepted(record.key)
         return Settled(record, parcels)

@@ -167,9 +167,9 @@ class StreamWorker:
     def _give_up(self, shed: Sequence[Shed]) -> Iterator[Settled]:
         for (lane, reason), count in Counter((each.lane, each.reason) for each in shed).items():
             self._around.metrics.shed(lane, reason, count)
-        for each in shed:
-            record = cast(Consumed, each.record)
-            yield self._patiently(partial(self._handler.give_up, record, "shed", each.reason))
+        for reason in dict.fromkeys(each.reason for each in shed):
+            records = [cast(Consumed, each.record) for each in shed if each.reason == reason]
+            yield from self._patiently(partial(self._handler.give_up, records, "shed", reason))
 
     def _batches(self, scheduled: Scheduled) -> Iterator[list[Consumed]]:
         """Suspects first and alone, which keeps the order within each key, then the rest."""

@@ -45,10 +45,15 @@ class CommandStage:
         """
         return [self._carry_out(record.event) for record in batch]
 
-    def give_up(self, record: Record[Command], outcome: str, reason: str) -> Emit | Reject:
-        """Answer that the command was not carried out."""
+    def give_up(
+        self, batch: Sequence[Record[Command]], outcome: str, reason: str
+    ) -> Sequence[Emit | Reject]:
+        """Answer that the commands were not carried out."""
         message = f"The command was not carried out: {outcome} ({reason})."
-        return self._emit(self._answer(record.event, "error", "PROCESSING_FAILED", message))
+        return [
+            self._emit(self._answer(record.event, "error", "PROCESSING_FAILED", message))
+            for record in batch
+        ]
 
     def _carry_out(self, command: Command) -> Emit | Reject:
         if isinstance(command, SearchFaces):

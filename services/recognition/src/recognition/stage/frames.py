@@ -72,11 +72,14 @@ class RecognitionStage:
         self._search(frames)
         return [self._finish(frame, started, latency_ms) for frame in frames]
 
-    def give_up(self, record: Record[FrameDetected], outcome: str, reason: str) -> Emit | Reject:
-        """The frame leaves without recognition; who waits for an enrolment is told."""
-        frame = FrameWork.of(record.event)
-        frame.outcome, frame.reason = Outcome(outcome), reason
-        return self._finish(frame, self._clock.now(), 0.0)
+    def give_up(
+        self, batch: Sequence[Record[FrameDetected]], outcome: str, reason: str
+    ) -> Sequence[Emit | Reject]:
+        """The frames leave without recognition; who waits for an enrolment is told."""
+        frames = [FrameWork.of(record.event) for record in batch]
+        for frame in frames:
+            frame.outcome, frame.reason = Outcome(outcome), reason
+        return [self._finish(frame, self._clock.now(), 0.0) for frame in frames]
 
     def _shed_after_outage(self, frames: Sequence[FrameWork], now: datetime) -> None:
         """While the gallery is away live frames age out instead of being called unknown."""
