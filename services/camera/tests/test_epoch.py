@@ -1,6 +1,5 @@
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -9,7 +8,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from typing_extensions import override
 
 from camera.domain.epoch import Epoch, Waiting
-from camera.domain.ranges import as_ranges
 from camera.domain.ring import Ring, RingLimits
 from camera.domain.statistics import Statistics
 from mesh.events import FrameCaptured, Lane, LedgerEntry
@@ -33,14 +31,6 @@ def numbers(entries: list[LedgerEntry], outcome: str = "captured") -> set[int]:
         for each in entry.ranges
         for number in range(each.first, each.last + 1)
     }
-
-
-@given(st.sets(st.integers(0, 300)))
-def test_ranges_hold_exactly_the_numbers_and_do_not_touch(given_numbers: set[int]) -> None:
-    ranges = as_ranges(given_numbers)
-    held = [n for each in ranges for n in range(each.first, each.last + 1)]
-    assert held == sorted(given_numbers)
-    assert all(a.last + 1 < b.first for a, b in pairwise(ranges))
 
 
 @given(

@@ -1,6 +1,5 @@
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 from detection.domain.batching import portions
 from detection.domain.face import RawFace
 from detection.domain.geometry import area, shorter_side
-from detection.domain.ledger import as_ranges
 from detection.domain.report import failed, ledger_entries, shed
 from detection.domain.selection import FaceFilter, face_filter, select_faces, wants_faces
 from mesh.events import BoundingBox, FrameHeader, Lane, Point, Purpose, SequenceRange
@@ -96,14 +94,6 @@ def test_whatever_is_kept_is_within_the_limits(
     assert areas == sorted(areas, reverse=True)
     assert all(face.confidence >= 0.65 and shorter_side(face.box) >= 40 for face in kept)
     assert all(0 <= face.box.x1 < face.box.x2 <= 640 for face in kept)
-
-
-@given(st.lists(st.integers(0, 60)))
-def test_ranges_hold_exactly_their_numbers_and_never_touch(numbers: list[int]) -> None:
-    ranges = as_ranges(numbers)
-    held = [n for item in ranges for n in range(item.first, item.last + 1)]
-    assert held == sorted(set(numbers))
-    assert all(b.first > a.last + 1 for a, b in pairwise(ranges))
 
 
 def test_entries_are_told_apart_by_camera_epoch_lane_and_reason() -> None:

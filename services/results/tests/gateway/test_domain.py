@@ -3,7 +3,6 @@
 import base64
 import io
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -43,7 +42,6 @@ from results.domain.frames import (
     Push,
     SourceNumbers,
     frame_captured,
-    ranges,
 )
 from results.domain.health import render_health
 from results.domain.models import allowed_names
@@ -92,13 +90,6 @@ def test_a_padded_jpeg_and_fill_bytes_are_fine() -> None:
 @given(st.binary(min_size=1, max_size=100))
 def test_base64_is_read_with_line_breaks(data: bytes) -> None:
     assert decode_base64(base64.encodebytes(data).decode(), field="f") == data
-
-
-@given(st.sets(st.integers(min_value=0, max_value=60)))
-def test_ranges_hold_exactly_the_numbers_and_never_touch(numbers: set[int]) -> None:
-    found = ranges(list(numbers))
-    assert {n for each in found for n in range(each.first, each.last + 1)} == numbers
-    assert all(one.last + 1 < two.first for one, two in pairwise(found))
 
 
 def test_every_number_is_reported_once_and_an_epoch_is_closed_at_the_end() -> None:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from camera.domain.ranges import as_ranges
 from camera.domain.ring import Ring, RingLimits
 from camera.domain.statistics import Statistics
 from mesh.events import FrameCaptured, Lane, LedgerEntry, SequenceRange
+from mesh.sequences import as_ranges
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from detection.domain.ledger import as_ranges
 from mesh.events import (
     DetectedFace,
     FrameCaptured,
@@ -17,6 +16,7 @@ from mesh.events import (
     Purpose,
     StageTime,
 )
+from mesh.sequences import as_ranges
 
 STAGE = "detection"
 

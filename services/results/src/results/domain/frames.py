@@ -1,6 +1,5 @@
 """Pushed pictures as frames: a request is a frame, and the gateway is its source."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -15,12 +14,12 @@ from mesh.events import (
     Priority,
     Purpose,
     Request,
-    SequenceRange,
     StageTime,
     StreamType,
     TimestampSource,
 )
 from mesh.identity import derived_id, frame_key
+from mesh.sequences import as_ranges
 from results.domain.picture import PictureHeader
 
 STAGE = "gateway"
@@ -191,7 +190,7 @@ class SourceNumbers:
                         lane=lane,
                         outcome=outcome,
                         reason=reason,
-                        ranges=ranges(numbers),
+                        ranges=as_ranges(numbers),
                         closes_epoch=closing and outcome == "captured",
                         service="results",
                         instance_id=instance_id,
@@ -200,14 +199,3 @@ class SourceNumbers:
                 )
             source.captured, source.lost = [], []
         return entries
-
-
-def ranges(numbers: Sequence[int]) -> tuple[SequenceRange, ...]:
-    """The numbers as the fewest ranges."""
-    found: list[SequenceRange] = []
-    for number in sorted(set(numbers)):
-        if found and found[-1].last == number - 1:
-            found[-1] = SequenceRange(first=found[-1].first, last=number)
-        else:
-            found.append(SequenceRange(first=number, last=number))
-    return tuple(found)

@@ -1,4 +1,4 @@
-"""Sets of sequence numbers as the ledger wants them."""
+"""Sets of sequence numbers as the frame ledger wants them."""
 
 from collections.abc import Iterable
 
