@@ -11,6 +11,7 @@ import psycopg
 from mesh.errors import MeshError, TransientError
 from mesh.record import TopicPartition
 from results.adapters import writer_sql as statements
+from results.adapters.writer_jobs import complete_jobs
 from results.domain.changes import PERSONS, Changes
 from results.domain.ledger import first_results, fold
 from results.domain.rows import Row, detection_rows, without_persons
@@ -159,6 +160,7 @@ def _write(cursor: psycopg.Cursor[Any], changes: Changes) -> None:
         statements.upsert(cursor, table, redact(keep, erased))
     statements.link_snapshots(cursor, changes.snapshots)
     statements.write_book(cursor, fold(changes.entries))
+    complete_jobs(cursor, changes.answers)
 
 
 def _write_results(cursor: psycopg.Cursor[Any], changes: Changes) -> None:

@@ -7,6 +7,8 @@ from mesh.events import Answer, FrameResult, Outcome
 from results.domain.errors import ApiError
 from results.domain.persons import CONSENT_LIMIT, render_outcome
 
+PICTURE_FIELD = "frame_data"
+"""Where process-frame has its picture."""
 _STATUS = {
     "FRAME_UNREADABLE": 422,
     "QUALITY_REJECTED": 422,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from mesh.events import FrameResult, LedgerEntry, Outcome, Person, Snapshot
+from mesh.events import Answer, FrameResult, LedgerEntry, Outcome, Person, Snapshot
 from mesh.record import Record
 from results.domain.ledger import Entry, entry_of, entry_of_result
 from results.domain.rows import Row, event_row, newest, person_row, snapshot_row
@@ -14,6 +14,7 @@ RESULTS = "results"
 SNAPSHOTS = "snapshots"
 PERSONS = "persons"
 LEDGER = "ledger"
+ANSWERS = "answers"
 UPSERTS: Mapping[str, tuple[str, str | None]] = {
     "sightings": ("sighting_id", "revision"),
     "alerts": ("alert_id", "revision"),
@@ -22,7 +23,7 @@ UPSERTS: Mapping[str, tuple[str, str | None]] = {
     "audit": ("audit_id", None),
 }
 """Topics, named like their tables, whose rows are stored as they are: key, and what outranks."""
-TOPICS = (RESULTS, SNAPSHOTS, PERSONS, LEDGER, *UPSERTS)
+TOPICS = (RESULTS, SNAPSHOTS, PERSONS, LEDGER, ANSWERS, *UPSERTS)
 """Catalogue names of everything that the writer reads."""
 
 
@@ -47,6 +48,8 @@ class Changes:
     persons: list[PersonChange] = field(default_factory=list)
     rows: dict[str, list[Row]] = field(default_factory=dict)
     """Rows to upsert, by table."""
+    answers: list[Answer] = field(default_factory=list)
+    """What the mesh answered; some of them end a job."""
 
 
 def changes_of(records: Iterable[tuple[str, Record[Any]]]) -> Changes:
@@ -97,6 +100,10 @@ def _ledger(changes: Changes, _topic: str, record: Record[LedgerEntry]) -> None:
     changes.entries.append(entry_of(record.event))
 
 
+def _answer(changes: Changes, _topic: str, record: Record[Answer]) -> None:
+    changes.answers.append(record.event)
+
+
 def _upsert(changes: Changes, topic: str, record: Record[Any]) -> None:
     changes.rows.setdefault(topic, []).append(event_row(record.event))
 
@@ -106,4 +113,5 @@ _APPLY: Mapping[str, Callable[[Changes, str, Record[Any]], None]] = {
     SNAPSHOTS: _snapshot,
     PERSONS: _person,
     LEDGER: _ledger,
+    ANSWERS: _answer,
 }
