@@ -11,6 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from confluent_kafka import TopicPartition as VendorPartition
+from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
 from mesh.codec import AvroCodec
@@ -19,7 +21,8 @@ from mesh.deadletters import read_dead_letter
 from mesh.errors import ConfigurationError, TransientError
 from mesh.events import FrameDetected, Outcome
 from mesh.kafka import EventProducer, KafkaConsumer, KafkaTail, create_topics
-from mesh.ports import StoredOffset
+from mesh.kafka.progress import Mark
+from mesh.partitioning import partition_of
 from mesh.record import RawRecord, Record, TopicPartition
 from mesh.settings import MeshSettings
 from mesh.stage import Output
@@ -90,8 +93,22 @@ class Site:
     def numbers(self) -> set[int]:
         return {event.frame.sequence_number for event in self.outputs()}
 
+    def delete_before(self, offset: int) -> None:
+        """Delete the first records of the one camera's partition, as retention does."""
+        topic = self.topics("frames.request")
+        place = VendorPartition(topic, partition_of("cam_0", 2), offset)
+        admin = AdminClient({"bootstrap.servers": self.settings.kafka_bootstrap})
+        for deleted in admin.delete_records([place]).values():
+            deleted.result()
+
     def letters(self) -> list[RawRecord]:
-        reader = self.reader(self.topics("dead-letters"))
+        return self._some(self.topics("dead-letters"))
+
+    def events(self) -> list[RawRecord]:
+        return self._some(self.topics("events"))
+
+    def _some(self, topic: str) -> list[RawRecord]:
+        reader = self.reader(topic)
         found: list[RawRecord] = []
 
         def some() -> bool:
@@ -288,4 +305,48 @@ def test_offsets_of_a_clean_end_are_taken_up_at_once(site: Site) -> None:
     topic = site.topics("frames.request")
     reader = site.reader(topic, site.settings.group("slow"))
     places = [TopicPartition(topic, number) for number in range(2)]
-    assert list(reader.committed(places).values()) == [StoredOffset(4, '{"running":false}')]
+    (stored,) = reader.committed(places).values()
+    assert stored.offset == 4
+    assert not Mark.parse(stored.metadata).running
+
+
+def test_records_deleted_before_they_were_read_are_reported_once_and_work_goes_on(
+    site: Site,
+) -> None:
+    site.frames(4, cameras=1)
+    first = site.start()
+    within(30, lambda: len(site.numbers()) == 4)
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(10) == 0
+    site.frames(10, cameras=1)
+    site.delete_before(10)
+    site.frames(12, cameras=1)
+    second = site.start()
+    within(40, lambda: site.numbers() == set(range(12)))
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(10) == 0
+    site.start()
+    site.frames(13, cameras=1)
+    within(40, lambda: site.numbers() == set(range(13)))
+    (record,) = site.events()
+    event = site.codec.decode(record.topic, record.event or b"")
+    gap = event.attributes
+    assert (event.event_type, record.key) == ("offset_gap", site.topics("frames.request"))
+    assert (gap["first_missing"], gap["last_missing"]) == ("4", "9")
+    assert gap["consumer_group"] == site.settings.group("slow")
+    assert gap["since"] < gap["until"]
+
+
+def test_a_batch_that_hangs_ends_its_process_and_at_last_only_its_record_fails(site: Site) -> None:
+    site.frames(12, cameras=1)
+    hang = {"TEST_HANG": "5", "TEST_BATCH_SECONDS": "0.5"}
+    for _ in range(2):
+        assert site.start(**hang).wait(40) == 70
+    last = site.start(**hang)
+    within(40, lambda: site.numbers() == set(range(12)))
+    ends = {e.frame.sequence_number: (e.outcome, e.reason) for e in site.outputs()}
+    assert ends.pop(5) == (Outcome.FAILED, "poison")
+    assert set(ends.values()) == {(Outcome.PROCESSED, None)}
+    assert "a batch has not ended within" in site.log.read_text()
+    last.send_signal(signal.SIGTERM)
+    assert last.wait(10) == 0

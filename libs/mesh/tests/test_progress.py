@@ -1,3 +1,5 @@
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,7 +7,10 @@ from hypothesis import strategies as st
 from mesh.kafka.progress import Gap, Mark, PartitionProgress
 from mesh.ports import StoredOffset
 from mesh.record import TopicPartition
+from mesh.testing import NOON
 
+SECOND = timedelta(seconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PLACE = TopicPartition("sightline.frames.live", 3)
 
 
@@ -21,7 +26,7 @@ def test_nothing_is_stored_while_nothing_is_known() -> None:
 
 
 def test_the_lowest_unfinished_offset_is_the_position() -> None:
-    partition = progress()
+    partition = progress(5)
     for offset in (5, 6, 7):
         partition.begin(offset)
     partition.finish(6)
@@ -54,19 +59,60 @@ def test_the_position_never_passes_an_unfinished_record(
     assert positions == sorted(positions)
 
 
-def test_missing_offsets_are_a_gap_and_the_first_record_of_a_new_group_is_none() -> None:
-    assert progress().begin(40) is None
+def test_missing_offsets_are_a_gap_between_the_times_of_its_neighbours() -> None:
+    partition = progress(40, Mark(at=NOON))
+    partition.begin(42, NOON + SECOND)
+    partition.begin(43, NOON + 2 * SECOND)
+    partition.begin(50)
+    assert partition.gaps == (
+        Gap(PLACE, 40, 42, NOON, NOON + SECOND),
+        Gap(PLACE, 44, 50, NOON + 2 * SECOND, None),
+    )
+
+
+def test_a_new_group_starts_at_the_first_record_of_all() -> None:
+    whole, cut = progress(), progress()
+    whole.begin(0)
+    cut.begin(40)
+    assert whole.gaps == ()
+    assert cut.gaps == (Gap(PLACE, 0, 40),)
+
+
+def test_the_position_stays_before_a_gap_until_it_is_reported() -> None:
     partition = progress(40)
-    assert partition.begin(42) == Gap(PLACE, 40, 42)
-    assert partition.begin(43) is None
-    assert partition.begin(50) == Gap(PLACE, 44, 50)
+    for offset in (42, 45):
+        partition.begin(offset)
+        partition.finish(offset)
+    first, second = partition.gaps
+    assert partition.position == 40
+    partition.reported([first])
+    assert partition.position == 43
+    partition.reported([second])
+    assert partition.position == 46
+
+
+def test_the_time_of_the_last_finished_record_is_stored() -> None:
+    partition = progress(40)
+    for number in range(3):
+        partition.begin(40 + number, NOON + number * SECOND)
+    partition.finish(40)
+    partition.finish(42)
+    stored = partition.stored(running=True)
+    assert stored is not None
+    assert Mark.parse(stored.metadata) == Mark(running=True, at=NOON)
+    partition.finish(41)
+    stored = partition.stored(running=True)
+    assert stored is not None
+    assert Mark.parse(stored.metadata).at == NOON + 2 * SECOND
 
 
 def test_a_log_that_was_cut_behind_us_is_counted_anew() -> None:
     partition = progress(40)
     partition.begin(40)
     partition.begin(41)
-    assert partition.begin(7) is None
+    partition.begin(43)
+    partition.begin(7)
+    assert partition.gaps == ()
     assert partition.position == 7
     partition.finish(7)
     assert partition.position == 8
@@ -127,6 +173,8 @@ def test_metadata_that_is_not_ours_is_no_mark(metadata: str) -> None:
         running=st.booleans(),
         attempts=st.dictionaries(st.integers(0, 2**62), st.integers(1, 9), max_size=5),
         suspect_until=st.integers(0, 2**62),
+        at=st.none()
+        | st.integers(0, 2**42).map(lambda number: EPOCH + timedelta(milliseconds=number)),
     )
 )
 def test_a_mark_survives_its_metadata(mark: Mark) -> None:

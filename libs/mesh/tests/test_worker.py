@@ -1,6 +1,6 @@
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from mesh.errors import (
 from mesh.events import FrameCaptured, FrameDetected, LogEvent
 from mesh.health import Health
 from mesh.kafka import StreamWorker, WorkerOptions, WorkerPolicy, build_worker
+from mesh.kafka.progress import Mark
 from mesh.memory import InMemoryBroker, InMemoryConsumer
 from mesh.ports import StoredOffset
 from mesh.record import Record, TopicPartition
@@ -112,7 +113,6 @@ class World:
             stage=stage,
             group="detection",
             lanes=lanes or [LaneSpec(name="request", topics=(FRAMES,))],
-            topics=TOPICS,
             codec=CODEC,
             health=self.health,
             stop=stage.stop,
@@ -139,8 +139,11 @@ class World:
         ]
         return [event.frame.sequence_number for event in events]
 
-    def committed(self) -> StoredOffset | None:
-        return self.broker.committed(GROUP, TopicPartition(FRAMES, 0))
+    def committed(self, group: str = GROUP, topic: str = FRAMES) -> StoredOffset | None:
+        """What the group committed, without the time of the last record."""
+        found = self.broker.committed(group, TopicPartition(topic, 0))
+        mark = found and replace(Mark.parse(found.metadata), at=None)
+        return found and StoredOffset(found.offset, str(mark))
 
     def letters(self) -> list[Any]:
         return [
@@ -430,7 +433,7 @@ def test_several_lanes_are_read_by_groups_of_their_own(world: World) -> None:
     world.worker(stage, urgent, request).run()
     assert sorted(stage.processed) == [10, 11, 20, 21]
     ends = [
-        world.broker.committed(f"{GROUP}.{name}", TopicPartition(TOPICS(f"frames.{name}"), 0))
+        world.committed(f"{GROUP}.{name}", TOPICS(f"frames.{name}"))
         for name in ("urgent", "request")
     ]
     assert ends == [StoredOffset(2, '{"running":false}')] * 2
@@ -439,15 +442,49 @@ def test_several_lanes_are_read_by_groups_of_their_own(world: World) -> None:
 def test_offsets_that_retention_took_are_reported(world: World) -> None:
     world.frames(0)
     world.run(1)
+    world.clock.advance(7)
     world.frames(1, 2, 3)
     world.broker.truncate(TopicPartition(FRAMES, 0), 3)
     assert world.run(1).batches == [[3]]
     (record,) = world.broker.records(TOPICS("events"))
     event: LogEvent = CODEC.decode(TOPICS("events"), record.event or b"")
-    assert event.event_type == "offset_gap"
+    assert (record.key, event.event_type, event.severity) == (FRAMES, "offset_gap", "error")
     assert event.attributes == {
-        "topic": FRAMES, "partition": "0", "first_missing": "1", "next": "3",
-    }  # fmt: skip
+        "topic": FRAMES,
+        "partition": "0",
+        "first_missing": "1",
+        "last_missing": "2",
+        "since": "2026-01-01T00:00:00.000+00:00",
+        "until": "2026-01-01T00:00:07.000+00:00",
+        "consumer_group": GROUP,
+    }
+
+
+def test_what_was_deleted_before_the_first_start_is_reported_too(world: World) -> None:
+    world.frames(0, 1, 2)
+    world.broker.truncate(TopicPartition(FRAMES, 0), 2)
+    world.run(1)
+    (record,) = world.broker.records(TOPICS("events"))
+    event: LogEvent = CODEC.decode(TOPICS("events"), record.event or b"")
+    assert (event.attributes["first_missing"], event.attributes["last_missing"]) == ("0", "1")
+    assert "since" not in event.attributes
+
+
+def test_no_offset_beyond_a_gap_is_committed_before_the_gap_is_reported(world: World) -> None:
+    world.frames(0)
+    world.run(1)
+    world.frames(1, 2, 3)
+    world.broker.truncate(TopicPartition(FRAMES, 0), 3)
+    stage = FakeStage(threading.Event())
+    worker = world.worker(stage)
+    (lane,) = worker._lanes
+    lane.open(worker._scheduler.drop)
+    while not worker._scheduler.waiting("request"):
+        worker._read()
+    lane.close(orderly=True)
+    assert world.committed() == StoredOffset(1, '{"running":false}')
+    assert world.run(1).batches == [[3]]
+    assert len(world.broker.records(TOPICS("events"))) == 1
 
 
 def test_a_worker_is_ready_once_its_lanes_have_joined(world: World) -> None:
@@ -578,7 +615,6 @@ def test_a_worker_without_a_key_for_dead_letters_does_not_start(world: World) ->
             stage=FakeStage(threading.Event()),
             group="detection",
             lanes=[LaneSpec(name="request", topics=(FRAMES,))],
-            topics=TOPICS,
             codec=CODEC,
             health=Health(),
             stop=threading.Event(),

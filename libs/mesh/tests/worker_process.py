@@ -1,13 +1,15 @@
-"""A stage as a process of its own: it answers frames slowly, and some frames kill it."""
+"""A stage as a process of its own: it answers frames slowly, and some frames kill or hang it."""
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 
 from mesh.codec import AvroCodec
 from mesh.events import FrameCaptured, Outcome
-from mesh.kafka import WorkerOptions, build_worker
+from mesh.kafka import WorkerOptions, WorkerPolicy, build_worker
 from mesh.process import Process, run_service
 from mesh.record import Record
 from mesh.scheduler import LaneSpec
@@ -17,11 +19,13 @@ from mesh.testing import a_frame_detected
 from mesh.topics import Topics
 
 POISON = int(os.environ.get("TEST_POISON", "-1"))
+HANGS = int(os.environ.get("TEST_HANG", "-1"))
+BATCH_SECONDS = float(os.environ.get("TEST_BATCH_SECONDS", "60"))
 SECONDS = float(os.environ.get("TEST_SECONDS", "0.02"))
 
 
 class SlowStage:
-    """Takes its time for each frame, and is killed by one."""
+    """Takes its time for each frame; one kills it, one never ends."""
 
     def __init__(self, topics: Topics) -> None:
         self._topics = topics
@@ -31,6 +35,8 @@ class SlowStage:
             time.sleep(SECONDS)
             if record.event.frame.sequence_number == POISON:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if record.event.frame.sequence_number == HANGS:
+                threading.Event().wait()
         return [self._answer(record, Outcome.PROCESSED, None) for record in batch]
 
     def give_up(
@@ -51,11 +57,13 @@ def body(settings: MeshSettings, process: Process) -> None:
         stage=SlowStage(topics),
         group="slow",
         lanes=[LaneSpec(name="request", topics=(topics("frames.request"),))],
-        topics=topics,
         codec=AvroCodec.in_memory(topics),
         health=process.health,
         stop=process.stop,
-        options=WorkerOptions(metrics=process.metrics),
+        options=WorkerOptions(
+            metrics=process.metrics,
+            policy=WorkerPolicy(batch_timeout=timedelta(seconds=BATCH_SECONDS)),
+        ),
     ).run()
 
 

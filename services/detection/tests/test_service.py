@@ -112,7 +112,6 @@ class Installation:
             ),
             group="detection",
             lanes=lanes_of(TOPICS),
-            topics=TOPICS,
             codec=self.codec,
             health=Health(),
             stop=self.stop,

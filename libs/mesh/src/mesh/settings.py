@@ -82,6 +82,14 @@ class ModelSettings(MeshSettings):
     models_cache: Path = Field(
         Path("var/models"), description="Folder that downloaded model files are kept in."
     )
+    batch_timeout_s: float = Field(
+        60.0, ge=0.2, le=3600, description="A batch that takes longer ends the process, seconds."
+    )
+
+    @property
+    def batch_timeout(self) -> timedelta:
+        """How long a batch may take."""
+        return timedelta(seconds=self.batch_timeout_s)
 
 
 def load(cls: type[S]) -> S:

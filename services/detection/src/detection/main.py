@@ -56,13 +56,12 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
         for _ in range(WARM_UP_RUNS):
             detector.warm_up()
         meter.loaded()
-        policy = WorkerPolicy(batch_size=duty.max_batch)
+        policy = WorkerPolicy(batch_size=duty.max_batch, batch_timeout=settings.batch_timeout)
         build_worker(
             settings,
             stage=_stage(settings, detector, meter),
             group=NAME,
             lanes=lanes,
-            topics=settings.topics,
             codec=codec,
             health=process.health,
             stop=process.stop,

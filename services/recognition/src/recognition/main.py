@@ -102,12 +102,14 @@ def _worker(
         stage=stage,
         group=NAME,
         lanes=[LaneSpec(name=topic, topics=(settings.topics(topic),), group=f"{NAME}.{topic}")],
-        topics=settings.topics,
         codec=codec,
         health=health,
         stop=process.stop,
         options=WorkerOptions(
-            policy=WorkerPolicy(batch_size=settings.recognition_batch), metrics=process.metrics
+            policy=WorkerPolicy(
+                batch_size=settings.recognition_batch, batch_timeout=settings.batch_timeout
+            ),
+            metrics=process.metrics,
         ),
     )
     process.health.live |= {f"{name} of {topic}": check for name, check in health.live.items()}

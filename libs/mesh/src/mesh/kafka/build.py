@@ -1,66 +1,28 @@
 """Builds a worker from settings, so that a service's `main` stays a list of parts."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
-from mesh import events
 from mesh.clock import Clock, SystemClock
 from mesh.crypto import Cipher
 from mesh.deadletters import DeadLetterLimit, DeadLetterPolicy, DeadLetters
 from mesh.errors import ConfigurationError
 from mesh.health import Health
-from mesh.identity import derived_id
-from mesh.kafka.consumer import KafkaConsumer
+from mesh.kafka.gaps import gap_reporter
 from mesh.kafka.handler import Handler
 from mesh.kafka.lane import Lane
 from mesh.kafka.outbox import Outbox
-from mesh.kafka.producer import KafkaProducer
-from mesh.kafka.progress import Gap
+from mesh.kafka.platform import KafkaPlatform, Platform, flush_timeout
 from mesh.kafka.worker import StreamWorker, Surroundings, WorkerPolicy
 from mesh.logs import package_version
-from mesh.ports import Codec, Consumer, NoMetrics, Producer, WorkerMetrics
+from mesh.ports import Codec, Heartbeat, NoMetrics, Producer, WorkerMetrics
 from mesh.scheduler import LaneSpec, RoundRobin, Scheduler
 from mesh.settings import MeshSettings
-from mesh.stage import Output, Stage
-from mesh.topics import Topics
-
-
-class Platform(Protocol):
-    """Where a worker reads and publishes: `KafkaPlatform`, or an `InMemoryBroker` in tests."""
-
-    def consumer(self, group: str) -> Consumer:
-        """A new member of a group."""
-
-    def producer(self) -> Producer:
-        """A producer."""
-
-
-@dataclass(frozen=True, slots=True)
-class KafkaPlatform:
-    """The broker that the settings name."""
-
-    settings: MeshSettings
-
-    def consumer(self, group: str) -> Consumer:
-        """A new member of a group."""
-        return KafkaConsumer(
-            self.settings.kafka_bootstrap,
-            group,
-            instance_id=self.settings.instance_id,
-            session_timeout=self.settings.session_timeout,
-            answer_timeout=timedelta(seconds=self.settings.stop_seconds / 8),
-        )
-
-    def producer(self) -> Producer:
-        """A producer that gives up on a broker in time for an orderly stop."""
-        return KafkaProducer(
-            self.settings.kafka_bootstrap,
-            instance_id=self.settings.instance_id,
-            delivery_timeout=flush_timeout(self.settings),
-        )
+from mesh.stage import Stage
+from mesh.watchdog import Watchdog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,13 +39,12 @@ class WorkerOptions:
     clock: Clock = field(default_factory=SystemClock)
 
 
-def build_worker(  # noqa: PLR0913 -- the parts list of a composition root, keywords only
+def build_worker(
     settings: MeshSettings,
     *,
     stage: Stage[Any],
     group: str,
     lanes: Sequence[LaneSpec],
-    topics: Topics,
     codec: Codec,
     health: Health,
     stop: threading.Event,
@@ -92,12 +53,11 @@ def build_worker(  # noqa: PLR0913 -- the parts list of a composition root, keyw
     """A worker for this stage; `run` it in the main thread.
 
     Args:
-        settings: Brokers, instance, session and stop times, key of the dead letters.
+        settings: Brokers, topic names, instance, session and stop times, key of the dead letters.
         stage: What to do with records.
         group: Name of the service; the consumer group is the topic prefix and this name, for
             several lanes followed by the lane's.
         lanes: What to read, the most urgent first.
-        topics: Names of the dead-letter and event topics.
         codec: Bytes to events and back.
         health: Gets the checks `worker` (alive) and `partitions` (ready).
         stop: Set it to end the worker.
@@ -110,19 +70,10 @@ def build_worker(  # noqa: PLR0913 -- the parts list of a composition root, keyw
     if not lanes:
         raise ConfigurationError(f"{group} has no lane to read")
     platform = options.platform or KafkaPlatform(settings)
-    producer = platform.producer()
-    outbox = Outbox(
-        codec=codec,
-        producer=producer,
-        dead_letters=_dead_letters(settings, producer, topics=topics, service=group),
-        metrics=options.metrics,
-        flush_timeout=flush_timeout(settings),
-    )
+    outbox = _outbox(settings, platform.producer(), group, codec=codec, metrics=options.metrics)
+    watchdog = Watchdog(options.policy.batch_timeout)
     worker = StreamWorker(
-        lanes=[
-            _lane(spec, platform.consumer(lane_group(settings, group, spec, lanes)), topics)
-            for spec in lanes
-        ],
+        lanes=_lanes(settings, group, lanes, platform),
         scheduler=options.scheduler or RoundRobin(lanes),
         codec=codec,
         handler=Handler(
@@ -132,74 +83,61 @@ def build_worker(  # noqa: PLR0913 -- the parts list of a composition root, keyw
             metrics=options.metrics,
             clock=options.clock,
             attempts=options.policy.attempts,
+            watchdog=watchdog,
         ),
         outbox=outbox,
         policy=options.policy,
         surroundings=Surroundings(
             stop=stop,
-            heartbeat=health.heartbeat("worker", clock=options.clock),
+            heartbeat=_heartbeat(health, options),
+            watchdog=watchdog,
             metrics=options.metrics,
             clock=options.clock,
-            on_gap=gap_reporter(settings, topics, group, options.clock),
+            on_gap=gap_reporter(settings, group, options.clock),
         ),
     )
     health.ready["partitions"] = worker.ready
     return worker
 
 
-def _dead_letters(
-    settings: MeshSettings, producer: Producer, *, topics: Topics, service: str
-) -> DeadLetters:
-    return DeadLetters(
+def _outbox(
+    settings: MeshSettings,
+    producer: Producer,
+    service: str,
+    *,
+    codec: Codec,
+    metrics: WorkerMetrics,
+) -> Outbox:
+    letters = DeadLetters(
         producer,
         Cipher(settings.secret_key),
-        topic=topics("dead-letters"),
+        topic=settings.topics("dead-letters"),
         service=service,
         version=package_version(service),
     )
+    return Outbox(
+        codec=codec,
+        producer=producer,
+        dead_letters=letters,
+        metrics=metrics,
+        flush_timeout=flush_timeout(settings),
+    )
 
 
-def _lane(spec: LaneSpec, consumer: Consumer, topics: Topics) -> Lane:
-    compacted = any(topics.spec(name).retention is None for name in spec.topics)
-    return Lane(spec, consumer, compacted=compacted)
+def _heartbeat(health: Health, options: WorkerOptions) -> Heartbeat:
+    """Liveness fails no later than the watchdog."""
+    limit = options.policy.batch_timeout or timedelta(minutes=1)
+    return health.heartbeat("worker", limit.total_seconds(), clock=options.clock)
 
 
-def flush_timeout(settings: MeshSettings) -> timedelta:
-    """How long acknowledgements may take: half of what a stop may."""
-    return timedelta(seconds=settings.stop_seconds / 2)
-
-
-def lane_group(
-    settings: MeshSettings, group: str, spec: LaneSpec, lanes: Sequence[LaneSpec]
-) -> str:
-    """The consumer group of a lane."""
-    return settings.group(spec.group or (group if len(lanes) == 1 else f"{group}.{spec.name}"))
-
-
-def gap_reporter(
-    settings: MeshSettings, topics: Topics, service: str, clock: Clock
-) -> Callable[[Gap], Sequence[Output]]:
-    """Makes a log event of offsets that the broker no longer had."""
-
-    def report(gap: Gap) -> Sequence[Output]:
-        event = events.LogEvent(
-            event_id=derived_id("evt", service, *gap.source, gap.first, gap.next),
-            event_type="offset_gap",
-            occurred_at=clock.now(),
-            severity="warning",
-            service=service,
-            instance_id=settings.instance_id,
-            message=(
-                f"{gap.next - gap.first} records of {gap.source.topic}, partition "
-                f"{gap.source.partition}, were deleted before they were read"
-            ),
-            attributes={
-                "topic": gap.source.topic,
-                "partition": str(gap.source.partition),
-                "first_missing": str(gap.first),
-                "next": str(gap.next),
-            },
-        )
-        return [Output(topics("events"), f"{service}-{gap.source.partition}", event)]
-
-    return report
+def _lanes(
+    settings: MeshSettings, service: str, specs: Sequence[LaneSpec], platform: Platform
+) -> list[Lane]:
+    """A consumer per lane, in a group of the lane's own if there are several."""
+    lanes = []
+    for spec in specs:
+        name = spec.group or (service if len(specs) == 1 else f"{service}.{spec.name}")
+        group = settings.group(name)
+        compacted = any(settings.topics.spec(topic).retention is None for topic in spec.topics)
+        lanes.append(Lane(spec, platform.consumer(group), group=group, compacted=compacted))
+    return lanes

@@ -11,6 +11,7 @@ from mesh.kafka.lane import Consumed
 from mesh.kafka.outbox import Outbox, Settled
 from mesh.ports import WorkerMetrics
 from mesh.stage import Emit, Reject, Stage
+from mesh.watchdog import Watchdog
 
 _log = logging.getLogger(__name__)
 POISON = "poison"
@@ -29,6 +30,7 @@ class Handler:
         metrics: WorkerMetrics,
         clock: Clock,
         attempts: int,
+        watchdog: Watchdog,
     ) -> None:
         self._stage = stage
         self._outbox = outbox
@@ -36,6 +38,7 @@ class Handler:
         self._metrics = metrics
         self._clock = clock
         self._attempts = attempts
+        self._watchdog = watchdog
 
     def process(self, batch: Sequence[Consumed]) -> list[Settled]:
         """Let the stage work on what is still ours.
@@ -51,7 +54,8 @@ class Handler:
             return []
         started = self._clock.monotonic()
         try:
-            outcomes = self._stage.process(mine)
+            with self._watchdog:
+                outcomes = self._stage.process(mine)
         except RejectedRecordError as error:
             if len(mine) > 1:
                 return [settled for record in mine for settled in self.process([record])]
@@ -93,7 +97,10 @@ class Handler:
             TransientError: the call may be repeated.
         """
         mine = [record for record in batch if record.owned]
-        answers = self._stage.give_up(mine, outcome, reason) if mine else []
+        if not mine:
+            return []
+        with self._watchdog:
+            answers = self._stage.give_up(mine, outcome, reason)
         return [self._let_go(*pair, letter) for pair in zip(mine, answers, strict=True)]
 
     def _let_go(self, record: Consumed, answer: Emit | Reject, letter: str | None) -> Settled:

@@ -50,15 +50,17 @@ class Lane:
     remains is to forget the buffered records and to commit.
     """
 
-    def __init__(self, spec: LaneSpec, consumer: Consumer, *, compacted: bool = False) -> None:
-        """Take what to read and with what; compacted topics have gaps by nature."""
+    def __init__(
+        self, spec: LaneSpec, consumer: Consumer, *, group: str, compacted: bool = False
+    ) -> None:
+        """Take what to read, with what and as whom; compacted topics have gaps by nature."""
         self.spec = spec
+        self.group = group
         self.joined = False
         self._consumer = consumer
         self.compacted = compacted
         self._progress: dict[TopicPartition, PartitionProgress] = {}
         self._stored: dict[TopicPartition, int | None] = {}
-        self._gaps: list[Gap] = []
         self._held: set[TopicPartition] = set()
         self._orderly = True
         self._dropped: Dropped = lambda _: None
@@ -80,10 +82,14 @@ class Lane:
         # A rebalance between two records of one poll may have taken a partition away again.
         return [self._begin(raw) for raw in records if raw.source in self._progress]
 
-    def take_gaps(self) -> list[Gap]:
-        """What was found missing since the last call."""
-        gaps, self._gaps = self._gaps, []
-        return gaps
+    def gaps(self) -> list[Gap]:
+        """What was found missing and is not reported yet."""
+        return [gap for progress in self._progress.values() for gap in progress.gaps]
+
+    def reported(self, gaps: Collection[Gap]) -> None:
+        """These gaps are known to the world: offsets may go on beyond them."""
+        for progress in self._progress.values():
+            progress.reported(gaps)
 
     def mark_running(self, records: Iterable[Consumed]) -> None:
         """Let the group know that these records' partitions are being worked on, if it does not.
@@ -132,9 +138,9 @@ class Lane:
 
     def _begin(self, raw: RawRecord) -> Consumed:
         progress = self._progress[raw.source]
-        gap = progress.begin(raw.offset)
-        if gap is not None and not self.compacted:
-            self._gaps.append(gap)
+        progress.begin(raw.offset, raw.timestamp)
+        if self.compacted:
+            progress.reported(progress.gaps)
         return Consumed(
             topic=raw.topic,
             partition=raw.partition,

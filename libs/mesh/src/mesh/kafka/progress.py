@@ -20,14 +20,17 @@ Nothing else is written before a batch: the happy path costs one commit per assi
 
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from typing_extensions import override
 
 from mesh.ports import StoredOffset
 from mesh.record import TopicPartition
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class Mark:
     """Attempts of records, by offset, that were tried alone and have not finished."""
     suspect_until: int = 0
     """Records below this offset may have been in hand when a process ended."""
+    at: datetime | None = None
+    """When the broker took the last record before the offset, as far as is known; milliseconds."""
 
     @classmethod
     def parse(cls, metadata: str) -> "Mark":
@@ -50,15 +55,18 @@ class Mark:
                 running=bool(found["running"]),
                 attempts={int(offset): int(n) for offset, n in found.get("attempts", {}).items()},
                 suspect_until=int(found.get("until", 0)),
+                at=_EPOCH + timedelta(milliseconds=found["at"]) if "at" in found else None,
             )
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
             return cls()
 
     @override
     def __str__(self) -> str:
         attempts = {"attempts": dict(self.attempts)} if self.attempts else {}
         until = {"until": self.suspect_until} if self.suspect_until else {}
-        return json.dumps({"running": self.running, **attempts, **until}, separators=(",", ":"))
+        at = {"at": (self.at - _EPOCH) // timedelta(milliseconds=1)} if self.at else {}
+        mark = {"running": self.running, **attempts, **until, **at}
+        return json.dumps(mark, separators=(",", ":"))
 
 
 class Gap(NamedTuple):
@@ -69,6 +77,10 @@ class Gap(NamedTuple):
     """First missing offset."""
     next: int
     """First offset that was there again."""
+    since: datetime | None = None
+    """When the broker took a record before the gap, if that is known."""
+    until: datetime | None = None
+    """When it took the first record after the gap."""
 
 
 class PartitionProgress:
@@ -82,7 +94,9 @@ class PartitionProgress:
         self.marked = False
         """The group knows that this partition is being worked on."""
         self._expected = committed.offset if committed else None
-        self._unfinished: deque[int] = deque()
+        self._unfinished: deque[tuple[int, datetime | None]] = deque()
+        self._gaps: list[Gap] = []
+        self._done_at = self._begun_at = mark.at
         self._finished: set[int] = set()
         self._attempts = dict(mark.attempts)
         self._tried: set[int] = set()
@@ -92,28 +106,43 @@ class PartitionProgress:
 
     @property
     def position(self) -> int | None:
-        """The lowest unfinished offset; `None` while nothing is known."""
-        return self._unfinished[0] if self._unfinished else self._expected
+        """The lowest offset that is unfinished or in a gap; `None` while nothing is known."""
+        lowest = self._unfinished[0][0] if self._unfinished else self._expected
+        if lowest is None or not self._gaps:
+            return lowest
+        return min(lowest, self._gaps[0].first)
 
-    def begin(self, offset: int) -> Gap | None:
-        """A record arrived; the gap before it, if offsets are missing."""
-        gap = None
-        if self._expected is not None and offset > self._expected:
-            gap = Gap(self.source, self._expected, offset)
-        elif self._expected is not None and offset < self._expected:
+    @property
+    def gaps(self) -> Sequence[Gap]:
+        """What was missing and is not reported yet; the position stays before it until it is."""
+        return tuple(self._gaps)
+
+    def begin(self, offset: int, at: datetime | None = None) -> None:
+        """A record arrived, which the broker took `at`; a group starts at the first of all."""
+        expected = self._expected or 0
+        if offset > expected:
+            self._gaps.append(Gap(self.source, expected, offset, self._begun_at, at))
+        elif offset < expected:
             self._unfinished.clear()  # the log was cut behind us: count anew from here
             self._finished.clear()
-        self._unfinished.append(offset)
+            self._gaps.clear()
+        self._unfinished.append((offset, at))
+        self._begun_at = at or self._begun_at
         self._expected = offset + 1
-        return gap
+
+    def reported(self, gaps: Collection[Gap]) -> None:
+        """These gaps are known to the world, or are none."""
+        self._gaps = [gap for gap in self._gaps if gap not in gaps]
 
     def finish(self, offset: int) -> None:
         """A record is done, whatever became of it; repeatable."""
         self._finished.add(offset)
         self._attempts.pop(offset, None)
         self._tried.discard(offset)
-        while self._unfinished and self._unfinished[0] in self._finished:
-            self._finished.discard(self._unfinished.popleft())
+        while self._unfinished and self._unfinished[0][0] in self._finished:
+            gone, at = self._unfinished.popleft()
+            self._finished.discard(gone)
+            self._done_at = at or self._done_at
 
     def is_suspect(self, offset: int) -> bool:
         """Whether the record may have ended a process before."""
@@ -139,5 +168,5 @@ class PartitionProgress:
             offset: count - (offset in self._tried and not running)
             for offset, count in self._attempts.items()
         }
-        mark = Mark(running=running, attempts=attempts, suspect_until=until)
+        mark = Mark(running=running, attempts=attempts, suspect_until=until, at=self._done_at)
         return StoredOffset(position, str(mark))

@@ -19,6 +19,7 @@ from mesh.ports import Codec, Heartbeat, NoMetrics, WorkerMetrics
 from mesh.retry import RetryPolicy
 from mesh.scheduler import Scheduled, Scheduler, Shed
 from mesh.stage import Output
+from mesh.watchdog import Watchdog
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -43,6 +44,8 @@ class WorkerPolicy:
     """For what is nobody's fault; when it is exhausted the process ends."""
     attempts: int = 3
     """The attempt at which a record is given up instead of being processed."""
+    batch_timeout: timedelta | None = None
+    """A batch that takes longer ends the process, uncleanly: a hung engine never returns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +54,10 @@ class Surroundings:
 
     stop: threading.Event
     heartbeat: Heartbeat
+    watchdog: Watchdog = field(default_factory=Watchdog)
     metrics: WorkerMetrics = field(default_factory=NoMetrics)
     clock: Clock = field(default_factory=SystemClock)
-    on_gap: Callable[[Gap], Sequence[Output]] = lambda _: ()
+    on_gap: Callable[[str, Gap], Sequence[Output]] = lambda *_: ()
     """What to publish about offsets that the broker no longer had."""
 
 
@@ -72,7 +76,8 @@ class StreamWorker:
     `TransientError` in 3 to 5 repeats that step by policy, while the lanes, paused, go on polling,
     so that heartbeats and rebalances are served; when the policy gives up, the process ends and
     nothing is held against the records. Any other exception ends the process at once with the
-    offsets unstored and the partitions marked as running, which makes suspects of the records.
+    offsets unstored and the partitions marked as running, which makes suspects of the records; so
+    does a batch that takes longer than the policy's `batch_timeout`.
     """
 
     def __init__(
@@ -105,6 +110,7 @@ class StreamWorker:
             DeadLetterLimitError: too many records were rejected.
         """
         orderly = False
+        self._around.watchdog.start()
         try:
             for lane in self._lanes:
                 lane.open(self._scheduler.drop)
@@ -116,6 +122,7 @@ class StreamWorker:
             if not isinstance(error, StoppedError):
                 raise
         finally:
+            self._around.watchdog.stop()
             for lane in self._lanes:
                 lane.close(orderly=orderly)
 
@@ -197,14 +204,16 @@ class StreamWorker:
 
     def _settle(self, settled: Sequence[Settled]) -> None:
         """Publish what became of records, then let their offsets go."""
-        gaps = [gap for lane in self._lanes for gap in lane.take_gaps()]
-        outputs = [output for gap in gaps for output in self._around.on_gap(gap)]
+        gaps = [(lane, gap) for lane in self._lanes for gap in lane.gaps()]
+        outputs = [output for lane, gap in gaps for output in self._around.on_gap(lane.group, gap)]
         if not settled and not outputs:
             return
         more = self._patiently(partial(self._outbox.pack, {}, outputs))
         self._patiently(partial(self._outbox.publish, settled, more))
         for each in settled:
             each.record.finish()
+        for lane, gap in gaps:
+            lane.reported([gap])
         for lane in self._lanes:
             lane.store()
 
