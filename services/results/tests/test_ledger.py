@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mesh.events import Outcome, SequenceRange
 from mesh.testing import CAMERA_ID, EPOCH, NOON, a_frame_header, a_frame_result
+from results.domain.balance import balance
 from results.domain.ledger import (
     BLOCK,
     MAX_NUMBERS,
@@ -17,9 +18,8 @@ from results.domain.ledger import (
     CellKey,
     Entry,
     EpochKey,
-    balance,
-    captured_between,
     entry_of,
+    entry_of_dead_letter,
     entry_of_result,
     first_results,
     fold,
@@ -43,6 +43,7 @@ def entries(draw: st.DrawFn) -> Entry:
         numbers=NumberSet.of([(first, first + draw(st.integers(0, BLOCK + 10)))]),
         at=NOON + timedelta(seconds=draw(st.integers(-5, 5))),
         closes=draw(st.booleans()),
+        passed=draw(st.booleans()),
     )
 
 
@@ -134,17 +135,61 @@ def test_the_first_result_of_a_frame_wins_and_a_correction_is_none() -> None:
     assert first_results([zero, zero, correction, one, two], claimed) == [zero]
 
 
-def test_a_time_is_accounted_for_in_whole_blocks() -> None:
-    hour = timedelta(hours=1)
+def test_only_a_result_tells_how_far_frames_went() -> None:
+    session = fold(
+        [
+            entry_of(an_entry()),
+            entry_of_result(a_frame_result(frame=a_frame_header(sequence_number=4))),
+            entry_of_result(a_frame_result(frame=a_frame_header(sequence_number=3))),
+        ]
+    ).sessions[SESSION]
+    assert (session.highest, session.through) == (9, 4)
+    assert session.through_at == a_frame_header().received_timestamp
 
-    def seen(first: int, last: int, hours: int) -> Entry:
-        numbers = (SequenceRange(first=first, last=last),)
-        return entry_of(an_entry(ranges=numbers, reported_at=NOON + hours * hour))
 
-    book = fold([seen(0, 9, 0), seen(BLOCK, BLOCK + 9, 1), seen(3 * BLOCK, 3 * BLOCK + 9, 2)])
-    whole = captured_between(book, NOON, NOON + 3 * hour)
-    assert whole == {SESSION: NumberSet.of([(0, 3 * BLOCK + 10)])}
-    middle = captured_between(book, NOON + hour, NOON + 2 * hour)
-    assert middle == {SESSION: NumberSet.of([(BLOCK, 2 * BLOCK)])}
-    assert captured_between(book, NOON + 3 * hour, NOON + 4 * hour) == {}
-    assert balance(book, whole).open == 3 * BLOCK + 10 - 30
+def a_letter(**changes: bytes | None) -> dict[str, bytes]:
+    headers: dict[str, bytes | None] = {
+        "camera-id": CAMERA_ID.encode(),
+        "epoch": str(EPOCH).encode(),
+        "sequence-number": b"7",
+        "lane": b"live",
+        "reason": b"poison: ended its process 2 times",
+        **{name.replace("_", "-"): value for name, value in changes.items()},
+    }
+    return {name: value for name, value in headers.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("reason", "booked"),
+    [
+        (b"poison: ended its process", "poison"),
+        (b"unstorable", "unstorable"),
+        (b"The picture is too large", "rejected"),
+        (None, "rejected"),
+    ],
+)
+def test_a_dead_letter_claims_that_its_frame_failed(reason: bytes | None, booked: str) -> None:
+    entry = entry_of_dead_letter(a_letter(reason=reason), NOON)
+    assert entry is not None
+    assert (entry.session, entry.lane, entry.outcome) == (SESSION, "live", "failed")
+    assert (entry.reason, entry.numbers, entry.passed) == (booked, NumberSet.single(7), False)
+
+
+def test_a_dead_letter_that_names_no_frame_claims_nothing() -> None:
+    assert entry_of_dead_letter({"reason": b"undecodable: no record"}, NOON) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sequence_number": b"x"},
+        {"sequence_number": b"-1"},
+        {"epoch": str(1 << 63).encode()},
+        {"lane": b"fast"},
+        {"camera_id": b"cam\x00"},
+        {"camera_id": b"\xff"},
+    ],
+)
+def test_a_dead_letter_with_other_headers_is_refused(changes: dict[str, bytes]) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        entry_of_dead_letter(a_letter(**changes), NOON)

@@ -2,14 +2,18 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from importlib.resources import files
 
 import psycopg
 import pytest
 
 from mesh.errors import TransientError
+from results.adapters import migrations
 from results.adapters.migrate import migrate
 
 pytestmark = pytest.mark.integration
+
+HEAD = max(sql.name[:4] for sql in (files(migrations) / "sql").iterdir())
 
 
 def test_roles_that_start_together_migrate_once(postgres: str, database: str) -> None:
@@ -20,7 +24,7 @@ def test_roles_that_start_together_migrate_once(postgres: str, database: str) ->
     migrate(database)
     with psycopg.connect(database) as connection:
         versions = connection.execute("SELECT version_num FROM results.schema_version").fetchall()
-    assert versions == [("0001",)]
+    assert versions == [(HEAD,)]
 
 
 def test_an_unreachable_database_is_a_transient_failure() -> None:

@@ -145,6 +145,7 @@ class Bench:
                 dead_letters=self.letters,
                 codec=self.codec,
                 catalogue_name=lambda topic: TOPICS.spec(topic).name,
+                clock=self.clock,
             ),
             retry=RetryPolicy(attempts=attempts),
             clock=self.clock,

@@ -28,7 +28,6 @@ from mesh.testing import (
     a_result_detection,
     a_sighting,
 )
-from results.adapters.writer_ledger import PostgresLedger
 from results.adapters.writer_store import FencedError, Move, PostgresStore, UnstorableError
 from results.domain.changes import Changes, changes_of
 
@@ -290,21 +289,3 @@ def test_sessions_remember_their_bounds(store: PostgresStore, database: str) -> 
         (0, "{[5,4096)}"),
         (1, "{[4096,5001)}"),
     ]
-
-
-def test_the_book_is_read_back_and_balances(store: PostgresStore, database: str) -> None:
-    captured = an_entry(outcome="captured", reason=None, ranges=(SequenceRange(first=0, last=9),))
-    shed = an_entry(ranges=(SequenceRange(first=0, last=4),))
-    write(store, changes(("ledger", captured), ("ledger", shed)))
-    write(store, results(a_result(4), a_result(7, outcome=Outcome.FAILED, reason="unreadable")))
-    ledger = PostgresLedger(database)
-    found = ledger.balance(CAMERA_ID, NOON, NOON + timedelta(minutes=1))
-    assert (found.captured, found.processed, found.open) == (10, 1, 4)
-    assert (found.shed, found.failed) == ({"stale": 4}, {"unreadable": 1})
-    assert ledger.balance("cam_none", NOON, NOON + timedelta(minutes=1)).captured == 0
-
-
-def test_a_ledger_without_its_database_is_transient() -> None:
-    ledger = PostgresLedger("postgresql://nobody@127.0.0.1:1/none?connect_timeout=1")
-    with pytest.raises(TransientError, match="database is away"):
-        ledger.balance(CAMERA_ID, NOON, NOON)

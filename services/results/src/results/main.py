@@ -10,6 +10,7 @@ from mesh.kafka import KafkaProducer
 from mesh.process import Process, run_service
 from results.adapters.keeper import Keeper
 from results.adapters.keeper_jobs import all_jobs
+from results.adapters.ledger_loop import ledger_loop
 from results.adapters.migrate import migrate_when_up
 from results.adapters.objects import ObjectStore
 from results.adapters.outbox import OutboxRelay
@@ -56,7 +57,7 @@ def run_writer(settings: ResultsSettings, process: Process) -> None:
 
 
 def run_keeper(settings: ResultsSettings, process: Process) -> None:
-    """Keep tables and objects in order, and send the outbox."""
+    """Keep tables and objects in order, sweep the ledger, and send the outbox."""
     migrate_when_up(settings.database_url, process.stop)
     clock = SystemClock()
     objects = ObjectStore(settings.objects_url)
@@ -78,7 +79,9 @@ def run_keeper(settings: ResultsSettings, process: Process) -> None:
     )
     process.health.ready |= {"keeper": keeper.check, "outbox": relay.check}
     process.health.ready["objects"] = objects.check
-    _run_all([lambda: keeper.run(process.stop), lambda: relay.run(process.stop)], process)
+    sweeps = ledger_loop(settings, process)
+    loops = [lambda: keeper.run(process.stop), lambda: relay.run(process.stop), sweeps]
+    _run_all(loops, process)
 
 
 def _run_all(loops: Sequence[Callable[[], None]], process: Process) -> None:

@@ -5,11 +5,15 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from mesh.events import Person, Sighting
+from mesh.record import TopicPartition
 from mesh.stage import Output
+from results.domain.balance import CameraBalance
 from results.domain.cameras import CameraEntry
+from results.domain.jobs import Job
 from results.domain.queries import (
     DetectionQuery,
     FirstFrame,
+    LedgerQuery,
     Page,
     Paging,
     PersonQuery,
@@ -73,6 +77,24 @@ class ResultQueries(Protocol):
         """Return if the database answers."""
 
 
+class LedgerQueries(Protocol):
+    """What became of captured frames. All methods block."""
+
+    def balances(self, query: LedgerQuery) -> Page[CameraBalance]:
+        """The balance of every camera that was heard of in a time, by identifier."""
+
+
+class LogEnds(Protocol):
+    """Where the partitions of some topics begin and end at the moment."""
+
+    def read(self) -> Mapping[TopicPartition, tuple[int, int]]:
+        """First offset, and the offset after the last, of every partition; blocks.
+
+        Raises:
+            TransientError: The broker did not answer.
+        """
+
+
 class FrameIdentifiers(Protocol):
     """Identifiers of pushed frames of the last seconds, shared by the gateways.
 
@@ -89,6 +111,22 @@ class FrameIdentifiers(Protocol):
 
     def release(self, request_id: str, camera_id: str, frame_id: str) -> None:
         """Give a claim back: nothing was acknowledged, the client may try again."""
+
+
+class Jobs(Protocol):
+    """Requests that are answered later, shared by gateways and writers. All methods block."""
+
+    def open(self, job: Job) -> None:
+        """Write a job down, before its request is published."""
+
+    def started(self, job_id: str) -> None:
+        """The broker has its request."""
+
+    def drop(self, job_id: str) -> None:
+        """Forget a job whose request the broker did not take; one that has ended stays."""
+
+    def job(self, key: str, now: datetime) -> Job | None:
+        """A job by its own identifier or its request's; one that is long overdue fails here."""
 
 
 class Publisher(Protocol):

@@ -5,7 +5,9 @@ from datetime import timedelta
 from pydantic import Field, SecretStr
 
 from mesh.settings import MeshSettings
+from mesh.topics import BY_NAME, LANE_TOPICS
 from results.domain.retention import RetentionPolicy
+from results.domain.sweep import DOWNSTREAM, SweepPolicy
 
 
 class ResultsSettings(MeshSettings):
@@ -45,6 +47,16 @@ class ResultsSettings(MeshSettings):
         30, ge=8, le=3650, description="Keep the ledger; longer than any topic is kept."
     )
 
+    ledger_sweep_seconds: float = Field(
+        10.0, ge=0.5, le=3600, description="Between two looks for lost frames, seconds."
+    )
+    ledger_grace_seconds: float = Field(
+        60.0, ge=1, le=3600, description="Wait for a frame that later ones overtook, seconds."
+    )
+    ledger_silence_seconds: float = Field(
+        600.0, ge=1, le=86_400, description="An epoch without a sign of life is over, seconds."
+    )
+
     @property
     def writer_wait(self) -> timedelta:
         """How long the writer waits for the first record of a batch."""
@@ -61,3 +73,19 @@ class ResultsSettings(MeshSettings):
             audit=timedelta(days=self.audit_days),
             ledger=timedelta(days=self.ledger_days),
         )
+
+    @property
+    def sweeps(self) -> SweepPolicy:
+        """How long the ledger waits for what."""
+        return SweepPolicy(
+            lanes={lane: retention_of(topic) for lane, topic in LANE_TOPICS.items()},
+            downstream=sum(map(retention_of, DOWNSTREAM), timedelta()),
+            partitions=self.partitions,
+            grace=timedelta(seconds=self.ledger_grace_seconds),
+            silence=timedelta(seconds=self.ledger_silence_seconds),
+        )
+
+
+def retention_of(topic: str) -> timedelta:
+    """How long the broker keeps records of a catalogued topic that is not compacted."""
+    return BY_NAME[topic].retention or timedelta.max

@@ -41,6 +41,7 @@ from results.adapters.live_hub import Hub
 from results.adapters.memory_gateway import (
     InMemoryCameras,
     InMemoryFrameIdentifiers,
+    InMemoryLedger,
     InMemoryPersons,
     InMemoryPublisher,
     InMemoryResults,
@@ -129,6 +130,7 @@ class World:
     cameras: InMemoryCameras
     persons: InMemoryPersons
     results: InMemoryResults
+    ledger: InMemoryLedger
     publisher: InMemoryPublisher
     snapshots: InMemorySnapshots
     answer: Answerer = recognised
@@ -169,12 +171,14 @@ def world() -> World:
     health = Health(ready={"http": lambda: None})
     cameras, results, snapshots = InMemoryCameras(), InMemoryResults(), InMemorySnapshots()
     persons, publisher = InMemoryPersons([a_person()]), InMemoryPublisher()
+    ledger = InMemoryLedger()
     answers, editor = Answers(), PillowPictures()
     deps = GatewayDeps(
         cameras=cameras,
         persons=persons,
         names=NameCache(persons),
         results=results,
+        ledger=ledger,
         requests=FrameRequests(
             publisher=publisher,
             answers=answers,
@@ -205,7 +209,7 @@ def world() -> World:
     feed = Feed(topics=topics, state=deps.state, names=deps.names, answers=answers, hub=deps.hub)
     made = World(
         deps=deps, app=create_app(deps), feed=feed, cameras=cameras, persons=persons,
-        results=results, publisher=publisher, snapshots=snapshots,
+        results=results, ledger=ledger, publisher=publisher, snapshots=snapshots,
     )  # fmt: skip
     publisher.react = made.react
     return made

@@ -36,6 +36,7 @@ from results.adapters.pillow_pictures import PillowPictures
 from results.adapters.postgres_gateway import Database
 from results.adapters.postgres_gateway_cameras import PostgresCameras
 from results.adapters.postgres_gateway_frames import PostgresFrameIdentifiers
+from results.adapters.postgres_gateway_ledger import PostgresLedger
 from results.adapters.postgres_gateway_results import PostgresPersons, PostgresResults
 from results.adapters.publisher import ThreadPublisher
 from results.ports import SnapshotReader
@@ -121,6 +122,7 @@ class Gateway:
             persons=persons,
             names=NameCache(persons),
             results=results,
+            ledger=PostgresLedger(self._database),
             requests=FrameRequests(
                 publisher=self._publisher,
                 answers=answers,

@@ -15,6 +15,8 @@ from results.adapters import (
     http_detections,
     http_errors,
     http_frames,
+    http_jobs,
+    http_ledger,
     http_persons,
     http_system,
     websocket,
@@ -51,10 +53,12 @@ def create_app(deps: GatewayDeps, *, page: Path = PAGE) -> FastAPI:
     app.include_router(http_system.public)
     # `process-frame` and `live` before `{detection_id}`: the first match wins.
     app.include_router(http_frames.router)
+    app.include_router(http_jobs.router)
     app.include_router(http_detections.router)
     app.include_router(http_cameras.router)
     app.include_router(http_persons.router)
     app.include_router(http_system.router)
+    app.include_router(http_ledger.router)
     app.include_router(websocket.router)
     if (page / "index.html").is_file():
         app.mount("/", StaticFiles(directory=page, html=True), name="page")
@@ -81,6 +85,7 @@ async def _report(deps: GatewayDeps) -> None:
     """Tell the frame ledger now and then what was pushed."""
     while True:
         await asyncio.sleep(_REPORT_SECONDS)
+        deps.requests.gate.watch()
         await _reported(deps, closing=False)
 
 

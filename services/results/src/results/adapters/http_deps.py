@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import Depends
 from fastapi.security import HTTPBearer
@@ -16,6 +17,7 @@ from mesh.events import Person
 from mesh.health import Health
 from mesh.topics import Topics
 from mesh.tracing import TRACEPARENT, TraceContext, headers_for
+from results.adapters.callback_targets import CallbackTargets
 from results.adapters.frame_requests import FrameRequests
 from results.adapters.live import LiveState, NameCache
 from results.adapters.live_answers import Answers
@@ -24,6 +26,8 @@ from results.adapters.pictures import LivePictures
 from results.domain.errors import ApiError, not_found
 from results.ports import (
     CameraRegistry,
+    Jobs,
+    LedgerQueries,
     PersonDirectory,
     PictureEditor,
     ResultQueries,
@@ -54,7 +58,10 @@ class GatewayDeps:
     persons: PersonDirectory
     names: NameCache
     results: ResultQueries
+    ledger: LedgerQueries
     requests: FrameRequests
+    jobs: Jobs
+    callbacks: CallbackTargets
     state: LiveState
     hub: Hub
     answers: Answers
@@ -96,9 +103,14 @@ def requires(role: str) -> Callable[[HTTPConnection], Identity]:
 
 
 def trace_headers(connection: HTTPConnection) -> dict[str, bytes]:
-    """Record headers that go on with the client's trace, or begin one."""
+    """Record headers that go on with the client's trace, or begin one, and name the request.
+
+    The request's identifier travels as W3C baggage, which every stage passes on.
+    """
     parent = TraceContext.parse(connection.headers.get(TRACEPARENT, ""))
-    return headers_for(parent.child() if parent else TraceContext.new())
+    headers = headers_for(parent.child() if parent else TraceContext.new())
+    request_id = quote(connection.state.request_id, safe="")
+    return headers | {"baggage": f"request_id={request_id}".encode()}
 
 
 def known_person(deps: GatewayDeps, person_id: str) -> Person:

@@ -36,9 +36,12 @@ class Keeper:
         retry: RetryPolicy,
         clock: Clock,
         heartbeat: Heartbeat,
+        lock: int = _LOCK,
     ) -> None:
+        """Take the jobs; keepers with another `lock` run beside this one."""
         self._dsn = dsn
         self._jobs = jobs
+        self._lock = lock
         self._interval = interval
         self._retry = retry
         self._clock = clock
@@ -107,7 +110,9 @@ class Keeper:
                 options="-c lock_timeout=2000 -c timezone=UTC",
                 application_name="results-keeper",
             ) as connection:
-                row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
+                row = connection.execute(
+                    "SELECT pg_try_advisory_lock(%s)", (self._lock,)
+                ).fetchone()
                 yield connection if row is not None and row[0] else None
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise TransientError(f"the database is away: {error}") from error

@@ -1,17 +1,20 @@
 """The gateway's ports in memory: the same contracts as on PostgreSQL and Kafka, for tests."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from mesh.clock import Clock
-from mesh.events import Person, Sighting
+from mesh.events import Answer, Person, Sighting
 from mesh.stage import Output
+from results.domain.balance import CameraBalance
 from results.domain.cameras import CameraEntry
+from results.domain.jobs import FINISHED, LIMIT, Job, JobState, ending_of, overdue
 from results.domain.queries import (
     DetectionQuery,
     FirstFrame,
+    LedgerQuery,
     Page,
     Paging,
     PersonQuery,
@@ -137,6 +140,20 @@ class InMemoryResults:
             raise self.failure
 
 
+class InMemoryLedger(list[CameraBalance]):
+    """Balances as they were counted."""
+
+    def balances(self, query: LedgerQuery) -> Page[CameraBalance]:
+        """The balance of every camera that was heard of in a time, by identifier."""
+        found = [
+            each
+            for each in sorted(self, key=lambda one: one.camera_id)
+            if query.camera_id in (None, each.camera_id)
+            and any(e.opened_at < query.until and e.seen_at >= query.since for e in each.epochs)
+        ]
+        return _page(found, query.paging)
+
+
 @dataclass(slots=True)
 class _Claim:
     request_id: str
@@ -172,6 +189,59 @@ class InMemoryFrameIdentifiers:
         held = self._claims.get((camera_id, frame_id))
         if held is not None and held.request_id == request_id:
             del self._claims[camera_id, frame_id]
+
+
+class InMemoryJobs:
+    """Jobs; `answered` is what a writer would do."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.known: dict[str, Job] = {}
+        self.failure: Exception | None = None
+        """What every call raises."""
+
+    def open(self, job: Job) -> None:
+        """Write a job down, before its request is published."""
+        self._check()
+        self.known[job.job_id] = job
+
+    def started(self, job_id: str) -> None:
+        """The broker has its request."""
+        self._check()
+        job = self.known[job_id]
+        if job.state is JobState.QUEUED:
+            self.known[job_id] = replace(job, state=JobState.PROCESSING)
+
+    def drop(self, job_id: str) -> None:
+        """Forget a job whose request the broker did not take; one that has ended stays."""
+        self._check()
+        if self.known[job_id].state not in FINISHED:
+            del self.known[job_id]
+
+    def job(self, key: str, now: datetime) -> Job | None:
+        """A job by its own identifier or its request's; one that is long overdue fails here."""
+        self._check()
+        found = (job for job in self.known.values() if key in (job.job_id, job.request_id))
+        job = next(found, None)
+        if job is None or job.state in FINISHED or now < job.deadline + LIMIT:
+            return job
+        ending = overdue(job)
+        ended = replace(job, state=ending.state, ending=ending, finished_at=now)
+        self.known[job.job_id] = ended
+        return ended
+
+    def answered(self, answer: Answer) -> None:
+        """End the open job that waits for this answer, if there is one."""
+        for job in list(self.known.values()):
+            if job.request_id == answer.request_id and job.state not in FINISHED:
+                ending = ending_of(answer, with_snapshots=job.with_snapshots)
+                self.known[job.job_id] = replace(
+                    job, state=ending.state, ending=ending, finished_at=self._clock.now()
+                )
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
 
 
 class InMemoryPublisher:

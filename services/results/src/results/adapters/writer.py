@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from mesh.clock import Clock
 from mesh.errors import RejectedRecordError, TransientError
@@ -15,8 +15,8 @@ from mesh.record import RawRecord, Record
 from mesh.retry import RetryPolicy
 from results.adapters.writer_reader import PositionedReader
 from results.adapters.writer_store import FencedError, Move, UnstorableError
-from results.domain.changes import Changes, changes_of
-from results.domain.ledger import entry_of_result
+from results.domain.changes import DEAD_LETTERS, Changes, DeadFrame, changes_of
+from results.domain.ledger import entry_of_dead_letter, entry_of_result
 
 MAX_FENCES = 5
 """Fences lost one after the other before the process gives up: two writers share a group's work."""
@@ -64,6 +64,7 @@ class BatchWriter:
         dead_letters: DeadLetters,
         codec: Codec,
         catalogue_name: Callable[[str], str],
+        clock: Clock,
     ) -> None:
         self._reader = reader
         self._store = store
@@ -71,6 +72,8 @@ class BatchWriter:
         self._dead_letters = dead_letters
         self._codec = codec
         self._name = catalogue_name
+        self._clock = clock
+        self._log = get_logger("writer")
         self._parked: set[tuple[str, int, int]] = set()
 
     def write(self, records: Sequence[RawRecord]) -> None:
@@ -102,12 +105,23 @@ class BatchWriter:
                 self._write(records[half:])
 
     def _decode(self, raw: RawRecord) -> Record[Any] | None:
+        if self._name(raw.topic) == DEAD_LETTERS:
+            return replace(cast("Record[Any]", raw), event=self._dead_frame(raw))
         try:
             event = None if raw.event is None else self._codec.decode(raw.topic, raw.event)
         except RejectedRecordError as error:
             self._park(raw, str(error))
             return None
         return replace(raw, event=event)
+
+    def _dead_frame(self, raw: RawRecord) -> DeadFrame:
+        """What a dead letter claims; its bytes stay closed."""
+        try:
+            at = raw.timestamp or self._clock.now()
+            return DeadFrame(entry_of_dead_letter(raw.headers, at))
+        except ValueError as error:
+            self._log.error("dead_letter_unreadable", offset=raw.offset, message=str(error))
+            return DeadFrame(None)
 
     def _refuse(self, raw: RawRecord, reason: str) -> None:
         self._park(raw, f"unstorable: {reason}")
@@ -132,7 +146,9 @@ class BatchWriter:
         self._reader.advance(moves)
 
     def _park(self, raw: RawRecord, reason: str) -> None:
-        if _place(raw) not in self._parked:
+        if self._name(raw.topic) == DEAD_LETTERS:  # a letter about a letter would never end
+            self._log.error("dead_letter_refused", offset=raw.offset, message=reason)
+        elif _place(raw) not in self._parked:
             self._dead_letters.park(raw, reason)
             self._parked.add(_place(raw))
 

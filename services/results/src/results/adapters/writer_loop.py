@@ -57,6 +57,7 @@ def writer_loop(
             dead_letters=_parking(settings, process),
             codec=AvroCodec(ConfluentRegistry(settings.registry_url), settings.topics, library),
             catalogue_name=lambda topic: settings.topics.spec(topic).name,
+            clock=SystemClock(),
         ),
         retry=PATIENT,
         clock=SystemClock(),

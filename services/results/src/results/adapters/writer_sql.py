@@ -9,8 +9,9 @@ from psycopg.types.multirange import Int8Multirange
 from psycopg.types.range import Int8Range
 
 from mesh.events import FrameResult
+from results.adapters.writer_jobs import FORGET_IN_JOBS
 from results.domain.changes import UPSERTS, PersonChange
-from results.domain.ledger import Book, EpochKey
+from results.domain.ledger import BLOCK, Book, EpochKey
 from results.domain.numbers import NumberSet
 from results.domain.rows import Row, detection_rows, persons_in, without_persons
 
@@ -59,24 +60,20 @@ def _insert(cursor: SqlCursor, table: str, rows: Sequence[Row], conflict: sql.Co
 
 
 def claimed(cursor: SqlCursor, results: Collection[FrameResult]) -> dict[EpochKey, NumberSet]:
-    """The numbers near these frames that are processed already."""
-    keys = {(r.frame.camera_id, r.frame.epoch, r.frame.sequence_number // 4096) for r in results}
+    """Which numbers of these frames are processed already; the database compares them in place."""
+    frames = [r.frame for r in results]
+    keys = sorted({(f.camera_id, f.epoch, f.sequence_number) for f in frames})
     cursor.execute(
-        "SELECT camera_id, epoch, numbers FROM results.ledger"
-        " JOIN unnest(%s::text[], %s::bigint[], %s::bigint[]) AS k(camera_id, epoch, block)"
-        " USING (camera_id, epoch, block) WHERE outcome = 'processed'",
-        [list(column) for column in zip(*sorted(keys), strict=True)],
+        "SELECT k.camera_id, k.epoch, k.number FROM results.ledger AS l"
+        " JOIN unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[])"
+        " AS k(camera_id, epoch, block, number) USING (camera_id, epoch, block)"
+        " WHERE l.outcome = 'processed' AND l.numbers @> k.number",
+        [list(c) for c in zip(*((c, e, n // BLOCK, n) for c, e, n in keys), strict=True)],
     )
-    found: dict[EpochKey, NumberSet] = {}
-    for camera_id, epoch, numbers in cursor:
-        key = EpochKey(camera_id, epoch)
-        found[key] = found.get(key, NumberSet()) | from_multirange(numbers)
-    return found
-
-
-def from_multirange(numbers: Any) -> NumberSet:
-    """PostgreSQL's multirange as a set."""
-    return NumberSet.of((part.lower, part.upper) for part in numbers)
+    found: dict[EpochKey, list[tuple[int, int]]] = {}
+    for camera_id, epoch, number in cursor:
+        found.setdefault(EpochKey(camera_id, epoch), []).append((number, number + 1))
+    return {key: NumberSet.of(ranges) for key, ranges in found.items()}
 
 
 def write_book(cursor: SqlCursor, book: Book) -> None:
@@ -94,7 +91,7 @@ def write_book(cursor: SqlCursor, book: Book) -> None:
     if cells:
         cursor.execute(_WRITE_CELLS, [list(column) for column in zip(*cells, strict=True)])
     sessions = [
-        (*key, s.lane, s.first_at, s.last_at, s.closed_at, s.highest)
+        (*key, s.lane, s.first_at, s.last_at, s.closed_at, s.highest, s.through, s.through_at)
         for key, s in sorted(book.sessions.items(), key=lambda item: item[0])
     ]
     if sessions:
@@ -117,15 +114,20 @@ WHERE NOT l.numbers @> excluded.numbers
 """
 
 _WRITE_SESSIONS = """
-INSERT INTO results.epochs AS e (camera_id, epoch, lane, opened_at, seen_at, closed_at, highest)
+INSERT INTO results.epochs AS e (camera_id, epoch, lane, opened_at, seen_at, closed_at, highest,
+    through, through_at)
 SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[],
-    %s::timestamptz[], %s::bigint[])
+    %s::timestamptz[], %s::bigint[], %s::bigint[], %s::timestamptz[])
 ON CONFLICT (camera_id, epoch) DO UPDATE SET
     lane = least(e.lane, excluded.lane),
     opened_at = least(e.opened_at, excluded.opened_at),
     seen_at = greatest(e.seen_at, excluded.seen_at),
     closed_at = least(e.closed_at, excluded.closed_at),
-    highest = greatest(e.highest, excluded.highest)
+    highest = greatest(e.highest, excluded.highest),
+    through = greatest(e.through, excluded.through),
+    through_at = greatest(e.through_at, excluded.through_at),
+    ended_at = CASE WHEN excluded.highest > e.highest THEN NULL ELSE e.ended_at END,
+    settled_at = CASE WHEN excluded.highest > e.highest THEN NULL ELSE e.settled_at END
 """
 
 
@@ -212,4 +214,5 @@ FORGET_LINKS = (
     "UPDATE results.sightings SET person_id = NULL WHERE person_id = %(person)s",
     "UPDATE results.alerts SET person_id = NULL WHERE person_id = %(person)s",
     "DELETE FROM results.attendance WHERE person_id = %(person)s",
+    FORGET_IN_JOBS,
 )

@@ -14,6 +14,10 @@ RESULTS = "results"
 SNAPSHOTS = "snapshots"
 PERSONS = "persons"
 LEDGER = "ledger"
+DEAD_LETTERS = "dead-letters"
+EVENTS = "events"
+CLAIMING = (RESULTS, LEDGER, DEAD_LETTERS, EVENTS)
+"""Topics that say what became of frames; a gap in others is told by an event."""
 ANSWERS = "answers"
 UPSERTS: Mapping[str, tuple[str, str | None]] = {
     "sightings": ("sighting_id", "revision"),
@@ -23,7 +27,7 @@ UPSERTS: Mapping[str, tuple[str, str | None]] = {
     "audit": ("audit_id", None),
 }
 """Topics, named like their tables, whose rows are stored as they are: key, and what outranks."""
-TOPICS = (RESULTS, SNAPSHOTS, PERSONS, LEDGER, ANSWERS, *UPSERTS)
+TOPICS = (RESULTS, SNAPSHOTS, PERSONS, LEDGER, DEAD_LETTERS, ANSWERS, *UPSERTS)
 """Catalogue names of everything that the writer reads."""
 
 
@@ -35,6 +39,13 @@ class PersonChange:
     offset: int
     row: Row | None
     """`None` erases the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadFrame:
+    """What a dead letter says of its frame; nothing if it names none."""
+
+    entry: Entry | None
 
 
 @dataclass(slots=True)
@@ -104,6 +115,12 @@ def _answer(changes: Changes, _topic: str, record: Record[Answer]) -> None:
     changes.answers.append(record.event)
 
 
+def _dead_letter(changes: Changes, _topic: str, record: Record[DeadFrame]) -> None:
+    entry = record.event.entry
+    if entry is not None:
+        changes.entries.append(entry)
+
+
 def _upsert(changes: Changes, topic: str, record: Record[Any]) -> None:
     changes.rows.setdefault(topic, []).append(event_row(record.event))
 
@@ -113,5 +130,6 @@ _APPLY: Mapping[str, Callable[[Changes, str, Record[Any]], None]] = {
     SNAPSHOTS: _snapshot,
     PERSONS: _person,
     LEDGER: _ledger,
+    DEAD_LETTERS: _dead_letter,
     ANSWERS: _answer,
 }

@@ -4,12 +4,13 @@ Entries may come in any order, repeated and cut in any way: the book is the same
 taken out of a set; where two outcomes claim a number, precedence decides when the book is read.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from mesh.events import FrameResult, LedgerEntry, Outcome
+from mesh.events import FrameResult, Lane, LedgerEntry, Outcome
 from results.domain.numbers import NumberSet
 
 BLOCK = 4096
@@ -20,7 +21,11 @@ PRECEDENCE = (Outcome.PROCESSED, Outcome.FAILED, Outcome.SHED, Outcome.LOST)
 MAX_NUMBERS = 1 << 20
 """Numbers that one entry may name: more than nine hours at 30 frames a second."""
 MAX_SEQUENCE = 1 << 62
+REJECTED = "rejected"
+"""Why a frame failed whose dead letter has no reason for machines."""
 _OUTCOMES = frozenset({CAPTURED, *PRECEDENCE})
+_FRAME_HEADERS = frozenset({"camera-id", "epoch", "sequence-number", "lane"})
+_REASON = re.compile(r"([a-z][a-z0-9_]{0,63})(?::|$)")
 
 
 class EpochKey(NamedTuple):
@@ -50,7 +55,11 @@ class Entry:
     reason: str
     numbers: NumberSet
     at: datetime
+    """When it was reported; of a result, when its frame was received."""
     closes: bool = False
+    """The source says that no more numbers will come."""
+    passed: bool = False
+    """The frame went through every stage, in the order of its lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +82,30 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What is known of an epoch: its highest number, when it was seen, whether it is closed."""
+    """What is known of an epoch: how far it got, when it was seen, whether it is closed."""
 
     highest: int
     lane: str
     first_at: datetime
     last_at: datetime
     closed_at: datetime | None
+    """When its source closed it."""
+    through: int = -1
+    """The highest number that went through every stage."""
+    through_at: datetime | None = None
+    """When the newest frame was received that went through every stage."""
 
     def __or__(self, other: "Session") -> "Session":
         closings = [at for at in (self.closed_at, other.closed_at) if at is not None]
+        passed = [at for at in (self.through_at, other.through_at) if at is not None]
         return Session(
             max(self.highest, other.highest),
             min(self.lane, other.lane),
             min(self.first_at, other.first_at),
             max(self.last_at, other.last_at),
             min(closings, default=None),
+            max(self.through, other.through),
+            max(passed, default=None),
         )
 
 
@@ -108,18 +125,6 @@ class Book:
             known = sessions.get(session_key)
             sessions[session_key] = known | session if known else session
         return Book(cells, sessions)
-
-
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """How many captured frames ended how; `open` is what nobody has claimed yet."""
-
-    captured: int
-    processed: int
-    failed: Mapping[str, int]
-    shed: Mapping[str, int]
-    lost: Mapping[str, int]
-    open: int
 
 
 def entry_of(event: LedgerEntry) -> Entry:
@@ -157,7 +162,42 @@ def entry_of_result(result: FrameResult) -> Entry:
         reason="" if result.outcome is Outcome.PROCESSED else result.reason or "",
         numbers=NumberSet.single(frame.sequence_number),
         at=frame.received_timestamp,
+        passed=True,
     )
+
+
+def entry_of_dead_letter(headers: Mapping[str, bytes], at: datetime) -> Entry | None:
+    """The claim that a dead letter makes: its frame failed; nothing if it names no frame.
+
+    Args:
+        headers: Of the dead letter; they name the frame if its envelope was readable.
+        at: When the letter was written, UTC.
+
+    Raises:
+        ValueError: the headers are none of ours.
+    """
+    if not headers.keys() >= _FRAME_HEADERS:
+        return None
+    camera_id, lane = (_header(headers, name) for name in ("camera-id", "lane"))
+    epoch, number = (int(_header(headers, name)) for name in ("epoch", "sequence-number"))
+    if not 0 <= number < MAX_SEQUENCE or not 0 <= epoch < 1 << 63 or lane not in list(Lane):
+        raise ValueError(f"no frame: {camera_id} {epoch} {number} {lane}")
+    word = _REASON.match(_header(headers, "reason") if "reason" in headers else "")
+    return Entry(
+        session=EpochKey(camera_id, epoch),
+        lane=lane,
+        outcome=str(Outcome.FAILED),
+        reason=word[1] if word else REJECTED,
+        numbers=NumberSet.single(number),
+        at=at,
+    )
+
+
+def _header(headers: Mapping[str, bytes], name: str) -> str:
+    text = headers[name].decode()
+    if not text.isprintable():
+        raise ValueError(f"{name} is not printable")
+    return text
 
 
 def fold(entries: Iterable[Entry]) -> Book:
@@ -169,12 +209,15 @@ def fold(entries: Iterable[Entry]) -> Book:
             key = CellKey(*entry.session, block, entry.outcome, entry.reason)
             cell = Cell(numbers, entry.lane, entry.at, entry.at)
             cells[key] = cells[key] | cell if key in cells else cell
+        highest = entry.numbers.highest if entry.numbers else -1
         session = Session(
-            entry.numbers.highest if entry.numbers else -1,
+            highest,
             entry.lane,
             entry.at,
             entry.at,
             entry.at if entry.closes else None,
+            highest if entry.passed else -1,
+            entry.at if entry.passed else None,
         )
         known = sessions.get(entry.session)
         sessions[entry.session] = known | session if known else session
@@ -200,65 +243,3 @@ def first_results(
         if not taken and result.revision == 0:
             winners.append(result)
     return winners
-
-
-def captured_between(book: Book, since: datetime, until: datetime) -> dict[EpochKey, NumberSet]:
-    """The numbers to account for, by session, in whole blocks that were reported in a time.
-
-    A session that began after `since` counts from 0, whether or not its first blocks were reported;
-    one that was last seen before `until` counts to its highest number.
-    """
-    found = {}
-    for key, session in book.sessions.items():
-        if session.first_at >= until or session.last_at < since:
-            continue
-        blocks = {
-            cell_key.block
-            for cell_key, cell in book.cells.items()
-            if cell_key[:2] == key and cell.last_at >= since and cell.first_at < until
-        }
-        first = 0 if session.first_at >= since else min(blocks, default=0)
-        whole = session.last_at < until
-        last = session.highest // BLOCK if whole else max(blocks, default=first)
-        found[key] = NumberSet.of(
-            [(first * BLOCK, min(session.highest, last * BLOCK + BLOCK - 1) + 1)]
-        )
-    return found
-
-
-def balance(book: Book, captured: Mapping[EpochKey, NumberSet]) -> Balance:
-    """What became of the captured numbers; every one of them is counted once.
-
-    Args:
-        book: The cells of these sessions.
-        captured: The numbers to account for, by session.
-    """
-    counts: dict[str, dict[str, int]] = {outcome: {} for outcome in PRECEDENCE}
-    open_count = 0
-    for session, numbers in captured.items():
-        left = numbers
-        for outcome, reason, claimed in _claims(book, session):
-            mine = left & claimed
-            left = left - mine
-            if mine:
-                counts[outcome][reason] = counts[outcome].get(reason, 0) + len(mine)
-        open_count += len(left)
-    return Balance(
-        captured=sum(map(len, captured.values())),
-        processed=sum(counts[Outcome.PROCESSED].values()),
-        failed=counts[Outcome.FAILED],
-        shed=counts[Outcome.SHED],
-        lost=counts[Outcome.LOST],
-        open=open_count,
-    )
-
-
-def _claims(book: Book, session: EpochKey) -> Collection[tuple[str, str, NumberSet]]:
-    """Outcome, reason and numbers of a session's cells, by precedence, then by reason."""
-    cells = [
-        (PRECEDENCE.index(Outcome(key.outcome)), key.reason, cell.numbers)
-        for key, cell in book.cells.items()
-        if key[:2] == session and key.outcome != CAPTURED
-    ]
-    cells.sort(key=lambda claim: claim[:2])
-    return [(PRECEDENCE[order], reason, numbers) for order, reason, numbers in cells]

@@ -37,15 +37,20 @@ class NumberSet:
 
     def __sub__(self, other: "NumberSet") -> "NumberSet":
         left: list[Range] = []
+        cuts = iter(other.ranges)
+        cut = next(cuts, None)
         for first, end in self.ranges:
             start = first
-            for cut_first, cut_end in other.ranges:
-                if cut_end <= start or cut_first >= end:
-                    continue
-                left.append((start, cut_first))
-                start = cut_end
-            left.append((start, end))
-        return NumberSet.of(left)
+            while cut is not None and cut[0] < end:
+                if cut[0] > start:
+                    left.append((start, cut[0]))
+                start = max(start, cut[1])
+                if cut[1] > end:
+                    break
+                cut = next(cuts, None)
+            if start < end:
+                left.append((start, end))
+        return NumberSet(tuple(left))
 
     def __and__(self, other: "NumberSet") -> "NumberSet":
         return self - (self - other)
@@ -55,6 +60,15 @@ class NumberSet:
 
     def __len__(self) -> int:
         return sum(end - first for first, end in self.ranges)
+
+    @property
+    def lowest(self) -> int:
+        """The smallest number.
+
+        Raises:
+            IndexError: the set is empty.
+        """
+        return self.ranges[0][0]
 
     @property
     def highest(self) -> int:

@@ -90,6 +90,17 @@ class PersonQuery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerQuery:
+    """Whose frames to account for, reported from `since` until before `until`."""
+
+    since: datetime
+    until: datetime
+    camera_id: str | None = None
+    """All cameras unless set."""
+    paging: Paging = Paging()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredDetection:
     """A detection with what is known of its frame."""
 

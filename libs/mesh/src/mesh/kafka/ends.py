@@ -1,0 +1,60 @@
+"""Where partitions begin and end at the moment, without reading them."""
+
+import logging
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaException
+from confluent_kafka import TopicPartition as VendorPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from mesh.errors import ConfigurationError
+from mesh.kafka.vendor import translate, translated
+from mesh.record import TopicPartition
+
+_ANSWER_SECONDS = 10.0
+
+
+class KafkaEnds:
+    """Asks the broker for the bounds of every partition of some topics."""
+
+    def __init__(self, bootstrap: str, topics: Sequence[str], *, instance_id: str) -> None:
+        """Take the addresses and full topic names; nothing is contacted yet."""
+        self._topics = topics
+        self._admin = AdminClient(
+            {"bootstrap.servers": bootstrap, "client.id": instance_id},
+            logger=logging.getLogger("mesh.kafka"),
+        )
+
+    def read(self) -> dict[TopicPartition, tuple[int, int]]:
+        """First offset, and the offset after the last, of every partition; blocks.
+
+        Raises:
+            TransientError: The broker did not answer.
+            ConfigurationError: A topic does not exist.
+        """
+        with translated("looking partitions up"):
+            known = self._admin.list_topics(timeout=_ANSWER_SECONDS).topics
+        missing = [topic for topic in self._topics if topic not in known]
+        if missing:
+            message = f"topic {missing[0]} does not exist; run `mesh topics create`"
+            raise ConfigurationError(message)
+        places = [
+            TopicPartition(topic, number)
+            for topic in self._topics
+            for number in known[topic].partitions
+        ]
+        # The end first: a partition may grow or be cut between the two questions.
+        ends = self._ask(places, OffsetSpec.latest())
+        firsts = self._ask(places, OffsetSpec.earliest())
+        return {place: (firsts[place], ends[place]) for place in places}
+
+    def _ask(self, places: Sequence[TopicPartition], what: OffsetSpec) -> dict[TopicPartition, int]:
+        asked = {VendorPartition(*place): what for place in places}
+        answers = self._admin.list_offsets(asked, request_timeout=_ANSWER_SECONDS)
+        found = {}
+        for vendor, future in answers.items():
+            try:
+                found[TopicPartition(vendor.topic, vendor.partition)] = future.result().offset
+            except KafkaException as error:
+                raise translate(error.args[0], "looking offsets up") from error
+        return found

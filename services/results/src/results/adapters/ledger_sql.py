@@ -1,0 +1,170 @@
+"""The statements of the ledger's sweep; every one of them may run again without harm."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection, Cursor
+
+from mesh.record import TopicPartition
+from mesh.topics import Topics
+from results.domain.ledger import BLOCK, EpochKey, Session
+from results.domain.numbers import NumberSet
+from results.domain.sweep import BlockCell, OffsetGap, Verdict, Watch
+
+GAP = "offset_gap"
+"""The type of events that tell of records that were deleted unread."""
+
+
+def read_barrier(connection: Connection[Any]) -> dict[TopicPartition, tuple[int, int, datetime]]:
+    """By partition: its end when the barrier was taken, how far the writer is, and when."""
+    rows = connection.execute(
+        "SELECT b.topic, b.partition, b.ends, coalesce(o.next_offset, 0), b.taken_at"
+        " FROM results.ledger_barrier AS b"
+        " LEFT JOIN results.writer_offsets AS o USING (topic, partition)"
+    )
+    return {TopicPartition(row[0], row[1]): (row[2], row[3], row[4]) for row in rows}
+
+
+def take_barrier(
+    connection: Connection[Any], ends: Mapping[TopicPartition, int], at: datetime
+) -> None:
+    """Replace the barrier."""
+    rows = [(*partition, end) for partition, end in sorted(ends.items())]
+    with connection.transaction():
+        connection.execute("DELETE FROM results.ledger_barrier")
+        connection.execute(
+            "INSERT INTO results.ledger_barrier (topic, partition, ends, taken_at)"
+            " SELECT t, p, e, %s FROM unnest(%s::text[], %s::int[], %s::bigint[]) AS k(t, p, e)",
+            (at, *([list(column) for column in zip(*rows, strict=True)])),
+        )
+
+
+def watches(connection: Connection[Any]) -> dict[EpochKey, Watch]:
+    """Every epoch that is not settled."""
+    found = {}
+    for row in connection.execute(_WATCHES):
+        key = EpochKey(row[0], row[1])
+        session = Session(row[2], row[3], row[4], row[5], row[6], row[7], row[8])
+        found[key] = Watch(
+            key=key,
+            session=session,
+            balanced_below=row[9],
+            mark=row[10],
+            marked_at=row[11],
+            ended_at=row[12],
+            stream_at=row[13],
+            next_opened_at=row[14],
+        )
+    return found
+
+
+# The newest epochs tell how far a stream came; a lower answer would only delay a proof.
+_WATCHES = """
+SELECT e.camera_id, e.epoch, e.highest, e.lane, e.opened_at, e.seen_at, e.closed_at,
+    e.through, e.through_at, e.balanced_below, e.mark, e.marked_at, e.ended_at,
+    (SELECT max(s.through_at) FROM (
+        SELECT through_at FROM results.epochs AS n
+        WHERE n.camera_id = e.camera_id AND n.lane = e.lane
+        ORDER BY n.epoch DESC LIMIT 10) AS s),
+    (SELECT n.opened_at FROM results.epochs AS n
+        WHERE n.camera_id = e.camera_id AND n.lane = e.lane AND n.epoch > e.epoch
+        ORDER BY n.epoch LIMIT 1)
+FROM results.epochs AS e WHERE e.settled_at IS NULL
+ORDER BY e.camera_id, e.epoch
+"""
+
+
+def cells_of(
+    connection: Connection[Any], watched: Sequence[Watch]
+) -> dict[EpochKey, list[BlockCell]]:
+    """The rows of these epochs from the first block on that is not balanced."""
+    keys = [(*each.key, each.balanced_below // BLOCK) for each in watched]
+    columns = [list(column) for column in zip(*keys, strict=True)] or [[], [], []]
+    found: dict[EpochKey, list[BlockCell]] = {each.key: [] for each in watched}
+    # Bounds as plain arrays: a driver reads them many times faster than ranges.
+    rows = connection.execute(
+        "SELECT l.camera_id, l.epoch, l.block, l.outcome, l.first_at, l.last_at,"
+        " ARRAY(SELECT lower(r) FROM unnest(l.numbers) AS r),"
+        " ARRAY(SELECT upper(r) FROM unnest(l.numbers) AS r)"
+        " FROM results.ledger AS l"
+        " JOIN unnest(%s::text[], %s::bigint[], %s::bigint[]) AS k(camera_id, epoch, block)"
+        " ON l.camera_id = k.camera_id AND l.epoch = k.epoch AND l.block >= k.block",
+        columns,
+    )
+    for row in rows:
+        numbers = NumberSet.of(zip(row[6], row[7], strict=True))
+        cell = BlockCell(row[2], row[3], numbers, row[4], row[5])
+        found[EpochKey(row[0], row[1])].append(cell)
+    return found
+
+
+def gaps(connection: Connection[Any], topics: Topics) -> list[OffsetGap]:
+    """The gaps that consumers reported, as far as they concern frames."""
+    rows = connection.execute(
+        "SELECT attributes ->> 'topic', attributes ->> 'partition', attributes ->> 'since',"
+        " attributes ->> 'until', occurred_at FROM results.events WHERE event_type = %s",
+        (GAP,),
+    )
+    return [
+        OffsetGap(
+            topic.removeprefix(topics.prefix),
+            int(partition),
+            datetime.fromisoformat(since) if since else None,
+            datetime.fromisoformat(until) if until else occurred_at,
+        )
+        for topic, partition, since, until, occurred_at in rows
+        if topic and partition
+    ]
+
+
+def camera_name(connection: Connection[Any], camera_id: str) -> str | None:
+    """The name of a camera of the registry."""
+    row = connection.execute(
+        "SELECT name FROM results.cameras WHERE camera_id = %s", (camera_id,)
+    ).fetchone()
+    return row[0] if row is not None else None
+
+
+def note(cursor: Cursor[Any], verdicts: Sequence[Verdict], now: datetime) -> None:
+    """Keep what a sweep found for the next one.
+
+    What it says of an epoch's end holds only if the epoch has not grown meanwhile.
+    """
+    rows = [
+        (
+            *verdict.after.key,
+            verdict.after.session.highest,
+            verdict.after.balanced_below,
+            verdict.after.mark,
+            verdict.after.marked_at,
+            verdict.after.ended_at,
+            now if verdict.settled else None,
+        )
+        for verdict in verdicts
+    ]
+    if rows:
+        cursor.execute(_NOTE, [list(column) for column in zip(*rows, strict=True)])
+
+
+_NOTE = """
+UPDATE results.epochs AS e SET
+    balanced_below = v.balanced_below,
+    mark = v.mark,
+    marked_at = v.marked_at,
+    ended_at = CASE WHEN e.highest = v.highest THEN v.ended_at ELSE e.ended_at END,
+    settled_at = CASE WHEN e.highest = v.highest THEN v.settled_at ELSE e.settled_at END
+FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
+    %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
+    AS v(camera_id, epoch, highest, balanced_below, mark, marked_at, ended_at, settled_at)
+WHERE e.camera_id = v.camera_id AND e.epoch = v.epoch
+"""
+
+
+def announce(cursor: Cursor[Any], camera_id: str, payload: bytes) -> None:
+    """Let the outbox publish an event."""
+    cursor.execute(
+        "INSERT INTO results.outbox (topic, key, event_type, payload)"
+        " VALUES ('events', %s, 'LogEvent', %s)",
+        (camera_id, payload),
+    )

@@ -1,0 +1,239 @@
+"""When a captured number that nobody claimed is lost, and when an epoch is over.
+
+A number is lost only if it can no longer arrive. The proofs (docs/delivery.md, "The frame ledger"):
+
+- A higher number of its epoch went through every stage. An epoch has one lane, and a lane keeps the
+  order of a camera at every hop.
+- A frame of the same camera and lane went through that was received after the epoch's last sign of
+  life: the same order holds across epochs.
+- Every topic on its way has deleted it.
+
+A proof becomes a *mark*: the numbers below it are due. What is still unclaimed a grace later, when
+everything that was published until then is in the book, is lost.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mesh.events import Lane
+from mesh.partitioning import partition_of
+from results.domain.balance import CRASH, RETENTION
+from results.domain.ledger import BLOCK, CAPTURED, EpochKey, Session
+from results.domain.numbers import NumberSet
+
+DOWNSTREAM = ("detections", "recognitions")
+"""Catalogue names of the topics that a frame's record passes after its lane."""
+SINGLE_SOURCE = frozenset({Lane.LIVE, Lane.EVIDENCE})
+"""Lanes in which a camera has one source at a time; gateways share the others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepPolicy:
+    """How long to wait for what."""
+
+    lanes: Mapping[str, timedelta]
+    """How long the broker keeps a frame, by lane."""
+    downstream: timedelta
+    """How long the later topics keep it, all together."""
+    partitions: int
+    """Of every topic."""
+    grace: timedelta = timedelta(seconds=60)
+    silence: timedelta = timedelta(minutes=10)
+    """An epoch that nothing is heard of for so long is over."""
+    patience: timedelta = timedelta(seconds=60)
+    """The longest time-out of a request: by so much may one overtake another."""
+
+    def grace_of(self, lane: str) -> timedelta:
+        """How long after a proof a claim may still come."""
+        return self.grace if lane in SINGLE_SOURCE else self.grace + self.patience
+
+    def expires(self, lane: str) -> timedelta:
+        """After how long a record of a frame is nowhere any more.
+
+        A broker deletes whole segments, of a sixth of the retention, and looks every few minutes.
+        """
+        kept = self.lanes[lane] + self.downstream
+        return kept + kept / 6 + timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockCell:
+    """The numbers of one row of the book, and when they were reported."""
+
+    block: int
+    outcome: str
+    numbers: NumberSet
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """An epoch that is not settled, as the last sweep left it."""
+
+    key: EpochKey
+    session: Session
+    stream_at: datetime | None = None
+    """When the newest frame of its camera and lane was received that went through, any epoch."""
+    next_opened_at: datetime | None = None
+    """When the next epoch of its camera and lane began, if there is one."""
+    balanced_below: int = 0
+    """Every number below was claimed when the last sweep looked."""
+    mark: int | None = None
+    """Numbers below were due at `marked_at`."""
+    marked_at: datetime | None = None
+    ended_at: datetime | None = None
+    """When it was over, if its source did not say so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a sweep makes of an epoch."""
+
+    after: Watch
+    """How the next sweep finds it."""
+    open: NumberSet
+    """Captured, not claimed, not lost."""
+    lost: NumberSet
+    settled: bool
+    """It is over, and every number has an outcome: nobody need look again."""
+    oldest_open_at: datetime | None
+    """About when the first open number was reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetGap:
+    """Records that a consumer found deleted before it read them."""
+
+    topic: str
+    """Catalogue name."""
+    partition: int
+    since: datetime | None
+    """When the record before them was published, if that is known."""
+    until: datetime | None
+
+
+def judge(
+    watch: Watch, cells: Sequence[BlockCell], policy: SweepPolicy, *, until: datetime, now: datetime
+) -> Verdict:
+    """What became of the numbers of an epoch that nobody claimed.
+
+    Args:
+        watch: The epoch.
+        cells: Its rows from the block of `watch.balanced_below` on, read together with it.
+        policy: How long to wait.
+        until: Everything that was published before this moment is in the book.
+        now: The present, when the rows were read.
+    """
+    claimed = NumberSet.of(
+        part for cell in cells if cell.outcome != CAPTURED for part in cell.numbers.ranges
+    )
+    known = NumberSet.of([(watch.balanced_below, watch.session.highest + 1)])
+    unclaimed = known - claimed
+    mark, marked_at, lost = watch.mark, watch.marked_at, NumberSet()
+    ripe = marked_at is not None and until - marked_at >= policy.grace_of(watch.session.lane)
+    if mark is not None and ripe:
+        lost, mark = unclaimed & NumberSet.of([(0, mark)]), None
+    left = unclaimed - lost
+    if mark is None:
+        due = due_below(watch, cells, policy, until)
+        mark = due if left and left.lowest < due else None
+        marked_at = None if mark is None else now
+    ended_at = ended(watch, policy, until)
+    over = watch.session.closed_at is not None or ended_at is not None
+    after = Watch(
+        key=watch.key,
+        session=watch.session,
+        stream_at=watch.stream_at,
+        next_opened_at=watch.next_opened_at,
+        balanced_below=left.lowest if left else watch.session.highest + 1,
+        mark=mark,
+        marked_at=marked_at,
+        ended_at=ended_at,
+    )
+    return Verdict(
+        after=after,
+        open=left,
+        lost=lost,
+        settled=over and not left,
+        oldest_open_at=_moment_of(left.lowest, cells, watch.session) if left else None,
+    )
+
+
+def due_below(
+    watch: Watch, cells: Iterable[BlockCell], policy: SweepPolicy, until: datetime
+) -> int:
+    """The numbers below this can no longer be on their way."""
+    session = watch.session
+    seen_at = session.last_at
+    overtaken = watch.stream_at is not None and watch.stream_at > seen_at + policy.grace
+    if overtaken:
+        return session.highest + 1
+    newest: dict[int, datetime] = {}
+    for cell in cells:
+        newest[cell.block] = max(cell.last_at, newest.get(cell.block, cell.last_at))
+    limit = until - policy.expires(session.lane)
+    expired = [(block + 1) * BLOCK for block, at in newest.items() if at < limit]
+    return min(max([session.through, *expired]), session.highest + 1)
+
+
+def ended(watch: Watch, policy: SweepPolicy, until: datetime) -> datetime | None:
+    """When the epoch was over, if its source did not say so."""
+    if watch.next_opened_at is not None and watch.session.lane in SINGLE_SOURCE:
+        return watch.next_opened_at
+    silent_at = watch.session.last_at + policy.silence
+    return silent_at if silent_at < until else None
+
+
+def reasons(
+    watch: Watch,
+    lost: NumberSet,
+    cells: Sequence[BlockCell],
+    gaps: Sequence[OffsetGap],
+    policy: SweepPolicy,
+) -> Iterator[tuple[str, NumberSet]]:
+    """Why these numbers are lost: expired if a consumer found a gap where they must have been."""
+    partition = partition_of(watch.key.camera_id, policy.partitions)
+    mine = [gap for gap in gaps if gap.partition == partition]
+    expired = NumberSet.of(
+        part
+        for block, numbers in lost.blocks(BLOCK)
+        if any(_explains(gap, _span(block, cells, watch.session), watch, policy) for gap in mine)
+        for part in numbers.ranges
+    )
+    for reason, numbers in ((RETENTION, expired), (CRASH, lost - expired)):
+        if numbers:
+            yield reason, numbers
+
+
+def _explains(
+    gap: OffsetGap, span: tuple[datetime, datetime], watch: Watch, policy: SweepPolicy
+) -> bool:
+    """Whether frames that were reported within the span may have been in the gap."""
+    lane = watch.session.lane
+    if gap.topic == f"frames.{lane}":
+        delay = timedelta(0)
+    elif gap.topic in DOWNSTREAM:
+        delay = policy.expires(lane)  # it waited on the topics before, at most for so long
+    else:
+        return False
+    first, last = span[0] - policy.grace, span[1] + policy.grace + delay
+    return (gap.until is None or gap.until >= first) and (gap.since is None or gap.since <= last)
+
+
+def _span(block: int, cells: Sequence[BlockCell], session: Session) -> tuple[datetime, datetime]:
+    """When the numbers of a block were reported: as captured, if their source lived to say so."""
+    mine = [cell for cell in cells if cell.block == block]
+    told = [cell for cell in mine if cell.outcome == CAPTURED] or mine
+    first = min((cell.first_at for cell in told), default=session.first_at)
+    return first, max((cell.last_at for cell in told), default=session.last_at)
+
+
+def _moment_of(number: int, cells: Sequence[BlockCell], session: Session) -> datetime:
+    """About when a number was reported: its place among those of its block."""
+    block = number // BLOCK
+    first, last = _span(block, cells, session)
+    highest = min(session.highest, block * BLOCK + BLOCK - 1)
+    share = (number - block * BLOCK) / max(1, highest - block * BLOCK)
+    return first + (last - first) * min(1.0, share)
