@@ -12,7 +12,7 @@ export SIGHTLINE_DEMO_VIDEO := $(VIDEO)
 export SIGHTLINE_DEMO_CAMERA := $(CAMERA)
 
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9%-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install what the demo runs from, and download broker, registry and models
 	@$(BOOT) demo
@@ -69,3 +69,8 @@ test-e2e: ## All services as processes, kills included
 	@$(BOOT) system
 	@$(BIN)/sightline-local fetch
 	$(BIN)/pytest -m "e2e or browser"
+
+bench-%: ## Measure mesh, overload, fanout or api: [ARGS="--seconds 10"], a report in var/bench
+	@$(BOOT) test
+	@$(BIN)/sightline-local fetch
+	@$(BIN)/python -m bench $* $(ARGS)

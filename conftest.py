@@ -3,6 +3,8 @@
 import pytest
 from pytest_socket import disable_socket, enable_socket
 
+import bench  # noqa: F401 -- else pytest takes the folder of this name for the package
+
 _TIERS = ("integration", "e2e", "browser")
 
 

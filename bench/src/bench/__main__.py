@@ -1,0 +1,53 @@
+"""`python -m bench mesh|overload|fanout|api`: each is one report and one file."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.figures import write
+from bench.material import material
+from bench.whole import Options, measure
+from mesh.errors import MeshError
+
+
+def main() -> None:
+    """Run one benchmark."""
+    arguments = _arguments()
+    try:
+        report = _mesh(arguments)
+    except MeshError as error:
+        sys.exit(f"bench: {error}")
+    write(arguments.out / f"{arguments.benchmark}.json", report)
+
+
+def _mesh(arguments: argparse.Namespace) -> dict[str, Any]:
+    return measure(
+        material(),
+        Options(
+            seconds=arguments.seconds,
+            frames=arguments.frames,
+            rounds=arguments.rounds,
+            soak_minutes=arguments.soak,
+            scales=arguments.scales,
+            restart=not arguments.once,
+        ),
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("var/bench"), help="folder of the reports")
+    kinds = parser.add_subparsers(dest="benchmark", required=True)
+    mesh = kinds.add_parser("mesh", help="latency, saturation, memory and start of the whole mesh")
+    mesh.add_argument("--seconds", type=float, default=30.0, help="of nominal load")
+    mesh.add_argument("--frames", type=int, default=400, help="of each run at saturation")
+    mesh.add_argument("--rounds", type=int, default=2, help="bare and mesh in turns")
+    mesh.add_argument("--scales", type=int, nargs="*", default=[1, 2, 4], help="times 4 cameras")
+    mesh.add_argument("--soak", type=float, default=0.0, help="minutes of nominal load at the end")
+    mesh.add_argument("--once", action="store_true", help="start the installation only once")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""The whole mesh: latency at nominal load, frames per second at saturation, memory, start times."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.bare import BareProcess
+from bench.feed import Feed
+from bench.figures import percentiles, say, slope, table
+from bench.material import Material
+from bench.players import Player, close_all, players, publish_all
+from bench.site import Site, cpu_ms, folder, plan, running
+from bench.stages import shares, spans
+from mesh.events import FrameResult, Lane
+
+CAMERAS, FPS = 4, 5.0
+_SETTLE_SECONDS = 5.0
+_WARM_UP_FRAMES = 60
+_SLOWEST_FPS = 2.0
+_LIGHT = ("aggregator", "writer", "keeper", "gateway")
+_SERVICES = ("camera", "detection", "recognition", *_LIGHT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How long and how much."""
+
+    seconds: float = 30.0
+    """Of latency at nominal load."""
+    frames: int = 400
+    """Of each run at saturation."""
+    rounds: int = 2
+    """Bare and mesh take turns so often."""
+    scales: Sequence[int] = (1, 2, 4)
+    """Times the cameras, at saturation."""
+    soak_minutes: float = 0.0
+    """Of nominal load, for memory over time."""
+    restart: bool = True
+    """Whether the installation is started a second time for the start times."""
+
+
+def measure(where: Material, options: Options) -> dict[str, Any]:
+    """Everything, in one installation of its own."""
+    report: dict[str, Any] = {"start_s": {}}
+    with folder() as layout:
+        wanted = plan(layout, where)
+        if options.restart:
+            began = time.monotonic()
+            with running(wanted):
+                report["start_s"]["first"] = round(time.monotonic() - began, 1)
+        began = time.monotonic()
+        with running(wanted) as site:
+            name = "second" if options.restart else "first"
+            report["start_s"][name] = round(time.monotonic() - began, 1)
+            say(f"start, seconds: {report['start_s']}")
+            report["enrolled"] = site.enrol(dict(where.portraits()))
+            report |= latency(site, where, options.seconds)
+            report |= saturation(site, where, options, persons=report["enrolled"])
+            if options.soak_minutes:
+                report["soak"] = soak(site, where, options.soak_minutes)
+            report["rss_mb"] = _rss(site)
+            report["restarts"] = site.restarts()
+    report["goals"] = goals(report)
+    _tell(report)
+    return report
+
+
+def latency(site: Site, where: Material, seconds: float) -> dict[str, Any]:
+    """Nominal load by real captures: from a camera's reception to a WebSocket client."""
+    say(f"latency: {CAMERAS} cameras of 640 x 360 at {FPS:g} frames/s, {seconds:g} s")
+    with Feed(site) as feed:
+        cameras = [site.add_camera(f"Bench {i}", where.clip, FPS) for i in range(CAMERAS)]
+        site.eventually(
+            lambda: len({s.camera_id for s in feed.seen.values()}) == CAMERAS, within=60
+        )
+        time.sleep(_SETTLE_SECONDS)
+        before, known = site.usage(), set(feed.seen)
+        time.sleep(seconds)
+        after = site.usage()
+        seen = {key: frame for key, frame in feed.seen.items() if key not in known}
+        for camera_id in cameras:
+            site.remove_camera(camera_id)
+        time.sleep(1)
+    results = {
+        record.event.frame.frame_key: record.event
+        for record in site.read("results")["results"]
+        if isinstance(record.event, FrameResult)
+    }
+    parts = [
+        spans(results[key].frame, results[key].stages, frame.arrived_at)
+        for key, frame in seen.items()
+        if key in results
+    ]
+    return {
+        "latency_ms": percentiles([frame.latency_ms for frame in seen.values()]),
+        "latency_frames": len(seen),
+        "latency_fps": round(len(seen) / (after.at - before.at), 1),
+        "latency_faces": round(sum(f.faces for f in seen.values()) / max(len(seen), 1), 2),
+        "latency_stages_ms": shares(parts),
+        "latency_cpu_share": {
+            name: round((seconds - before.cpu_s.get(name, 0.0)) / (after.at - before.at), 3)
+            for name, seconds in after.cpu_s.items()
+        },
+    }
+
+
+def saturation(site: Site, where: Material, options: Options, persons: int) -> dict[str, Any]:
+    """Pre-captured frames as fast as the mesh takes them, and the bare loop in turns."""
+    pictures = where.pictures()
+    mesh_runs, bare_runs = [], []
+    with Feed(site) as feed, BareProcess(persons) as bare:
+        saturate(site, feed, pictures, cameras=CAMERAS, frames=_WARM_UP_FRAMES)
+        for _ in range(options.rounds):
+            bare_runs.append(bare.run(options.frames))
+            say(f"bare: {bare_runs[-1]['fps']:.1f} frames/s")
+            mesh_runs.append(saturate(site, feed, pictures, cameras=CAMERAS, frames=options.frames))
+        scaled = {}
+        for scale in options.scales:
+            cameras = CAMERAS * scale
+            scaled[cameras] = saturate(site, feed, pictures, cameras=cameras, frames=options.frames)
+        dropped = feed.dropped
+    mesh_fps = sum(run["fps"] for run in mesh_runs) / len(mesh_runs)
+    bare_fps = sum(run["fps"] for run in bare_runs) / len(bare_runs)
+    return {
+        "mesh_fps": round(mesh_fps, 1),
+        "bare_fps": round(bare_fps, 1),
+        "ratio": round(mesh_fps / bare_fps, 3),
+        "mesh_runs": mesh_runs,
+        "bare_runs": bare_runs,
+        "by_cameras": scaled,
+        "feed_dropped": dropped,
+    }
+
+
+def saturate(
+    site: Site, feed: Feed, pictures: Sequence[bytes], *, cameras: int, frames: int
+) -> dict[str, Any]:
+    """One run: frames on the evidence lane, where nothing is shed, until all have arrived."""
+    cast = players(cameras, Lane.EVIDENCE, site.settings.partitions)
+    before = site.usage()
+    publish_all(site, cast, pictures, frames)
+    keys = set().union(*(player.keys for player in cast))
+    last = feed.await_frames(keys, within=frames / _SLOWEST_FPS)
+    after = site.usage()
+    close_all(site, cast)
+    arrived = [feed.seen[key] for key in keys if key in feed.seen]
+    stored = time.monotonic()
+    site.eventually(lambda: _claimed(site, cast) >= len(arrived), within=30)
+    run = {
+        "frames": frames,
+        "arrived": len(arrived),
+        "processed": sum(frame.outcome == "processed" for frame in arrived),
+        "fps": len(arrived) / (last - before.at),
+        "faces": sum(frame.faces for frame in arrived) / max(len(arrived), 1),
+        "stored_after_s": round(time.monotonic() - stored, 2),
+        "cpu_ms": cpu_ms(before, after, len(arrived)),
+    }
+    say(
+        f"mesh, {cameras} cameras: {run['fps']:.1f} frames/s, processor ms a frame: {run['cpu_ms']}"
+    )
+    return run
+
+
+def _claimed(site: Site, cast: Sequence[Player]) -> int:
+    """Frames of these cameras that the ledger knows the end of."""
+    [(count,)] = site.sql(
+        "SELECT coalesce(sum(upper(r) - lower(r)), 0) FROM results.ledger, unnest(numbers) AS r "
+        "WHERE outcome <> 'captured' AND camera_id = ANY(%s)",
+        [player.camera_id for player in cast],
+    )
+    return int(count)
+
+
+def soak(site: Site, where: Material, minutes: float) -> dict[str, Any]:
+    """Nominal load for long: memory by minute and how it grows in the second half."""
+    say(f"soak: {minutes:g} minutes")
+    cameras = [site.add_camera(f"Soak {i}", where.clip, FPS) for i in range(CAMERAS)]
+    points: dict[str, list[tuple[float, float]]] = {name: [] for name in _SERVICES}
+    began = time.monotonic()
+    while (at := (time.monotonic() - began) / 60.0) < minutes:
+        usage = site.usage()
+        for name in _SERVICES:
+            points[name].append((at, usage.rss_mb[name]))
+        time.sleep(min(15.0, minutes * 3))
+    for camera_id in cameras:
+        site.remove_camera(camera_id)
+    return {
+        name: {
+            "first_mb": round(values[0][1], 1),
+            "last_mb": round(values[-1][1], 1),
+            "mb_per_hour": round(60 * slope(values[len(values) // 2 :]), 2),
+        }
+        for name, values in points.items()
+    }
+
+
+def _rss(site: Site) -> dict[str, float]:
+    return {name: round(value, 1) for name, value in site.usage().rss_mb.items() if name != "bench"}
+
+
+def goals(report: Mapping[str, Any]) -> dict[str, bool]:
+    """Which goals hold."""
+    rss = report["rss_mb"]
+    return {
+        "latency p95 < 150 ms": report["latency_ms"].get("p95", 1e9) < 150,
+        "ratio >= 0.6": report["ratio"] >= 0.6,
+        "services < 300 MB": all(rss[name] < 300 for name in _SERVICES),
+        "aggregator and results < 150 MB": all(rss[name] < 150 for name in _LIGHT),
+    }
+
+
+def _tell(report: Mapping[str, Any]) -> None:
+    head = ("stage or hop", "mean ms", "p95 ms", "share")
+    rows = [
+        (name, part["mean"], part["p95"], f"{part['share']:.0%}")
+        for name, part in report["latency_stages_ms"].items()
+    ]
+    say(f"\nlatency, ms: {report['latency_ms']}, {report['latency_frames']} frames\n")
+    say(table(head, rows))
+    say(
+        f"\nsaturation: mesh {report['mesh_fps']} and bare {report['bare_fps']} frames/s, "
+        f"ratio {report['ratio']}"
+    )
+    say(f"memory, MB: {report['rss_mb']}")
+    for goal, holds in report["goals"].items():
+        say(f"{'holds ' if holds else 'MISSED'}  {goal}")
