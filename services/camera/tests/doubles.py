@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -133,17 +133,44 @@ class FakeReports:
 
 
 @dataclass
+class FakeGauges:
+    """Remembers what it was shown last."""
+
+    frames: Mapping[str, int] = field(default_factory=dict)
+    size: Mapping[str, int] = field(default_factory=dict)
+    states: Mapping[StreamState, int] = field(default_factory=dict)
+
+    def waiting(self, frames: Mapping[str, int], size: Mapping[str, int]) -> None:
+        self.frames, self.size = frames, size
+
+    def streams(self, states: Mapping[StreamState, int]) -> None:
+        self.states = states
+
+
+@dataclass
 class FakeWait:
     """Lets waits end at once, unless they are held; remembers how long they would have been."""
 
     seconds: list[float] = field(default_factory=list)
     held: bool = False
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, event: asyncio.Event, seconds: float) -> None:
         self.seconds.append(seconds)
         if self.held:
-            await event.wait()
+            over = asyncio.ensure_future(self._over.wait())
+            await asyncio.wait(
+                [over, ended := asyncio.ensure_future(event.wait())],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            over.cancel()
+            ended.cancel()
         await asyncio.sleep(0)
+
+    def let_go(self) -> None:
+        """Ends the waits that are held, and holds no more."""
+        self.held = False
+        self._over.set()
 
 
 @dataclass
@@ -153,6 +180,7 @@ class Setting:
     sources: FakeSources = field(default_factory=FakeSources)
     frames: FakeFrames = field(default_factory=FakeFrames)
     reports: FakeReports = field(default_factory=FakeReports)
+    gauges: FakeGauges = field(default_factory=FakeGauges)
     clock: ManualClock = field(default_factory=lambda: ManualClock(NOON))
     wait: FakeWait = field(default_factory=FakeWait)
 
@@ -162,6 +190,7 @@ class Setting:
             sources=self.sources,
             frames=self.frames,
             reports=self.reports,
+            gauges=self.gauges,
             clock=self.clock,
             policy=CapturePolicy(instance_id="camera-0", new_epoch=lambda _: next(epochs)),
             backoff=Backoff(random=lambda: 1.0),
@@ -187,13 +216,16 @@ class FakeSender:
         """What the broker answers."""
         self.refusal: MeshError | None = None
         """What `send` raises."""
+        self.refused: set[str] | None = None
+        """Only for these topics, if given."""
         self.silent = False
         self._waiting: list[tuple[Output, Callable[[MeshError | None], None]]] = []
 
     def send(
         self, output: Output, on_delivery: Callable[[MeshError | None], None] | None = None
     ) -> None:
-        if self.refusal is not None:
+        concerned = self.refused is None or output.topic in self.refused
+        if self.refusal is not None and concerned:
             raise self.refusal
         assert on_delivery is not None
         self._waiting.append((output, on_delivery))

@@ -1,24 +1,26 @@
 import asyncio
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from services.camera.tests.doubles import until
 
-from camera.adapters.kafka_cameras import CameraGroup, CameraRegistry
+from camera.adapters.kafka_cameras import CameraGroup, CameraRegistry, GroupListener
 from camera.adapters.running import OnLoop, Service
-from mesh.clock import SystemClock
+from mesh.clock import ManualClock, SystemClock
 from mesh.errors import ConfigurationError
 from mesh.events import Camera
 from mesh.health import Heartbeat
 from mesh.memory import InMemoryBroker
-from mesh.record import Record
+from mesh.ports import Consumer, PartitionsChanged
+from mesh.record import RawRecord, Record, TopicPartition
 from mesh.testing import CAMERA_ID, a_camera, a_record
 
 TOPIC = "sightline.cameras"
+SESSION = timedelta(seconds=6)
 
 
 @dataclass
@@ -58,6 +60,13 @@ class FakeKeeper:
     def revoked(self, partitions: Collection[int]) -> None:
         self.told.append(("revoked", *sorted(partitions)))
 
+    def lost(self, partitions: Collection[int]) -> None:
+        self.told.append(("lost", *sorted(partitions)))
+
+    def publishing(self, problem: str | None) -> None:
+        if ("publishing", problem) not in self.told:
+            self.told.append(("publishing", problem))
+
     def report(self) -> None:
         self.told.append(("report",))
 
@@ -76,14 +85,27 @@ class FakePublisher:
         stop.wait(10)
         self.told.append(("flushed", patience.total_seconds()))
 
+    def check(self) -> str | None:
+        return "kafka is away"
+
+
+class FakeProbe:
+    def run(self, stop: threading.Event) -> None:
+        stop.wait(10)
+
 
 def a_group(broker: InMemoryBroker, owned: set[int]) -> CameraGroup:
     return CameraGroup(
         broker.consumer("sightline.camera"),
         TOPIC,
-        assigned=owned.update,
-        revoked=owned.difference_update,
+        GroupListener(
+            assigned=owned.update,
+            revoked=owned.difference_update,
+            lost=owned.difference_update,
+        ),
         heartbeat=Heartbeat(SystemClock()),
+        clock=SystemClock(),
+        session_timeout=SESSION,
     )
 
 
@@ -149,6 +171,109 @@ async def test_the_group_shares_the_partitions_out_and_gives_them_back() -> None
         each.join(5)
 
 
+@dataclass
+class ScriptedConsumer:
+    """A member whose polls do what they are told."""
+
+    polls: list[Callable[[], None]] = field(default_factory=list)
+    """What happens in the next poll."""
+    owned: set[TopicPartition] = field(default_factory=set)
+    callbacks: dict[str, PartitionsChanged] = field(default_factory=dict)
+
+    def subscribe(self, topics: Sequence[str], **callbacks: PartitionsChanged) -> None:
+        self.callbacks = callbacks
+
+    def poll_batch(self, max_records: int, max_wait: timedelta) -> list[RawRecord]:
+        del max_records, max_wait
+        for each in self.polls:
+            each()
+        return []
+
+    def pause(self, partitions: Collection[TopicPartition]) -> None:
+        pass
+
+    def assignment(self) -> Collection[TopicPartition]:
+        return self.owned
+
+    def close(self) -> None:
+        pass
+
+    def assign(self, numbers: Collection[int]) -> None:
+        came = {TopicPartition(TOPIC, number) for number in numbers}
+        self.callbacks["on_assign"](came)
+        self.owned |= came
+
+    def lose(self) -> None:
+        self.callbacks["on_lost"](self.owned)
+        self.owned = set()
+
+
+@dataclass
+class Membership:
+    """A group with a scripted member, and what the stage was told."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    consumer: ScriptedConsumer = field(default_factory=ScriptedConsumer)
+    told: list[tuple[str, set[int]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        def tell(what: str) -> Callable[[Collection[int]], None]:
+            return lambda numbers: self.told.append((what, set(numbers)))
+
+        self.group = CameraGroup(
+            cast("Consumer", self.consumer),
+            TOPIC,
+            GroupListener(assigned=tell("assigned"), revoked=tell("revoked"), lost=tell("lost")),
+            heartbeat=Heartbeat(self.clock),
+            clock=self.clock,
+            session_timeout=SESSION,
+        )
+        stop = threading.Event()
+        stop.set()
+        self.group.run(stop)
+        self.poll(lambda: self.consumer.assign([0, 1]))
+        assert self.told.pop() == ("assigned", {0, 1})
+
+    def poll(self, *during: Callable[[], None]) -> None:
+        """One poll, in which these things happen one after another."""
+        self.consumer.polls = list(during)
+        self.group.turn()
+
+
+def test_a_silent_group_leaves_the_owner_in_doubt() -> None:
+    membership = Membership()
+    membership.poll(membership.consumer.lose)
+    assert membership.told == [("lost", {0, 1})]
+
+
+def test_a_member_that_was_suspended_has_lost_what_it_had() -> None:
+    membership = Membership()
+    membership.poll(lambda: membership.clock.advance(7), membership.consumer.lose)
+    assert membership.told[0] == ("revoked", {0, 1})
+    assert all(what == "revoked" for what, _ in membership.told)
+
+
+def test_a_suspended_member_lets_go_before_its_client_notices() -> None:
+    membership = Membership()
+    membership.poll(lambda: membership.clock.advance(7))
+    assert membership.told == [("revoked", {0, 1})]
+    membership.poll(membership.consumer.lose)
+    membership.poll(lambda: membership.consumer.assign([1]))
+    assert membership.told[-1] == ("assigned", {1})
+    membership.poll(lambda: membership.clock.advance(5))
+    membership.poll(lambda: membership.clock.advance(5))
+    assert membership.told[-1] == ("assigned", {1})
+
+
+def test_a_member_whose_broker_was_suspended_too_takes_up_what_it_still_has() -> None:
+    membership = Membership()
+    membership.poll(lambda: membership.clock.advance(7))
+    membership.poll(lambda: membership.clock.advance(5))
+    assert membership.told == [("revoked", {0, 1})]
+    membership.poll(lambda: membership.clock.advance(5))
+    assert membership.told == [("revoked", {0, 1}), ("assigned", {0, 1})]
+
+
 def a_service(
     keeper: FakeKeeper, broker: InMemoryBroker, error: Exception | None = None
 ) -> Service:
@@ -163,11 +288,13 @@ def a_service(
         group=CameraGroup(
             broker.consumer("sightline.camera"),
             TOPIC,
-            assigned=on_loop.assigned,
-            revoked=on_loop.revoked,
+            GroupListener(assigned=on_loop.assigned, revoked=on_loop.revoked, lost=on_loop.lost),
             heartbeat=Heartbeat(SystemClock()),
+            clock=SystemClock(),
+            session_timeout=SESSION,
         ),
         publisher=FakePublisher(keeper.told, error),
+        probe=FakeProbe(),
         status_seconds=0.01,
         patience=timedelta(seconds=3),
     )
@@ -186,11 +313,13 @@ async def test_the_parts_run_until_they_are_asked_and_end_in_order(broker: InMem
     try:
         await until(lambda: ("known",) in keeper.told and ("report",) in keeper.told)
         await until(lambda: ("assigned", 0, 1) in keeper.told)
+        await until(lambda: ("publishing", "kafka is away") in keeper.told)
     finally:
         stop.set()
         await asyncio.wait_for(running, 10)
     assert ("changed", CAMERA_ID, a_camera()) in keeper.told
     assert keeper.told[-3:] == [("stop",), ("flushed", 3.0), ("revoked", 0, 1)]
+    assert ("publishing", "kafka is away") in keeper.told
 
 
 async def test_a_part_that_fails_ends_the_service_and_is_raised(broker: InMemoryBroker) -> None:
@@ -208,3 +337,10 @@ async def test_a_bug_in_the_stage_ends_the_service(broker: InMemoryBroker) -> No
     keeper.broken.set_exception(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
         await asyncio.wait_for(service.run(threading.Event()), 10)
+
+
+async def test_a_stage_that_is_told_of_lost_partitions_has_heard_before_it_goes_on() -> None:
+    keeper = FakeKeeper()
+    on_loop = OnLoop(keeper)
+    await asyncio.to_thread(on_loop.lost, [1])
+    assert keeper.told == [("lost", 1)]

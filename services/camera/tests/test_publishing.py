@@ -2,9 +2,11 @@ import threading
 from datetime import timedelta
 
 import pytest
-from services.camera.tests.doubles import FakeSender
+from services.camera.tests.doubles import FakeGauges, FakeSender
+from structlog.testing import capture_logs
 
 from camera.adapters.kafka_publisher import KafkaPublisher, PublisherSettings
+from camera.adapters.refusals import Refusals
 from camera.domain.epoch import Epoch
 from camera.domain.ring import RingLimits
 from camera.domain.statistics import Statistics
@@ -12,6 +14,7 @@ from mesh.clock import ManualClock, SystemClock
 from mesh.errors import ConfigurationError, RejectedRecordError, TransientError
 from mesh.events import CameraStatus, FrameCaptured, Lane, LedgerEntry, LogEvent, StreamState
 from mesh.metrics import StageMetrics
+from mesh.retry import RetryPolicy
 from mesh.testing import CAMERA_ID, NOON, a_frame_captured, a_frame_header
 from mesh.topics import Topics
 from mesh.tracing import context_of
@@ -31,20 +34,29 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def publisher(sender: FakeSender, clock: ManualClock) -> KafkaPublisher:
+def gauges() -> FakeGauges:
+    return FakeGauges()
+
+
+@pytest.fixture
+def publisher(sender: FakeSender, clock: ManualClock, gauges: FakeGauges) -> KafkaPublisher:
     settings = PublisherSettings(topics=Topics(), instance_id="camera-0")
-    return KafkaPublisher(sender, settings, clock, StageMetrics())
+    return KafkaPublisher(sender, settings, clock, metrics=StageMetrics(), gauges=gauges)
 
 
 def frame(sequence: int) -> FrameCaptured:
     return a_frame_captured(frame=a_frame_header(sequence_number=sequence))
 
 
-def an_epoch(count: int = 0, lane: Lane = Lane.LIVE) -> Epoch:
-    epoch = Epoch(CAMERA_ID, 7, lane, limits=RingLimits(), statistics=Statistics())
+def an_epoch(count: int = 0, lane: Lane = Lane.LIVE, camera_id: str = CAMERA_ID) -> Epoch:
+    epoch = Epoch(camera_id, 7, lane, limits=RingLimits(), statistics=Statistics())
     for _ in range(count):
         epoch.offer(frame)
     return epoch
+
+
+def frames_of(sender: FakeSender) -> list[FrameCaptured]:
+    return [event for event in sender.events(FRAMES) if isinstance(event, FrameCaptured)]
 
 
 def a_status(state: StreamState = StreamState.LIVE) -> CameraStatus:
@@ -101,10 +113,26 @@ def test_the_ledger_hears_of_a_frame_after_the_broker_has_it(
 
 
 def test_every_camera_has_its_turn(publisher: KafkaPublisher, sender: FakeSender) -> None:
-    for _ in range(3):
-        publisher.attach(an_epoch(10))
+    for number in range(3):
+        publisher.attach(an_epoch(10, camera_id=f"cam_{number}"))
     publisher.turn()
     assert len(sender.events(FRAMES)) == 30
+
+
+def test_an_earlier_epoch_of_a_camera_goes_out_before_a_later_one(
+    publisher: KafkaPublisher, sender: FakeSender
+) -> None:
+    earlier, later = an_epoch(10), an_epoch(1, Lane.EVIDENCE)
+    publisher.attach(earlier)
+    publisher.attach(later)
+    sender.silent = True
+    publisher.turn()
+    earlier.close()
+    sender.silent = False
+    publisher.turn()
+    assert not sender.events("sightline.frames.evidence")
+    publisher.turn()
+    assert len(sender.events("sightline.frames.evidence")) == 1
 
 
 def test_while_the_broker_is_silent_rings_drop_the_oldest_and_nothing_blocks(
@@ -118,7 +146,7 @@ def test_while_the_broker_is_silent_rings_drop_the_oldest_and_nothing_blocks(
         for _ in range(10):
             epoch.offer(frame)
     clock.advance(6)
-    assert "has not acknowledged anything for 6 s" in (publisher.check() or "")
+    assert publisher.check() == "kafka has not acknowledged anything for more than 5 s"
     sender.silent = False
     for _ in range(3):
         publisher.turn()
@@ -152,6 +180,8 @@ def test_what_the_broker_refuses_for_now_is_sent_again_in_order(
     assert not sender.sent
     clock.advance(6)
     assert publisher.check() is not None
+    publisher.turn()
+    assert publisher.check() is not None
     sender.error = None
     publisher.turn()
     sent = [event for event in sender.events(FRAMES) if isinstance(event, FrameCaptured)]
@@ -162,20 +192,60 @@ def test_what_the_broker_refuses_for_now_is_sent_again_in_order(
     assert publisher.check() is None
 
 
-def test_an_unreachable_registry_pauses_everything_and_loses_nothing(
+def test_a_topic_whose_schema_cannot_be_looked_up_waits_and_stops_no_other(
     publisher: KafkaPublisher, sender: FakeSender, clock: ManualClock
 ) -> None:
-    sender.refusal = TransientError("the registry cannot be reached")
+    sender.refused = {FRAMES}
+    sender.refusal = TransientError("schema registry unreachable: no route")
     publisher.attach(an_epoch(3))
     publisher.event(an_event())
     publisher.turn()
-    sender.refusal = None
-    publisher.turn()
-    assert not sender.sent
-    clock.advance(1)
-    publisher.turn()
-    assert len(sender.events(FRAMES)) == 3
     assert len(sender.events(EVENTS)) == 1
+    assert publisher.check() is None
+    clock.advance(6)
+    assert publisher.check() == "schema registry unreachable: no route"
+    publisher.turn()
+    sender.refusal = None
+    clock.advance(6)
+    publisher.turn()
+    assert [event.frame.sequence_number for event in frames_of(sender)] == [0, 1, 2]
+    assert publisher.check() is None
+
+
+@pytest.mark.parametrize("topic", [STATUS, EVENTS, LEDGER])
+def test_reports_that_cannot_be_encoded_are_told_later(
+    publisher: KafkaPublisher, sender: FakeSender, clock: ManualClock, topic: str
+) -> None:
+    sender.refused, sender.refusal = {topic}, TransientError("schema registry unreachable")
+    epoch = an_epoch(1)
+    epoch.close()
+    publisher.attach(epoch)
+    for _ in range(3):
+        publisher.status(a_status())
+        publisher.event(an_event())
+        publisher.turn()
+        clock.advance(3)
+    assert publisher.pending()
+    sender.refusal = None
+    while publisher.pending():
+        clock.advance(6)
+        publisher.turn()
+    assert sender.events(topic)
+
+
+def test_topics_wait_ever_longer_at_random_and_at_most_the_maximum(clock: ManualClock) -> None:
+    retry = RetryPolicy(maximum=timedelta(seconds=4), attempts=1, random=lambda: 1.0)
+    refusals = Refusals(clock, retry)
+    error = TransientError("the registry is away")
+    refusals.refused(FRAMES, error)
+    clock.advance(3.9)
+    assert refusals.present(FRAMES) is error
+    clock.advance(0.2)
+    assert not refusals.waits(FRAMES)
+    refusals.refused(FRAMES, error)
+    assert refusals.lasting(4) == "the registry is away"
+    refusals.taken(FRAMES)
+    assert refusals.lasting(0) is None
 
 
 def test_a_frame_that_no_broker_takes_is_shed(
@@ -192,6 +262,30 @@ def test_a_frame_that_no_broker_takes_is_shed(
     assert isinstance(captured, LedgerEntry)
     assert (shed.outcome, shed.reason) == ("shed", "too_large")
     assert captured.outcome == "captured"
+
+
+def test_a_closing_entry_that_fails_long_after_it_was_sent_is_told_again(
+    publisher: KafkaPublisher, sender: FakeSender, clock: ManualClock
+) -> None:
+    epoch = an_epoch(1)
+    epoch.close()
+    publisher.attach(epoch)
+    publisher.turn()
+    clock.advance(2)
+    sender.silent = True
+    publisher.turn()
+    for _ in range(5):
+        clock.advance(6)
+        publisher.turn()
+    sender.silent, sender.error = False, TransientError("timed out")
+    publisher.turn()
+    sender.error = None
+    clock.advance(2)
+    publisher.turn()
+    (entry,) = sender.events(LEDGER)
+    assert isinstance(entry, LedgerEntry)
+    assert entry.closes_epoch
+    assert not publisher.pending()
 
 
 def test_ledger_entries_that_were_not_taken_are_told_later(
@@ -272,14 +366,31 @@ def test_the_end_does_not_wait_for_a_broker_that_is_gone(
     publisher.attach(an_epoch(5))
     stop = threading.Event()
     stop.set()
-    publisher.run(stop, timedelta(seconds=5))
+    with capture_logs() as logs:
+        publisher.run(stop, timedelta(seconds=5))
     assert publisher.pending()
     assert 5 <= clock.monotonic() < 6
+    (left,) = logs
+    assert (left["event"], left["frames"], left["cameras"]) == ("frames_abandoned", 5, [CAMERA_ID])
+
+
+def test_what_waits_is_shown_by_lane(
+    publisher: KafkaPublisher, sender: FakeSender, gauges: FakeGauges
+) -> None:
+    sender.silent = True
+    publisher.attach(an_epoch(12, Lane.EVIDENCE))
+    publisher.attach(an_epoch(2, camera_id="cam_other"))
+    publisher.turn()
+    size = len(frame(0).image or b"")
+    assert gauges.frames == {"evidence": 10, "live": 2}
+    assert gauges.size == {"evidence": 10 * size, "live": 2 * size}
 
 
 def test_frames_are_published_as_soon_as_it_is_woken(sender: FakeSender) -> None:
     settings = PublisherSettings(topics=Topics(), instance_id="camera-0")
-    publisher = KafkaPublisher(sender, settings, SystemClock(), StageMetrics())
+    publisher = KafkaPublisher(
+        sender, settings, SystemClock(), metrics=StageMetrics(), gauges=FakeGauges()
+    )
     stop = threading.Event()
     thread = threading.Thread(target=publisher.run, args=(stop, timedelta(seconds=2)), daemon=True)
     thread.start()

@@ -14,10 +14,19 @@ from services.camera.tests.doubles import (
 )
 
 from camera.domain.life import ErrorCode
-from camera.stage import CameraStage, _Stream, wait_for_event
+from camera.stage import CameraStage
+from camera.stage.parts import wait_for_event
+from camera.stage.stream import Stream
 from mesh.events import Camera, Lane, Overload, Priority, StreamConfig, StreamState, StreamType
 from mesh.identity import frame_key
-from mesh.testing import CAMERA_ID, NOON, a_camera, a_detection_config
+from mesh.testing import (
+    CAMERA_ID,
+    NOON,
+    a_camera,
+    a_detection_config,
+    a_frame_captured,
+    a_frame_header,
+)
 
 OTHER_ID = "cam_00000000-0000-4000-8000-000000000002"
 
@@ -66,7 +75,7 @@ async def test_frames_are_captured_with_their_identity_and_settings(
     await until(lambda: setting.frames.epochs)
     (epoch,) = setting.frames.epochs
     await until(lambda: setting.sources.made[0][1].idle)
-    taken = epoch.take(100)
+    taken = epoch.take(100, NOON)
     first = taken[0].event
     assert [waiting.sequence for waiting in taken] == [0, 1, 2]
     assert first.frame.frame_key == frame_key(CAMERA_ID, epoch.number, 0)
@@ -339,7 +348,7 @@ async def test_a_picture_that_no_record_can_carry_is_shed(
         FakeSource([FakeFrame(image=None), FakeFrame(media_time=1.0)])
     ]
     stage.changed(CAMERA_ID, a_live_camera())
-    await until(lambda: setting.frames.epochs and setting.frames.epochs[0].take(10))
+    await until(lambda: setting.frames.epochs and setting.frames.epochs[0].take(10, NOON))
     (shed, _) = setting.frames.epochs[0].report(NOON, "camera-0")
     assert (shed.reason, shed.ranges[0].first) == ("too_large", 0)
 
@@ -353,13 +362,13 @@ async def test_frames_beyond_the_limit_are_skipped_and_counted(
     stage.changed(CAMERA_ID, a_live_camera())
     await until(lambda: StreamState.ERROR in setting.reports.states())
     assert setting.reports.statuses[-1].frames_skipped == 10
-    assert len(setting.frames.epochs[0].take(100)) == 5
+    assert len(setting.frames.epochs[0].take(100, NOON)) == 5
 
 
 async def test_a_stream_that_fails_in_the_moment_it_is_ended_stays_stopped(
     setting: Setting,
 ) -> None:
-    stream = _Stream(setting.parts(), a_live_camera())
+    stream = Stream(setting.parts(), a_live_camera())
     running = asyncio.ensure_future(stream.run())
     await until(lambda: setting.sources.made)
     assert stream._connection is not None
@@ -372,11 +381,147 @@ async def test_a_stream_that_fails_in_the_moment_it_is_ended_stays_stopped(
 
 
 async def test_a_stream_that_is_ended_before_its_turn_never_connects(setting: Setting) -> None:
-    stream = _Stream(setting.parts(), a_live_camera())
+    stream = Stream(setting.parts(), a_live_camera())
     stream.end()
     await stream.run(after=asyncio.Event())
     assert not setting.sources.made
     assert not setting.reports.statuses
+
+
+KAFKA_AWAY = "kafka has not acknowledged anything for more than 5 s"
+
+
+def an_evidence_camera(**changes: object) -> Camera:
+    detection = a_detection_config(overload=Overload.ALL)
+    return a_live_camera(detection=detection, **changes)
+
+
+async def test_while_nothing_can_be_published_a_stream_stops_and_says_what_is_away(
+    stage: CameraStage, setting: Setting
+) -> None:
+    setting.sources.prepared[CAMERA_ID] = [FakeSource(frames(2)), FakeSource(frames(1))]
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: StreamState.LIVE in setting.reports.states())
+    for _ in range(2):
+        stage.publishing(KAFKA_AWAY)
+    await until(lambda: setting.reports.states()[-1] is StreamState.ERROR)
+    last = setting.reports.statuses[-1]
+    assert (last.error_code, last.last_error) == ("dependency_unavailable", KAFKA_AWAY)
+    assert last.next_retry_at is None
+    (epoch,) = setting.frames.epochs
+    assert not epoch.offer(lambda _: pytest.fail("a closed epoch took a frame"))
+    await asyncio.sleep(0.01)
+    assert len(setting.sources.made) == 1
+    stage.publishing(None)
+    await until(lambda: setting.reports.states()[-1] is StreamState.LIVE)
+    assert setting.wait.seconds == [1]
+    assert len(setting.frames.epochs) == 2
+
+
+async def test_a_camera_whose_frames_must_not_be_missed_is_read_on(
+    stage: CameraStage, setting: Setting
+) -> None:
+    setting.sources.prepared[CAMERA_ID] = [FakeSource(frames(1))]
+    stage.changed(CAMERA_ID, an_evidence_camera())
+    await until(lambda: StreamState.LIVE in setting.reports.states())
+    stage.publishing(KAFKA_AWAY)
+    (epoch,) = setting.frames.epochs
+    assert epoch.offer(lambda n: a_frame_captured(frame=a_frame_header(sequence_number=n)))
+    assert setting.reports.states()[-1] is StreamState.LIVE
+
+
+async def test_a_camera_that_comes_while_nothing_can_be_published_waits(
+    stage: CameraStage, setting: Setting
+) -> None:
+    stage.publishing(KAFKA_AWAY)
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: StreamState.ERROR in setting.reports.states())
+    assert not setting.sources.made
+    stage.changed(CAMERA_ID, an_evidence_camera())
+    await until(lambda: setting.sources.made)
+
+
+async def test_a_camera_that_is_deleted_while_it_is_held_never_connects(
+    stage: CameraStage, setting: Setting
+) -> None:
+    stage.publishing(KAFKA_AWAY)
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: StreamState.ERROR in setting.reports.states())
+    stage.changed(CAMERA_ID, None)
+    stage.publishing(None)
+    await asyncio.sleep(0.01)
+    assert not setting.sources.made
+    assert setting.reports.forgotten == [CAMERA_ID]
+
+
+async def test_a_camera_in_error_is_held_when_its_next_attempt_is_due(
+    stage: CameraStage, setting: Setting
+) -> None:
+    setting.wait.held = True
+    setting.sources.prepared[CAMERA_ID] = [FakeSource(refusal=an_error())]
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: setting.wait.seconds)
+    stage.publishing(KAFKA_AWAY)
+    setting.wait.let_go()
+    await until(lambda: setting.reports.statuses[-1].error_code == "dependency_unavailable")
+    assert len(setting.sources.made) == 1
+
+
+async def test_when_the_group_falls_silent_only_unmissable_cameras_go_on(
+    stage: CameraStage, setting: Setting
+) -> None:
+    for camera_id in (CAMERA_ID, OTHER_ID):
+        setting.sources.prepared[camera_id] = [FakeSource(frames(1))]
+    stage.changed(CAMERA_ID, an_evidence_camera())
+    stage.changed(OTHER_ID, a_live_camera(camera_id=OTHER_ID))
+    await until(lambda: len(setting.frames.epochs) == 2)
+    stage.lost([0])
+    assert list(stage.running) == [CAMERA_ID]
+    stage.assigned([0])
+    await until(lambda: len(stage.running) == 2)
+    assert [camera.camera_id for camera, _ in setting.sources.made].count(CAMERA_ID) == 1
+
+
+async def test_what_another_replica_got_meanwhile_is_let_go(
+    stage: CameraStage, setting: Setting
+) -> None:
+    setting.sources.prepared[CAMERA_ID] = [FakeSource(frames(1))]
+    stage.changed(CAMERA_ID, an_evidence_camera())
+    await until(lambda: setting.frames.epochs)
+    stage.lost([0])
+    stage.assigned([])
+    assert not stage.running
+    (epoch,) = setting.frames.epochs
+    assert not epoch.offer(lambda _: pytest.fail("a closed epoch took a frame"))
+
+
+async def test_a_stream_that_is_revoked_while_in_doubt_ends(
+    stage: CameraStage, setting: Setting
+) -> None:
+    stage.changed(CAMERA_ID, an_evidence_camera())
+    stage.lost([0])
+    stage.revoked([0])
+    assert not stage.running
+
+
+async def test_streams_are_shown_by_state(stage: CameraStage, setting: Setting) -> None:
+    setting.sources.prepared[CAMERA_ID] = [FakeSource(frames(1))]
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: StreamState.LIVE in setting.reports.states())
+    stage.report()
+    assert setting.gauges.states == {StreamState.LIVE: 1}
+
+
+async def test_a_change_of_overload_alone_begins_a_new_epoch(
+    stage: CameraStage, setting: Setting
+) -> None:
+    setting.sources.prepared[CAMERA_ID] = [FakeSource(frames(1))]
+    urgent = a_detection_config(priority=Priority.URGENT)
+    stage.changed(CAMERA_ID, a_live_camera(detection=urgent))
+    await until(lambda: StreamState.LIVE in setting.reports.states())
+    stage.changed(CAMERA_ID, a_live_camera(detection=replace(urgent, overload=Overload.ALL)))
+    before, after = setting.frames.epochs
+    assert before.lane is after.lane is Lane.URGENT
 
 
 async def test_a_bug_in_the_stage_itself_is_raised(stage: CameraStage, setting: Setting) -> None:

@@ -2,17 +2,18 @@
 
 import asyncio
 from contextlib import closing
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
-from camera.adapters.kafka_cameras import CameraGroup, CameraRegistry
+from camera.adapters.dependencies import BrokerProbe, WatchedCodec
+from camera.adapters.kafka_cameras import CameraGroup, CameraRegistry, GroupListener
 from camera.adapters.kafka_publisher import KafkaPublisher, PublisherSettings
+from camera.adapters.prometheus_metrics import CameraMetrics
 from camera.adapters.pyav_source import PyAvSources
 from camera.adapters.running import OnLoop, Service
 from camera.domain.backoff import Backoff
 from camera.domain.capture import CapturePolicy
-from camera.domain.ring import RingLimits
+from camera.domain.ring import Allowance, RingLimits
 from camera.settings import CameraSettings
 from camera.stage import CameraStage, StageParts
 from mesh.clock import SystemClock
@@ -24,8 +25,7 @@ from mesh.process import Process, run_service
 from mesh.registry import ConfluentRegistry
 from mesh.schemas import SchemaLibrary
 
-_FLUSH_SHARE = 0.6
-"""Share of the time to stop that may be spent on publishing what is left."""
+_FLUSH_SHARE = 0.6  # of the time to stop, for publishing what is left
 
 
 def main() -> None:
@@ -35,37 +35,40 @@ def main() -> None:
 
 async def _serve(settings: CameraSettings, process: Process) -> None:
     schemas = ConfluentRegistry(settings.registry_url)
-    codec = AvroCodec(schemas, settings.topics, SchemaLibrary.packaged())
-    publisher = _publisher(settings, process, codec)
-    stage = _stage(settings, publisher)
-    cameras, on_loop = settings.topics("cameras"), OnLoop(stage)
+    codec = WatchedCodec(AvroCodec(schemas, settings.topics, SchemaLibrary.packaged()))
+    producer, metrics = EventProducer(settings, codec), CameraMetrics(process.metrics.registry)
+    publisher = KafkaPublisher(
+        producer,
+        PublisherSettings(
+            topics=settings.topics,
+            instance_id=settings.instance_id,
+            ledger_seconds=settings.ledger_seconds,
+            unreachable_seconds=settings.unreachable_seconds,
+        ),
+        SystemClock(),
+        metrics=process.metrics,
+        gauges=metrics,
+    )
+    stage, probe = _stage(settings, publisher, metrics), BrokerProbe(producer.ask)
+    on_loop = OnLoop(stage)
     registry = CameraRegistry(
-        KafkaTail(settings, codec, topics=[cameras]),
+        KafkaTail(settings, codec, topics=[settings.topics("cameras")]),
         changed=on_loop.changed,
         known=on_loop.registry_known,
     )
-    group = CameraGroup(
-        KafkaConsumer(
-            settings.kafka_bootstrap,
-            settings.group("camera"),
-            instance_id=settings.instance_id,
-            session_timeout=settings.session_timeout,
-        ),
-        cameras,
-        assigned=on_loop.assigned,
-        revoked=on_loop.revoked,
-        heartbeat=process.health.heartbeat("group"),
-    )
+    group = _group(settings, process, on_loop)
     process.health.ready |= {
-        "registry": registry.check,
+        "kafka": lambda: publisher.check() or probe.check(),
+        "schema_registry": codec.check,
+        "cameras": registry.check,
         "assignment": group.check,
-        "broker": publisher.check,
     }
     service = Service(
         keeper=stage,
         registry=registry,
         group=group,
         publisher=publisher,
+        probe=probe,
         status_seconds=settings.status_seconds,
         patience=timedelta(seconds=settings.stop_seconds * _FLUSH_SHARE),
     )
@@ -73,31 +76,42 @@ async def _serve(settings: CameraSettings, process: Process) -> None:
         await service.run(process.stop)
 
 
-def _publisher(settings: CameraSettings, process: Process, codec: AvroCodec) -> KafkaPublisher:
-    return KafkaPublisher(
-        EventProducer(settings, codec),
-        PublisherSettings(
-            topics=settings.topics,
+def _group(settings: CameraSettings, process: Process, on_loop: OnLoop) -> CameraGroup:
+    return CameraGroup(
+        KafkaConsumer(
+            settings.kafka_bootstrap,
+            settings.group("camera"),
             instance_id=settings.instance_id,
-            ledger_seconds=settings.ledger_seconds,
+            session_timeout=settings.session_timeout,
         ),
-        SystemClock(),
-        process.metrics,
+        settings.topics("cameras"),
+        GroupListener(assigned=on_loop.assigned, revoked=on_loop.revoked, lost=on_loop.lost),
+        heartbeat=process.health.heartbeat("group"),
+        clock=SystemClock(),
+        session_timeout=settings.session_timeout,
     )
 
 
-def _stage(settings: CameraSettings, publisher: KafkaPublisher) -> CameraStage:
-    policy = CapturePolicy(instance_id=settings.instance_id)
+def _stage(
+    settings: CameraSettings, publisher: KafkaPublisher, metrics: CameraMetrics
+) -> CameraStage:
     spool = RingLimits(
-        frames=settings.spool_frames, size=settings.spool_mb << 20, reason=policy.evidence.reason
+        frames=settings.spool_frames, size=settings.spool_mb << 20, reason="spool_full"
     )
-    live = RingLimits(frames=settings.ring_frames)
+    policy = CapturePolicy(
+        instance_id=settings.instance_id,
+        live=RingLimits(frames=settings.ring_frames),
+        evidence=spool,
+        together=Allowance(size=settings.spool_total_mb << 20),
+        meter=metrics,
+    )
     parts = StageParts(
         sources=PyAvSources(lambda token: Cipher(settings.secret_key).decrypt(token)),
         frames=publisher,
         reports=publisher,
+        gauges=metrics,
         clock=SystemClock(),
-        policy=replace(policy, live=live, evidence=spool),
+        policy=policy,
         backoff=Backoff(maximum=timedelta(seconds=settings.retry_seconds)),
     )
     return CameraStage(

@@ -1,13 +1,13 @@
 """What the camera stage needs from the world."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Protocol
 
 from camera.domain.epoch import Epoch
 from camera.domain.life import ErrorCode
-from mesh.events import Camera, CameraStatus, LogEvent, TimestampSource
+from mesh.events import Camera, CameraStatus, LogEvent, StreamState, TimestampSource
 
 
 class SourceError(Exception):
@@ -112,6 +112,12 @@ class CameraKeeper(Protocol):
     def revoked(self, partitions: Collection[int]) -> None:
         """Partitions are this replica's no more; their streams end before this returns."""
 
+    def lost(self, partitions: Collection[int]) -> None:
+        """The group fell silent, so nobody can tell whose these partitions are until `assigned`."""
+
+    def publishing(self, problem: str | None) -> None:
+        """Whether frames can be published; a problem names what is away."""
+
     def report(self) -> None:
         """Publishes the status of every stream."""
 
@@ -140,3 +146,13 @@ class StatusPublisher(Protocol):
 
     def event(self, event: LogEvent) -> None:
         """Something happened."""
+
+
+class Gauges(Protocol):
+    """Shows how much there is of everything at this moment; thread-safe."""
+
+    def waiting(self, frames: Mapping[str, int], size: Mapping[str, int]) -> None:
+        """So many frames and bytes wait for the broker, by lane; lanes left out have none."""
+
+    def streams(self, states: Mapping[StreamState, int]) -> None:
+        """So many streams are in these states; states left out have none."""

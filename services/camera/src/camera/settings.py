@@ -20,6 +20,15 @@ class CameraSettings(MeshSettings):
     spool_mb: int = Field(
         64, ge=1, le=4096, description="Most MiB that such a camera's waiting frames may take."
     )
+    spool_total_mb: int = Field(
+        256, ge=1, le=65_536, description="Most MiB that all such cameras together may take."
+    )
+    unreachable_seconds: float = Field(
+        5.0,
+        ge=1,
+        le=60,
+        description="Kafka is unreachable once it owes every acknowledgement so long, seconds.",
+    )
     status_seconds: float = Field(
         2.0, gt=0, le=60, description="Time between two statuses of a camera, seconds."
     )

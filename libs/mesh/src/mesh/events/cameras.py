@@ -205,7 +205,7 @@ class CameraStatus:
     """Errors since started_at."""
     error_code: str | None = None
     """Machine-readable code of the last error: unreachable, unauthorized, not_found, unsupported,
-    stream_ended, timeout, frozen.
+    stream_ended, timeout, frozen, dependency_unavailable, crashed.
     """
     last_error: str | None = None
     """Sentence of the last error, without credentials."""

@@ -43,6 +43,14 @@ class EventProducer:
         """Let the callbacks of what was acknowledged meanwhile be called."""
         self._producer.poll(timeout)
 
+    def ask(self, timeout: timedelta) -> None:
+        """Find out whether the broker answers in time; may be called from any thread.
+
+        Raises:
+            TransientError: it does not.
+        """
+        self._producer.ask(timeout)
+
     def flush(self, timeout: timedelta = _FLUSH) -> None:
         """Wait until everything that was sent is acknowledged.
 

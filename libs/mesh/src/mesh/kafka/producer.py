@@ -91,6 +91,15 @@ class KafkaProducer:
         """Let `on_delivery` be called for what was acknowledged meanwhile."""
         self._vendor.poll(timeout.total_seconds())
 
+    def ask(self, timeout: timedelta) -> None:
+        """Ask the broker for what it has, only to see whether it answers; from any thread.
+
+        Raises:
+            TransientError: it does not.
+        """
+        with translated("asking the broker"):
+            self._vendor.list_topics(timeout=timeout.total_seconds())
+
     def flush(self, timeout: timedelta) -> None:
         """Wait until everything queued is acknowledged.
 

@@ -1,29 +1,32 @@
 """Frames, their account, statuses and events on their way to Kafka, from one thread."""
 
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Protocol
 
+from camera.adapters.refusals import Refusals
 from camera.domain.epoch import Epoch, Waiting
+from camera.domain.silence import Silence
+from camera.ports import Gauges
 from mesh.clock import Clock
 from mesh.errors import MeshError, RejectedRecordError, TransientError
 from mesh.events import CameraStatus, LedgerEntry, LogEvent
+from mesh.logs import get_logger
 from mesh.ports import WorkerMetrics
 from mesh.stage import Output
 from mesh.topics import Topics
 from mesh.tracing import TraceContext, headers_for
 
-_IN_FLIGHT_PER_EPOCH = 10
+_IN_FLIGHT = 10
+"""Frames of one camera that may be on their way."""
 _EVENTS = 1000
 """Events that may wait for the broker; older ones are dropped first."""
 _BUSY_SECONDS = 0.02
 _IDLE_SECONDS = 0.2
-_PAUSE_SECONDS = 0.5
-_UNREACHABLE_SECONDS = 5.0
 
 Delivered = Callable[[MeshError | None], None]
 
@@ -45,35 +48,44 @@ class PublisherSettings:
     topics: Topics
     instance_id: str
     ledger_seconds: float = 2.0
+    unreachable_seconds: float = 5.0
+    """A broker or registry that did not answer for so long is called unreachable."""
 
 
 class KafkaPublisher:
-    """Publishes what waits in the rings of all epochs, a few frames of each in turn.
+    """Publishes what waits in the rings of all epochs, a few frames of each camera in turn.
 
     Whatever the broker does not take goes back to where it came from: a frame to its ring, which
     drops the oldest when it is full; a ledger entry to its epoch; a status unless there is a newer
     one. So the readers of cameras never wait for the broker, and nothing is lost without account.
+    A camera's frames leave in their order, those of an earlier epoch before those of a later one.
     """
 
     def __init__(
-        self, sender: Sender, settings: PublisherSettings, clock: Clock, metrics: WorkerMetrics
+        self,
+        sender: Sender,
+        settings: PublisherSettings,
+        clock: Clock,
+        *,
+        metrics: WorkerMetrics,
+        gauges: Gauges,
     ) -> None:
         self._sender = sender
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
+        self._gauges = gauges
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._epochs: list[Epoch] = []
         self._statuses: dict[str, CameraStatus | None] = {}
-        self._newest: dict[str, CameraStatus | None] = {}
+        self._telling: set[str] = set()
+        """Cameras whose status is on its way; a newer one waits for it."""
         self._events: deque[LogEvent] = deque(maxlen=_EVENTS)
         self._in_flight = 0
-        self._failing_since: float | None = None
-        self._waiting_since: float | None = None
+        self._silence = Silence()
+        self._refusals = Refusals(clock)
         self._fatal: MeshError | None = None
-        self._refusal: TransientError | None = None
-        self._paused_until = 0.0
         self._ledger_due = clock.monotonic()
 
     def attach(self, epoch: Epoch) -> None:
@@ -99,12 +111,11 @@ class KafkaPublisher:
             self._events.append(event)
 
     def check(self) -> str | None:
-        """What is wrong with the broker, as far as publishing shows."""
-        now = self._clock.monotonic()
-        since = self._failing_since if self._failing_since is not None else self._waiting_since
-        if since is not None and now - since > _UNREACHABLE_SECONDS:
-            return f"the broker has not acknowledged anything for {now - since:.0f} s"
-        return None
+        """Why nothing can be published, naming what is away; called from any thread."""
+        limit = self._settings.unreachable_seconds
+        if self._silence.seconds(self._clock.monotonic()) > limit:
+            return f"kafka has not acknowledged anything for more than {limit:g} s"
+        return self._refusals.lasting(limit)
 
     def run(self, stop: threading.Event, patience: timedelta) -> None:
         """Publishes until `stop` is set and everything is out, or the patience is over.
@@ -121,6 +132,7 @@ class KafkaPublisher:
             self._ledger_due = self._clock.monotonic()
             self.turn()
             self._clock.sleep(_BUSY_SECONDS)
+        self._say_what_is_left()
 
     def pending(self) -> bool:
         """Whether anything is not published and acknowledged yet."""
@@ -135,49 +147,69 @@ class KafkaPublisher:
             MeshError: The broker or the registry refuses for good.
         """
         now = self._clock.monotonic()
-        if now >= self._paused_until:
-            self._refusal = None
-            self._send_frames()
-            self._send_reports()
-            if now >= self._ledger_due:
-                self._ledger_due = now + self._settings.ledger_seconds
-                self._send_ledger()
+        self._send_frames()
+        self._send_events()
+        self._send_statuses()
+        if now >= self._ledger_due:
+            self._ledger_due = now + self._settings.ledger_seconds
+            self._send_ledger()
         self._sender.poll(timedelta(0))
         if self._fatal is not None:
             raise self._fatal
 
     def _note_status(self, camera_id: str, status: CameraStatus | None) -> None:
         with self._lock:
-            self._statuses[camera_id] = self._newest[camera_id] = status
+            self._statuses[camera_id] = status
 
     def _send_frames(self) -> None:
         with self._lock:
             epochs = list(self._epochs)
+        busy: set[str] = set()
         for epoch in epochs:
             topic = self._settings.topics.lane(epoch.lane)
-            for waiting in epoch.take(_IN_FLIGHT_PER_EPOCH):
+            if epoch.camera_id in busy or self._refusals.waits(topic):
+                busy.add(epoch.camera_id)
+                continue
+            for waiting in epoch.take(_IN_FLIGHT, self._clock.now()):
                 headers = headers_for(TraceContext.new())
                 output = Output(topic, epoch.camera_id, waiting.event, headers)
                 self._send(output, partial(self._frame_delivered, epoch, waiting))
+            if not epoch.drained:
+                busy.add(epoch.camera_id)
 
-    def _send_reports(self) -> None:
+    def _send_events(self) -> None:
+        topic = self._settings.topics("events")
         with self._lock:
-            statuses, self._statuses = self._statuses, {}
+            if self._refusals.waits(topic):
+                return
             events = [self._events.popleft() for _ in range(len(self._events))]
         for event in events:
-            output = Output(self._settings.topics("events"), event.camera_id or "", event)
+            output = Output(topic, event.camera_id or "", event)
             self._send(output, partial(self._event_delivered, event))
+
+    def _send_statuses(self) -> None:
+        topic = self._settings.topics("camera-status")
+        if self._refusals.waits(topic):
+            return
+        with self._lock:
+            free = self._statuses.keys() - self._telling
+            statuses = {camera_id: self._statuses.pop(camera_id) for camera_id in free}
+            self._telling |= free
         for camera_id, status in statuses.items():
-            output = Output(self._settings.topics("camera-status"), camera_id, status)
+            output = Output(topic, camera_id, status)
             self._send(output, partial(self._status_delivered, camera_id, status))
 
     def _send_ledger(self) -> None:
         with self._lock:
             self._epochs = [epoch for epoch in self._epochs if not epoch.finished]
             epochs = list(self._epochs)
+        self._measure(epochs)
+        topic = self._settings.topics("ledger")
+        if self._refusals.waits(topic):
+            return
         for epoch in epochs:
             for entry in epoch.report(self._clock.now(), self._settings.instance_id):
-                output = Output(self._settings.topics("ledger"), entry.camera_id, entry)
+                output = Output(topic, entry.camera_id, entry)
                 self._send(output, partial(self._entry_delivered, epoch, entry))
 
     def _send(self, output: Output, delivered: Delivered) -> None:
@@ -188,29 +220,26 @@ class KafkaPublisher:
                 self._metrics.produced(output.topic, 1)
             delivered(error)
 
-        self._in_flight += 1
-        if self._waiting_since is None:
-            self._waiting_since = self._clock.monotonic()
-        if self._refusal is not None:
-            heard(self._refusal)
+        refusal = self._refusals.present(output.topic)
+        if refusal is not None:
+            delivered(refusal)
             return
         try:
             self._sender.send(output, heard)
         except RejectedRecordError as error:
-            heard(error)
+            delivered(error)
         except TransientError as error:
-            self._refusal = error
-            self._paused_until = self._clock.monotonic() + _PAUSE_SECONDS
-            heard(error)
+            self._refusals.refused(output.topic, error)
+            delivered(error)
+        else:
+            self._refusals.taken(output.topic)
+            self._in_flight += 1
+            self._silence.sent(self._clock.monotonic())
 
     def _note(self, error: MeshError | None) -> None:
-        now = self._clock.monotonic()
-        self._waiting_since = now if self._in_flight else None
         if error is None or isinstance(error, RejectedRecordError):
-            self._failing_since = None
-        elif isinstance(error, TransientError):
-            self._failing_since = now if self._failing_since is None else self._failing_since
-        else:
+            self._silence.answered(self._clock.monotonic(), more=self._in_flight > 0)
+        elif not isinstance(error, TransientError):
             self._fatal = error
 
     def _frame_delivered(self, epoch: Epoch, waiting: Waiting, error: MeshError | None) -> None:
@@ -224,7 +253,9 @@ class KafkaPublisher:
     def _entry_delivered(self, epoch: Epoch, entry: LedgerEntry, error: MeshError | None) -> None:
         if error is not None:
             epoch.unreported(entry)
-        elif entry.reason is not None:
+            return
+        epoch.reported(entry)
+        if entry.reason is not None:
             count = sum(each.last - each.first + 1 for each in entry.ranges)
             self._metrics.shed(str(entry.lane), entry.reason, count)
 
@@ -232,11 +263,34 @@ class KafkaPublisher:
         self, camera_id: str, status: CameraStatus | None, error: MeshError | None
     ) -> None:
         with self._lock:
-            if error is not None and self._newest[camera_id] is status:
-                self._statuses[camera_id] = status
+            self._telling.discard(camera_id)
+            if error is not None:
+                self._statuses.setdefault(camera_id, status)
 
     def _event_delivered(self, event: LogEvent, error: MeshError | None) -> None:
         if error is not None:
             with self._lock:
                 if len(self._events) < _EVENTS:
                     self._events.appendleft(event)
+
+    def _measure(self, epochs: list[Epoch]) -> None:
+        frames: Counter[str] = Counter()
+        size: Counter[str] = Counter()
+        for lane, count, held in _waiting(epochs):
+            frames[lane] += count
+            size[lane] += held
+        self._gauges.waiting(frames, size)
+
+    def _say_what_is_left(self) -> None:
+        """No record can tell of these: the log does."""
+        left = {epoch.camera_id: epoch.waiting[0] for epoch in self._epochs if not epoch.drained}
+        if left:
+            get_logger("camera.publisher").error(
+                "frames_abandoned", frames=sum(left.values()), cameras=sorted(left)
+            )
+
+
+def _waiting(epochs: list[Epoch]) -> Iterator[tuple[str, int, int]]:
+    for epoch in epochs:
+        frames, size = epoch.waiting
+        yield str(epoch.lane), frames, size

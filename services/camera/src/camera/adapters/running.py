@@ -2,15 +2,18 @@
 
 import asyncio
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 from camera.ports import CameraKeeper
 from mesh.events import Camera
 
 _REVOKE_SECONDS = 5.0
+_WATCH_SECONDS = 0.25
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Runs(Protocol):
@@ -25,6 +28,9 @@ class Drains(Protocol):
 
     def run(self, stop: threading.Event, patience: timedelta) -> None:
         """Works until `stop` is set, then for as long as it takes or the patience lasts."""
+
+    def check(self) -> str | None:
+        """Why it cannot get rid of anything at present."""
 
 
 class OnLoop:
@@ -52,11 +58,23 @@ class OnLoop:
         Raises:
             TimeoutError: The event loop is stuck.
         """
+        self._and_wait(self._keeper.revoked, partitions)
 
-        async def revoke() -> None:
-            self._keeper.revoked(partitions)
+    def lost(self, partitions: Collection[int]) -> None:
+        """Nobody can tell whose these partitions are; returns once what must not go on has ended.
 
-        asyncio.run_coroutine_threadsafe(revoke(), self._loop).result(_REVOKE_SECONDS)
+        Raises:
+            TimeoutError: The event loop is stuck.
+        """
+        self._and_wait(self._keeper.lost, partitions)
+
+    def _and_wait(
+        self, tell: Callable[[Collection[int]], None], partitions: Collection[int]
+    ) -> None:
+        async def told() -> None:
+            tell(partitions)
+
+        asyncio.run_coroutine_threadsafe(told(), self._loop).result(_REVOKE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +86,7 @@ class Service:
         registry: Follows the registry.
         group: Membership in the group that shares the cameras out.
         publisher: Publishes.
+        probe: Asks the broker whether it is there.
         status_seconds: Time between two statuses of a camera.
         patience: How long the rest may take to be published.
     """
@@ -76,6 +95,7 @@ class Service:
     registry: Runs
     group: Runs
     publisher: Drains
+    probe: Runs
     status_seconds: float
     patience: timedelta
 
@@ -86,22 +106,22 @@ class Service:
         owner of the cameras begins after this one's last word.
         """
         drain, leave = threading.Event(), threading.Event()
-        asked = asyncio.ensure_future(asyncio.to_thread(stop.wait))
-        following = asyncio.ensure_future(asyncio.to_thread(self.registry.run, stop))
-        member = asyncio.ensure_future(asyncio.to_thread(self.group.run, leave))
-        publishing = asyncio.ensure_future(
-            asyncio.to_thread(self.publisher.run, drain, self.patience)
-        )
-        reporting = asyncio.ensure_future(self._report())
-        parts = (following, member, publishing, reporting, self.keeper.broken)
+        asked = _in_thread(stop.wait)
+        following = _in_thread(self.registry.run, stop)
+        member = _in_thread(self.group.run, leave)
+        probing = _in_thread(self.probe.run, leave)
+        publishing = _in_thread(self.publisher.run, drain, self.patience)
+        timers = [asyncio.ensure_future(self._report()), asyncio.ensure_future(self._watch())]
+        parts = (following, member, probing, publishing, *timers, self.keeper.broken)
         await _first_of(asked, *parts)
-        reporting.cancel()
+        for timer in timers:
+            timer.cancel()
         self.keeper.stop()
         stop.set()
         drain.set()
         await asyncio.wait([publishing])
         leave.set()
-        await asyncio.wait([following, member])
+        await asyncio.wait([following, member, probing])
         for part in parts:
             if part.done() and not part.cancelled():
                 part.result()
@@ -110,6 +130,15 @@ class Service:
         while True:
             await asyncio.sleep(self.status_seconds)
             self.keeper.report()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            self.keeper.publishing(self.publisher.check())
+
+
+def _in_thread(work: Callable[P, T], *given: P.args, **named: P.kwargs) -> "asyncio.Future[T]":
+    return asyncio.ensure_future(asyncio.to_thread(work, *given, **named))
 
 
 async def _first_of(*futures: "asyncio.Future[None] | asyncio.Future[bool]") -> None:

@@ -2,17 +2,17 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from camera.domain.epoch import Epoch
 from camera.domain.frames import Arrival, frame_captured, lane_of
 from camera.domain.life import Life
-from camera.domain.ring import RingLimits
+from camera.domain.ring import Allowance, RingLimits
 from camera.domain.sampling import Sampler
-from camera.domain.statistics import Statistics
+from camera.domain.statistics import Meter, Statistics
 from camera.domain.timestamps import camera_time
-from mesh.events import Camera, CameraStatus, Lane, LogEvent, StreamState
+from mesh.events import Camera, CameraStatus, LogEvent, Overload, StreamState
 from mesh.identity import new_epoch, new_id
 
 SPOOL_FRAMES = 600
@@ -37,11 +37,10 @@ class CapturePolicy:
         )
     )
     """For cameras whose frames must not be shed: they wait while the broker is away."""
+    together: Allowance = field(default_factory=Allowance)
+    """What all such cameras of this process may hold."""
+    meter: Meter | None = None
     new_epoch: Callable[[datetime], int] = new_epoch
-
-    def limits(self, lane: Lane) -> RingLimits:
-        """The limits of a lane."""
-        return self.evidence if lane is Lane.EVIDENCE else self.live
 
 
 class Capture:
@@ -56,11 +55,18 @@ class Capture:
         self.life = Life.begin(now)
         self._policy = policy
         self._lock = threading.RLock()
-        self._statistics = Statistics()
+        self._statistics = Statistics(policy.meter)
         self._sampler = Sampler(camera.detection.fps_limit)
+        evidence = policy.evidence
+        self._spool = Allowance(frames=evidence.frames, size=evidence.size, within=policy.together)
         self._epoch: Epoch | None = None
         self._session_id: str | None = None
         self._last: Arrival | None = None
+
+    @property
+    def must_go_on(self) -> bool:
+        """Whether frames are captured even while nothing can be published."""
+        return self.camera.detection.overload is Overload.ALL
 
     def open_session(self, now: datetime) -> Epoch:
         """A new connection was made: its frames are numbered from 0."""
@@ -77,9 +83,10 @@ class Capture:
                 self._epoch.close()
 
     def adopt(self, camera: Camera, now: datetime) -> Epoch | None:
-        """Goes on with new settings; a new epoch if the lane changed while connected."""
+        """Goes on with new settings; a new epoch if lane or overload changed while connected."""
         with self._lock:
-            changed = lane_of(camera.detection) is not lane_of(self.camera.detection)
+            before, after = self.camera.detection, camera.detection
+            changed = lane_of(after) is not lane_of(before) or after.overload != before.overload
             self.camera = camera
             self._sampler.limit = camera.detection.fps_limit
             return self._open_epoch(now) if changed and self._epoch is not None else None
@@ -161,10 +168,15 @@ class Capture:
             self.camera.camera_id,
             self._policy.new_epoch(now),
             lane,
-            limits=self._policy.limits(lane),
+            limits=self._limits(),
             statistics=self._statistics,
         )
         return self._epoch
+
+    def _limits(self) -> RingLimits:
+        if self.must_go_on:
+            return replace(self._policy.evidence, shared=self._spool)
+        return self._policy.live
 
 
 def idle_status(camera: Camera, instance_id: str, now: datetime) -> CameraStatus:

@@ -49,17 +49,31 @@ class Epoch:
         self._ring: Ring[Waiting] = Ring(limits, lambda waiting: waiting.size)
         self._in_flight: dict[int, Waiting] = {}
         self._next = 0
+        self._returned = False
         self._closed = False
+        self._unanswered = 0
         self._ended = False
         self._settled: set[int] = set()
         self._shed: dict[str, set[int]] = {}
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to publish or to tell the ledger."""
+        """Whether nothing is left to publish, and the ledger has heard of everything."""
         with self._lock:
-            idle = self._closed and not self._ring and not self._in_flight
-            return idle and (self._ended or self._next == 0)
+            return self._ended or (self._over() and self._next == 0)
+
+    @property
+    def drained(self) -> bool:
+        """Whether nothing waits and nothing is on its way."""
+        with self._lock:
+            return not self._ring and not self._in_flight
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Frames and bytes that wait or are on their way."""
+        with self._lock:
+            flying = sum(waiting.size for waiting in self._in_flight.values())
+            return len(self._ring) + len(self._in_flight), self._ring.size + flying
 
     def offer(self, make: Callable[[int], FrameCaptured]) -> bool:
         """Numbers a sampled frame and lets it wait; drops the oldest if too many wait.
@@ -85,11 +99,25 @@ class Epoch:
                 self._settle([self._next], reason)
                 self._next += 1
 
-    def take(self, limit: int) -> list[Waiting]:
-        """Up to so many of the oldest frames, to be published; fewer if some still are."""
+    def take(self, limit: int, now: datetime) -> list[Waiting]:
+        """Up to so many of the oldest frames, to be published; fewer if some still are.
+
+        A frame that is older than its camera allows is given up instead. While frames come back
+        none are taken, so that a later one does not overtake them.
+        """
         with self._lock:
-            taken = self._ring.pop(max(0, limit - len(self._in_flight)))
-            self._in_flight |= {waiting.sequence: waiting for waiting in taken}
+            if self._returned and self._in_flight:
+                return []
+            self._returned = False
+            taken: list[Waiting] = []
+            while self._ring and len(self._in_flight) < limit:
+                (waiting,) = self._ring.pop(1)
+                deadline = waiting.event.frame.deadline
+                if deadline is not None and deadline < now:
+                    self._give_up([waiting], "max_age")
+                    continue
+                self._in_flight[waiting.sequence] = waiting
+                taken.append(waiting)
             return taken
 
     def acknowledge(self, sequence: int) -> None:
@@ -102,6 +130,7 @@ class Epoch:
     def give_back(self, sequence: int) -> None:
         """The broker did not take a frame; it waits again, in its place."""
         with self._lock:
+            self._returned = True
             waiting = [self._in_flight.pop(sequence), *self._ring.pop(len(self._ring))]
             for each in sorted(waiting, key=lambda one: one.sequence):
                 self._give_up(self._ring.push(each), self._ring.limits.reason)
@@ -117,36 +146,46 @@ class Epoch:
             self._closed = True
 
     def report(self, now: datetime, instance_id: str) -> list[LedgerEntry]:
-        """What the ledger has not been told yet; the last entry of a closed epoch closes it.
+        """What the ledger has not been told yet; the last entry of all closes the epoch.
 
-        Every entry must be answered by `reported` or `unreported`.
+        Every entry must be answered by `reported` or `unreported`. The closing one is made once all
+        others have been reported, and only if the epoch had any frame.
         """
         with self._lock:
-            shed, self._shed = self._shed, {}
-            settled, self._settled = self._settled, set()
-            over = self._closed and not self._ring and not self._in_flight and not self._ended
             entries = [
                 self._entry("shed", as_ranges(numbers), now, instance_id, reason=reason)
-                for reason, numbers in sorted(shed.items())
+                for reason, numbers in sorted(self._shed.items())
             ]
-            if over and self._next:
+            if self._over() and self._next and not entries and not self._unanswered:
+                if self._ended:
+                    return []
                 whole = (SequenceRange(first=0, last=self._next - 1),)
                 entries.append(self._entry("captured", whole, now, instance_id, closes=True))
-                self._ended = True
-            elif settled:
-                entries.append(self._entry("captured", as_ranges(settled), now, instance_id))
+            elif self._settled:
+                ranges = as_ranges(self._settled)
+                entries.append(self._entry("captured", ranges, now, instance_id))
+            self._shed, self._settled = {}, set()
+            self._unanswered += len(entries)
             return entries
+
+    def reported(self, entry: LedgerEntry) -> None:
+        """The broker has an entry."""
+        with self._lock:
+            self._unanswered -= 1
+            self._ended = self._ended or entry.closes_epoch
 
     def unreported(self, entry: LedgerEntry) -> None:
         """The broker did not take an entry; it will be part of the next report."""
         numbers = {n for each in entry.ranges for n in range(each.first, each.last + 1)}
         with self._lock:
-            if entry.closes_epoch:
-                self._ended = False
-            elif entry.reason is not None:
+            self._unanswered -= 1
+            if entry.reason is not None:
                 self._shed.setdefault(entry.reason, set()).update(numbers)
-            else:
+            elif not entry.closes_epoch:
                 self._settled |= numbers
+
+    def _over(self) -> bool:
+        return self._closed and not self._ring and not self._in_flight
 
     def _give_up(self, dropped: Iterable[Waiting], reason: str) -> None:
         self._settle([waiting.sequence for waiting in dropped], reason)

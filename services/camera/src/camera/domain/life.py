@@ -27,6 +27,8 @@ class ErrorCode(StrEnum):
     """The camera did not answer in time."""
     FROZEN = "frozen"
     """The connection stands, but no picture came for the whole read time-out."""
+    DEPENDENCY_UNAVAILABLE = "dependency_unavailable"
+    """What the pictures would be brought to is away; the message names it."""
     CRASHED = "crashed"
     """Reading this camera ended in a bug; the log has the traceback."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable
 
-from mesh.events import Camera
+from mesh.events import Camera, Overload
 
 
 def owns(
@@ -10,22 +10,27 @@ def owns(
     *,
     node: str | None,
     partitions: Collection[int],
+    in_doubt: Collection[int] = (),
     partition_of: Callable[[str], int],
 ) -> bool:
     """Whether a camera is this replica's.
 
     A camera with a node belongs to that node's replica; any other to the replica that Kafka gave
-    the partition of its key.
+    the partition of its key. While nobody can tell who has a partition, its last owner goes on with
+    the cameras whose frames must not be missed.
 
     Args:
         camera: The camera.
         node: Name of this replica's node, if it has one.
         partitions: Partitions of `cameras` that are assigned to this replica.
+        in_doubt: Partitions that were this replica's when the group fell silent.
         partition_of: The partition of a key of `cameras`.
     """
     if camera.node is not None:
         return camera.node == node
-    return partition_of(camera.camera_id) in partitions
+    partition = partition_of(camera.camera_id)
+    unmissable = camera.detection.overload is Overload.ALL
+    return partition in partitions or (unmissable and partition in in_doubt)
 
 
 def owned(
@@ -33,11 +38,18 @@ def owned(
     *,
     node: str | None,
     partitions: Collection[int],
+    in_doubt: Collection[int] = (),
     partition_of: Callable[[str], int],
 ) -> dict[str, Camera]:
     """The cameras of this replica by id."""
     return {
         camera.camera_id: camera
         for camera in cameras
-        if owns(camera, node=node, partitions=partitions, partition_of=partition_of)
+        if owns(
+            camera,
+            node=node,
+            partitions=partitions,
+            in_doubt=in_doubt,
+            partition_of=partition_of,
+        )
     }

@@ -4,8 +4,35 @@ import threading
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 WINDOW_SECONDS = 10.0
+
+
+class Meter(Protocol):
+    """Counts the frames of all streams of this process; thread-safe."""
+
+    def captured(self) -> None:
+        """A frame was decoded."""
+
+    def skipped(self) -> None:
+        """Sampling left a frame out."""
+
+    def gave_up(self, reason: str, count: int) -> None:
+        """Frames were given up after sampling."""
+
+
+class NoMeter:
+    """Counts nothing."""
+
+    def captured(self) -> None:
+        """A frame was decoded."""
+
+    def skipped(self) -> None:
+        """Sampling left a frame out."""
+
+    def gave_up(self, reason: str, count: int) -> None:
+        """Frames were given up after sampling."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +63,14 @@ class _Arrival:
 
 
 class Statistics:
-    """Counts since the stream was taken up, and a window of arrivals; thread-safe."""
+    """Counts since the stream was taken up, and a window of arrivals; thread-safe.
 
-    def __init__(self) -> None:
+    Args:
+        meter: Hears of every count too.
+    """
+
+    def __init__(self, meter: Meter | None = None) -> None:
+        self._meter = meter or NoMeter()
         self._lock = threading.Lock()
         self._captured = self._skipped = self._queued = 0
         self._dropped: Counter[str] = Counter()
@@ -58,11 +90,13 @@ class Statistics:
             self._since = at if self._since is None else self._since
             self._window.append(_Arrival(at, size, latency))
             self._forget(at)
+        self._meter.captured()
 
     def skipped(self) -> None:
         """Sampling left a frame out."""
         with self._lock:
             self._skipped += 1
+        self._meter.skipped()
 
     def queued(self) -> None:
         """The broker acknowledged a frame."""
@@ -73,6 +107,7 @@ class Statistics:
         """Frames were given up after sampling."""
         with self._lock:
             self._dropped[reason] += count
+        self._meter.gave_up(reason, count)
 
     def restart_window(self) -> None:
         """Forgets the window, so that a new connection is not judged by the one before."""

@@ -1,0 +1,33 @@
+"""What every stream of the stage shares."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from camera.domain.backoff import Backoff
+from camera.domain.capture import CapturePolicy
+from camera.ports import FramePublisher, Gauges, SourceFactory, StatusPublisher
+from mesh.clock import Clock
+
+Wait = Callable[[asyncio.Event, float], Awaitable[None]]
+
+
+async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
+    """Returns when the event is set, or after so many seconds."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageParts:
+    """What every stream of the stage shares."""
+
+    sources: SourceFactory
+    frames: FramePublisher
+    reports: StatusPublisher
+    gauges: Gauges
+    clock: Clock
+    policy: CapturePolicy
+    backoff: Backoff = field(default_factory=Backoff)
+    wait: Wait = wait_for_event

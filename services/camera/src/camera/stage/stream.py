@@ -1,0 +1,140 @@
+"""One camera from when it is taken up until it is let go."""
+
+import asyncio
+
+from camera.domain.capture import Capture, connection_event
+from camera.domain.life import ErrorCode
+from camera.ports import SourceError
+from camera.stage.connection import Connection
+from camera.stage.parts import StageParts
+from mesh.events import Camera, StreamState
+from mesh.logs import get_logger
+
+_HAND_OVER_SECONDS = 2.0
+"""A changed stream waits this long for the old connection to go before it makes its own."""
+
+
+class Stream:
+    """One camera from when it is taken up until it is let go: connects again and again."""
+
+    def __init__(self, parts: StageParts, camera: Camera) -> None:
+        self.capture = Capture(camera, parts.policy, parts.clock.now())
+        self._parts = parts
+        self._log = get_logger("camera.stage")
+        self._ending = asyncio.Event()
+        self._held: SourceError | None = None
+        self._freed = asyncio.Event()
+        self._connection: Connection | None = None
+        self._began = parts.clock.monotonic()
+
+    @property
+    def gone(self) -> asyncio.Event | None:
+        """Set once the last connection's thread has ended, if there ever was one."""
+        return None if self._connection is None else self._connection.gone
+
+    async def run(self, after: asyncio.Event | None = None) -> None:
+        """Keeps the camera connected until `end` is called or its file is over."""
+        if after is not None:
+            await self._parts.wait(after, _HAND_OVER_SECONDS)
+        while not self._ending.is_set():
+            error = self._held or await self._connect()
+            if error is None or self._ending.is_set() or self._is_final(error):
+                break
+            await self._recover(error)
+
+    def end(self) -> None:
+        """Ends the stream; nothing it reads from now on is published."""
+        self._ending.set()
+        self._freed.set()
+        if self._connection is not None:
+            self._connection.end()
+        self.capture.close_session()
+
+    def hold(self, reason: str) -> None:
+        """Ends the connection and makes none, because pictures could not be brought anywhere.
+
+        Args:
+            reason: What is away, for people.
+        """
+        if self._held is None:
+            self._held = SourceError(ErrorCode.DEPENDENCY_UNAVAILABLE, reason)
+            self._freed.clear()
+            if self._connection is not None:
+                self._connection.end(self._held)
+
+    def release(self) -> None:
+        """Connects again, after a moment of its own, so that not all cameras are asked at once."""
+        self._held = None
+        self._freed.set()
+
+    def stopped(self, details: str) -> None:
+        """Tells that the stream is over, if that is not known."""
+        if self.capture.life.state is not StreamState.STOPPED:
+            self.capture.life = self.capture.life.stopped(self._parts.clock.now())
+            self._announce(details)
+
+    def report(self) -> None:
+        """Publishes the present status."""
+        clock = self._parts.clock
+        self._parts.reports.status(self.capture.status(clock.now(), clock.monotonic()))
+
+    def _went_live(self) -> None:
+        if self._ending.is_set():
+            return
+        clock, attempt = self._parts.clock, self.capture.life.attempts
+        self.capture.life = self.capture.life.went_live(clock.now())
+        kind = self.capture.camera.stream.stream_type
+        latency_ms = f"{1000 * (clock.monotonic() - self._began):.0f}"
+        self._announce(
+            f"{kind} connection established",
+            connection_attempt=str(attempt),
+            latency_ms=latency_ms,
+        )
+
+    def _is_final(self, error: SourceError) -> bool:
+        """Whether this is the end of a file that is shown once."""
+        stream = self.capture.camera.stream
+        if error.code is not ErrorCode.STREAM_ENDED or not self._shown_once():
+            return False
+        now = self._parts.clock.now()
+        self.capture.life = self.capture.life.stopped(now, error.code, str(error))
+        self._announce(f"the {stream.stream_type} is over")
+        return True
+
+    def _shown_once(self) -> bool:
+        stream = self.capture.camera.stream
+        return stream.stream_type.value == "FILE" and not stream.loop
+
+    async def _connect(self) -> SourceError | None:
+        self._announce("connecting")
+        self._began = self._parts.clock.monotonic()
+        self._connection = Connection(self._parts, self.capture, self._went_live)
+        error = await self._connection.read()
+        self.capture.close_session()
+        return error
+
+    async def _recover(self, error: SourceError) -> None:
+        delay = self._failed(error)
+        if error is self._held:
+            await self._freed.wait()
+        await self._parts.wait(self._ending, delay)
+        if not self._ending.is_set():
+            self.capture.life = self.capture.life.connecting()
+
+    def _failed(self, error: SourceError) -> float:
+        now = self._parts.clock.now()
+        failed = self.capture.life.failed(now, error.code, str(error))
+        held = error is self._held
+        delay = self._parts.backoff.delay(1 if held else failed.failures, error.code)
+        self.capture.life = failed if held else failed.retrying_at(now + delay)
+        self._announce(str(error))
+        return delay.total_seconds()
+
+    def _announce(self, details: str, **attributes: str) -> None:
+        clock = self._parts.clock
+        status = self.capture.status(clock.now(), clock.monotonic())
+        event = connection_event(status, clock.now(), details, attributes)
+        self._parts.reports.status(status)
+        self._parts.reports.event(event)
+        camera = {"camera_id": status.camera_id, "camera_name": status.camera_name}
+        self._log.info("camera_connection", camera=camera, **event.attributes)
