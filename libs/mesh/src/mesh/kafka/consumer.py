@@ -64,7 +64,7 @@ class KafkaConsumer:
                 "session.timeout.ms": milliseconds,
                 "heartbeat.interval.ms": milliseconds // 4,
                 "max.poll.interval.ms": max(300_000, milliseconds),
-                "fetch.wait.max.ms": 100,
+                "fetch.wait.max.ms": 500,
                 "fetch.error.backoff.ms": 100,
                 "fetch.message.max.bytes": MAX_LETTER_BYTES,
                 "queued.max.messages.kbytes": 16_384,
