@@ -26,7 +26,7 @@ REASONS = {
     "processed": [""],
     "failed": ["poison", "unreadable"],
     "shed": ["max_age", "superseded"],
-    "lost": ["crash", "retention"],
+    "lost": ["crash", "retention", "unacknowledged"],
 }
 
 

@@ -11,9 +11,18 @@ import pytest
 from pydantic import SecretStr
 
 from mesh.crypto import Cipher
-from mesh.deadletters import read_dead_letter
+from mesh.deadletters import DeadLetters, read_dead_letter
+from mesh.events import SequenceRange
 from mesh.kafka import KafkaProducer
-from mesh.testing import CAMERA_ID, PERSON_ID, a_person, a_sighting
+from mesh.testing import (
+    CAMERA_ID,
+    PERSON_ID,
+    a_frame_captured,
+    a_frame_header,
+    a_person,
+    a_record,
+    a_sighting,
+)
 
 from .running import SECRET, Installation, eventually
 from .stored_events import a_result, a_snapshot, an_entry
@@ -106,3 +115,31 @@ def test_a_poison_record_is_a_dead_letter_and_the_partition_moves_on(
     assert letters[1].reason.startswith("unstorable")
     failed = "SELECT reason, numbers::text FROM results.ledger WHERE outcome = 'failed'"
     assert installation.rows(failed) == [("unstorable", "{[1,2)}")]
+
+
+def test_a_frame_that_never_came_through_is_lost_and_a_dead_letter_is_a_failure(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTLINE_LEDGER_GRACE_SECONDS", "1")
+    monkeypatch.setenv("SIGHTLINE_LEDGER_SWEEP_SECONDS", "0.5")
+    settings = installation.settings
+    producer = KafkaProducer(settings.kafka_bootstrap, instance_id="test")
+    letters = DeadLetters(
+        producer, Cipher(SecretStr(SECRET)), topic=settings.topics("dead-letters"),
+        service="recognition", version="1",
+    )  # fmt: skip
+    dead = a_record(a_frame_captured(frame=a_frame_header(sequence_number=5)))
+    letters.write(dead, b"", "poison: ended its process 2 times")
+    producer.flush(timedelta(seconds=10))
+    ranges = (SequenceRange(first=0, last=9),)
+    captured = an_entry(outcome="captured", reason=None, ranges=ranges)
+    with installation.role("writer"), installation.role("keeper"):
+        numbers = (0, 1, 2, 3, 6, 7, 8, 9)
+        installation.publish(*results(iter(numbers)), ("ledger", CAMERA_ID, captured))
+        lost = "SELECT outcome, reason, numbers::text FROM results.ledger WHERE reason <> ''"
+        eventually(
+            lambda: set(installation.rows(lost))
+            == {("failed", "poison", "{[5,6)}"), ("lost", "crash", "{[4,5)}")}
+        )
+        told = "SELECT attributes ->> 'crash' FROM results.events WHERE event_type = 'frames_lost'"
+        eventually(lambda: installation.rows(told) == [("1",)])

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from results.adapters.postgres_gateway import Database, Row
-from results.domain.balance import RETENTION, Balance, CameraBalance, EpochBalance
+from results.domain.balance import GUESSED, Balance, CameraBalance, EpochBalance
 from results.domain.ledger import BLOCK, PRECEDENCE
 from results.domain.queries import LedgerQuery, Page
 
@@ -61,7 +61,11 @@ def _epochs(rows: Iterable[Row]) -> Iterable[EpochBalance]:
         )
 
 
-_FIXED = {"block": BLOCK, "precedence": [str(outcome) for outcome in PRECEDENCE], "last": RETENTION}
+_FIXED = {
+    "block": BLOCK,
+    "precedence": [str(outcome) for outcome in PRECEDENCE],
+    "guessed": list(GUESSED),
+}
 
 _CAMERAS = """
 SELECT e.camera_id, c.name
@@ -95,7 +99,7 @@ WITH epochs AS (
         (l.numbers * a.numbers) - coalesce(range_agg(l.numbers) OVER (
             PARTITION BY l.camera_id, l.epoch, l.block
             ORDER BY array_position(%(precedence)s, l.outcome),
-                l.reason <> %(last)s, l.reason COLLATE "C"
+                coalesce(array_position(%(guessed)s, l.reason), 0), l.reason COLLATE "C"
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), '{}') AS mine
     FROM results.ledger AS l JOIN asked AS a USING (camera_id, epoch)
     WHERE l.outcome <> 'captured'

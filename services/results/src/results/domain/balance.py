@@ -14,6 +14,8 @@ RETENTION = "retention"
 """Lost, because the broker had deleted the record before it was read."""
 CRASH = "crash"
 """Lost for any other reason."""
+GUESSED = (RETENTION, CRASH)
+"""Reasons that a sweep gives; what a source itself says of a lost frame goes before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +135,18 @@ def balance(book: Book, captured: Mapping[EpochKey, NumberSet]) -> Balance:
 
 
 def _claims(book: Book, session: EpochKey) -> list[tuple[str, str, NumberSet]]:
-    """Outcome, reason and numbers of a session's cells, by precedence, then by reason.
-
-    A number that is lost for two reasons was at first not known to be expired.
-    """
+    """Outcome, reason and numbers of a session's cells, by precedence, then by reason."""
     cells = [
-        (PRECEDENCE.index(Outcome(key.outcome)), key.reason != RETENTION, key.reason, cell.numbers)
+        (PRECEDENCE.index(Outcome(key.outcome)), _rank(key.reason), key.reason, cell.numbers)
         for key, cell in book.cells.items()
         if key[:2] == session and key.outcome != CAPTURED
     ]
     cells.sort(key=lambda claim: claim[:3])
     return [(PRECEDENCE[order], reason, numbers) for order, _, reason, numbers in cells]
+
+
+def _rank(reason: str) -> int:
+    return GUESSED.index(reason) + 1 if reason in GUESSED else 0
 
 
 def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
