@@ -2,11 +2,12 @@
 
 from datetime import timedelta
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 
 from mesh.settings import MeshSettings
 from mesh.topics import BY_NAME, LANE_TOPICS
 from results.domain.retention import RetentionPolicy
+from results.domain.spans import TailPolicy
 from results.domain.sweep import DOWNSTREAM, SweepPolicy
 
 
@@ -30,6 +31,16 @@ class ResultsSettings(MeshSettings):
 
     writer_batch: int = Field(500, ge=1, le=10_000, description="Records per transaction.")
     writer_wait_ms: int = Field(100, ge=1, le=5000, description="Wait for the first, milliseconds.")
+
+    otlp_endpoint: str | None = Field(
+        None,
+        validation_alias=AliasChoices("SIGHTLINE_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        description="Collector of traces (OTLP over HTTP); none are exported without one.",
+    )
+    trace_ratio: float = Field(0.01, ge=0, le=1, description="Share of frames that are traced.")
+    latency_budget_ms: float = Field(
+        200.0, gt=0, description="A slower frame is always traced, milliseconds."
+    )
 
     keeper_interval_seconds: float = Field(
         60.0, ge=1, le=86_400, description="Between two rounds of the keeper, seconds."
@@ -61,6 +72,13 @@ class ResultsSettings(MeshSettings):
     def writer_wait(self) -> timedelta:
         """How long the writer waits for the first record of a batch."""
         return timedelta(milliseconds=self.writer_wait_ms)
+
+    @property
+    def tail(self) -> TailPolicy:
+        """Which frames leave a trace."""
+        return TailPolicy(
+            ratio=self.trace_ratio, budget=timedelta(milliseconds=self.latency_budget_ms)
+        )
 
     @property
     def retention(self) -> RetentionPolicy:

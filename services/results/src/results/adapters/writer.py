@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, cast
 
 from mesh.clock import Clock
@@ -48,6 +48,27 @@ class DeadLetters(Protocol):
         """These were written."""
 
 
+class Observer(Protocol):
+    """Who is told of what was written; see `FrameTraces`."""
+
+    def now(self) -> datetime:
+        """When a batch is taken up, UTC."""
+
+    def written(self, records: Sequence[Record[Any]], since: datetime) -> None:
+        """These are in the tables; never blocks."""
+
+
+class Unobserved:
+    """Nobody is told."""
+
+    def now(self) -> datetime:
+        """The present, UTC."""
+        return datetime.now(UTC)
+
+    def written(self, records: Sequence[Record[Any]], since: datetime) -> None:
+        """Nobody listens."""
+
+
 class BatchWriter:
     """Decodes a batch, and writes it in one transaction with its offsets.
 
@@ -64,6 +85,7 @@ class BatchWriter:
         dead_letters: DeadLetters,
         codec: Codec,
         catalogue_name: Callable[[str], str],
+        observer: Observer | None = None,
         clock: Clock,
     ) -> None:
         self._reader = reader
@@ -72,6 +94,8 @@ class BatchWriter:
         self._dead_letters = dead_letters
         self._codec = codec
         self._name = catalogue_name
+        self._observer = observer or Unobserved()
+        self._since = self._observer.now()
         self._clock = clock
         self._log = get_logger("writer")
         self._parked: set[tuple[str, int, int]] = set()
@@ -83,6 +107,7 @@ class BatchWriter:
             TransientError: the database, the object store or the broker is away.
             FencedError: another writer moved a partition on; nothing more was written.
         """
+        self._since = self._observer.now()
         self._write(records)
         self._parked.clear()
 
@@ -95,6 +120,7 @@ class BatchWriter:
             changes = changes_of([(self._name(record.topic), record) for record in decoded])
             self._pictures.upload(decoded)
             self._commit(records, changes)
+            self._observer.written(decoded, self._since)
             self._dead_letters.accepted([r for r in records if _place(r) not in self._parked])
         except (UnstorableError, ValueError) as error:
             if len(records) == 1:

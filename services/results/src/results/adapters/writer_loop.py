@@ -14,7 +14,7 @@ from mesh.registry import ConfluentRegistry
 from mesh.retry import RetryPolicy
 from mesh.schemas import SchemaLibrary
 from results.adapters.objects import ObjectStore
-from results.adapters.writer import BatchWriter, Writer
+from results.adapters.writer import BatchWriter, Observer, Writer
 from results.adapters.writer_letters import Parking
 from results.adapters.writer_pictures import PictureUploader
 from results.adapters.writer_reader import PositionedReader
@@ -26,7 +26,12 @@ PATIENT = RetryPolicy(maximum=timedelta(seconds=10), attempts=None)
 
 
 def writer_loop(
-    settings: ResultsSettings, process: Process, name: str, topics: Sequence[str]
+    settings: ResultsSettings,
+    process: Process,
+    name: str,
+    topics: Sequence[str],
+    *,
+    observer: Observer | None = None,
 ) -> Callable[[], None]:
     """A loop that writes these topics until the process stops, with a group of its own.
 
@@ -35,6 +40,7 @@ def writer_loop(
         process: Told of heartbeat and readiness under `name`.
         name: Of the loop and its group.
         topics: Catalogue names.
+        observer: Who is told of what was written.
 
     Raises:
         ConfigurationError: a key, the registry or the object store is misconfigured.
@@ -57,6 +63,7 @@ def writer_loop(
             dead_letters=_parking(settings, process),
             codec=AvroCodec(ConfluentRegistry(settings.registry_url), settings.topics, library),
             catalogue_name=lambda topic: settings.topics.spec(topic).name,
+            observer=observer,
             clock=SystemClock(),
         ),
         retry=PATIENT,
