@@ -11,6 +11,7 @@ from mesh.errors import ConfigurationError
 
 SECRET_KEY = "SIGHTLINE_SECRET_KEY"  # noqa: S105 - the name of a variable, not its value
 JWT_SECRET = "SIGHTLINE_JWT_SECRET"  # noqa: S105 - the name of a variable, not its value
+CALLBACK_SECRET = "SIGHTLINE_CALLBACK_SECRET"  # noqa: S105 - the name of a variable
 
 
 def ensure_keys(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
@@ -27,6 +28,7 @@ def ensure_keys(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
     fresh = {
         SECRET_KEY: Fernet.generate_key().decode("ascii"),
         JWT_SECRET: secrets.token_urlsafe(48),
+        CALLBACK_SECRET: secrets.token_urlsafe(48),
     }
     if not fresh.keys() <= stored.keys():
         stored = fresh | stored

@@ -13,6 +13,8 @@ from mesh.topics import TopicSpec
 
 _UNREACHABLE = (httpx2.TransportError, ConnectionError, TimeoutError)
 _NOT_FOUND = 404
+_ANSWER_SECONDS = 5
+"""A registry that takes a connection and says nothing counts as away after this."""
 
 
 class Registry(Protocol):
@@ -39,7 +41,9 @@ class ConfluentRegistry:
     """Any registry that speaks Confluent's API; the deploy step registers through it."""
 
     def __init__(self, url: str) -> None:
-        self._client = SchemaRegistryClient({"url": url, "max.retries": 1})
+        self._client = SchemaRegistryClient(
+            {"url": url, "max.retries": 1, "timeout": _ANSWER_SECONDS}
+        )
 
     def schema_id(self, subject: str, schema: Any) -> int:
         """The id under which the subject knows this very schema."""

@@ -8,12 +8,14 @@ from datetime import timedelta
 from mesh.clock import SystemClock
 from mesh.kafka import KafkaProducer
 from mesh.process import Process, run_service
+from results.adapters.job_loop import job_loop
 from results.adapters.keeper import Keeper
 from results.adapters.keeper_jobs import all_jobs
 from results.adapters.ledger_loop import ledger_loop
 from results.adapters.migrate import migrate_when_up
 from results.adapters.objects import ObjectStore
 from results.adapters.outbox import OutboxRelay
+from results.adapters.trace_parts import open_traces
 from results.adapters.writer_loop import PATIENT, writer_loop
 from results.domain.changes import SNAPSHOTS, TOPICS
 from results.settings import ResultsSettings
@@ -43,17 +45,26 @@ def run_gateway(settings: ResultsSettings, process: Process) -> None:
         port=settings.gateway_port,
         jwt_secret=settings.jwt_secret,
         allow_file_sources=settings.allow_file_sources,
+        admission=settings.admission,
+        callbacks=settings.callbacks,
+        callbacks_signed=settings.callback_secret is not None,
         mesh=settings,
     )
-    Gateway(config=config, process=process).run()
+    with open_traces(settings, process) as traces:
+        Gateway(config=config, process=process, traces=traces).run()
 
 
 def run_writer(settings: ResultsSettings, process: Process) -> None:
-    """Store what the mesh publishes: rows in one loop, pictures in one that may wait for S3."""
+    """Store what the mesh publishes: rows in one loop, pictures in one that may wait for S3.
+
+    A third loop looks after the jobs that the answers end.
+    """
     migrate_when_up(settings.database_url, process.stop)
     rows = tuple(topic for topic in TOPICS if topic != SNAPSHOTS)
     loops = {"writer": rows, "writer-pictures": (SNAPSHOTS,)}
-    _run_all([writer_loop(settings, process, *loop) for loop in loops.items()], process)
+    with open_traces(settings, process) as traces:
+        writers = [writer_loop(settings, process, *loop, observer=traces) for loop in loops.items()]
+        _run_all([*writers, job_loop(settings, process)], process)
 
 
 def run_keeper(settings: ResultsSettings, process: Process) -> None:

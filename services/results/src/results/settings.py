@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 
 from mesh.settings import MeshSettings
 from mesh.topics import BY_NAME, LANE_TOPICS
+from results.domain.admission import AdmissionPolicy
+from results.domain.callbacks import CallbackPolicy
 from results.domain.retention import RetentionPolicy
 from results.domain.spans import TailPolicy
 from results.domain.sweep import DOWNSTREAM, SweepPolicy
@@ -27,6 +29,27 @@ class ResultsSettings(MeshSettings):
     jwt_secret: SecretStr | None = Field(None, description="Key that tokens are signed with.")
     allow_file_sources: bool = Field(
         default=False, description="Accept cameras that play a file of the server."
+    )
+
+    callback_secret: SecretStr | None = Field(
+        None, min_length=32, description="Key that callbacks are signed with; none: none are sent."
+    )
+    callback_allow: str = Field(
+        "",
+        description="Names, addresses and networks that callbacks may go to though not public.",
+    )
+    admission_queue: int = Field(
+        1000, ge=1, le=1_000_000, description="With more pictures waiting only urgent ones pass."
+    )
+    admission_utilisation: float = Field(
+        0.9, gt=0, le=1, description="Above it in every engine of a stage low priority is refused."
+    )
+    urgent_per_second: float = Field(
+        20.0, gt=0, le=10_000, description="Urgent pictures per client, camera and gateway."
+    )
+    urgent_burst: int = Field(40, ge=1, le=100_000, description="And so many of them at once.")
+    job_hours: int = Field(
+        24, ge=1, le=720, description="Keep jobs; their embeddings are kept for one hour."
     )
 
     writer_batch: int = Field(500, ge=1, le=10_000, description="Records per transaction.")
@@ -68,6 +91,27 @@ class ResultsSettings(MeshSettings):
         600.0, ge=1, le=86_400, description="An epoch without a sign of life is over, seconds."
     )
 
+    @field_validator("callback_allow")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        CallbackPolicy.parse(value)
+        return value
+
+    @property
+    def callbacks(self) -> CallbackPolicy:
+        """Where callbacks may go."""
+        return CallbackPolicy.parse(self.callback_allow)
+
+    @property
+    def admission(self) -> AdmissionPolicy:
+        """Who is let in."""
+        return AdmissionPolicy(
+            max_utilisation=self.admission_utilisation,
+            max_queue=self.admission_queue,
+            urgent_per_second=self.urgent_per_second,
+            urgent_burst=self.urgent_burst,
+        )
+
     @property
     def writer_wait(self) -> timedelta:
         """How long the writer waits for the first record of a batch."""
@@ -90,6 +134,7 @@ class ResultsSettings(MeshSettings):
             events=timedelta(days=self.event_days),
             audit=timedelta(days=self.audit_days),
             ledger=timedelta(days=self.ledger_days),
+            jobs=timedelta(hours=self.job_hours),
         )
 
     @property

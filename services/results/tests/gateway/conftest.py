@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from PIL import Image
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from mesh.auth import Tokens
@@ -30,7 +32,9 @@ from mesh.health import Health
 from mesh.stage import Output
 from mesh.testing import a_camera, a_frame_result, a_person, a_result_detection
 from mesh.topics import Topics
-from results.adapters.frame_requests import FrameRequests
+from results.adapters.callback_targets import CallbackTargets
+from results.adapters.frame_requests import FrameRequests, SharedRecords
+from results.adapters.gate import Gate
 from results.adapters.http import create_app
 from results.adapters.http_deps import GatewayDeps, GatewayPolicy
 from results.adapters.http_frame_models import EXAMPLE
@@ -41,6 +45,7 @@ from results.adapters.live_hub import Hub
 from results.adapters.memory_gateway import (
     InMemoryCameras,
     InMemoryFrameIdentifiers,
+    InMemoryJobs,
     InMemoryLedger,
     InMemoryPersons,
     InMemoryPublisher,
@@ -49,11 +54,22 @@ from results.adapters.memory_gateway import (
 )
 from results.adapters.pictures import LivePictures
 from results.adapters.pillow_pictures import PillowPictures
+from results.adapters.request_metrics import RequestMetrics
+from results.domain.admission import AdmissionPolicy, Load
+from results.domain.callbacks import CallbackPolicy
 from results.domain.cameras import CameraEntry
 
 SECRET = SecretStr("a secret of at least thirty-two characters")
 CAMERA_ID: str = EXAMPLE["camera_id"]
 Answerer = Callable[[FrameCaptured], Answer | None]
+
+
+def resolve(host: str, _: int) -> list[str]:
+    """A name service that knows three hosts."""
+    known = {"app.example.com": "93.184.216.34", "inside.example.com": "10.0.0.7"}
+    if host not in known:
+        raise OSError("no such host")
+    return [known[host]]
 
 
 def a_picture(width: int = 64, height: int = 48, kind: str = "JPEG") -> bytes:
@@ -132,9 +148,12 @@ class World:
     results: InMemoryResults
     ledger: InMemoryLedger
     publisher: InMemoryPublisher
+    jobs: InMemoryJobs
     snapshots: InMemorySnapshots
     answer: Answerer = recognised
     answer_command: Callable[[Any], Answer | None] = lambda _: None
+    load: list[Load] = field(default_factory=lambda: [Load()])
+    """How busy the pipeline is: the last one counts."""
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     def token(self, role: str = "admin") -> str:
@@ -172,7 +191,15 @@ def world() -> World:
     cameras, results, snapshots = InMemoryCameras(), InMemoryResults(), InMemorySnapshots()
     persons, publisher = InMemoryPersons([a_person()]), InMemoryPublisher()
     ledger = InMemoryLedger()
-    answers, editor = Answers(), PillowPictures()
+    answers, editor, jobs = Answers(), PillowPictures(), InMemoryJobs(clock)
+    answers.listen(jobs.answered)
+    load = [Load()]
+    gate = Gate(
+        load=lambda: load[-1],
+        monotonic=time.monotonic,
+        metrics=RequestMetrics(CollectorRegistry()),
+        admission=AdmissionPolicy(max_queue=10, urgent_per_second=1, urgent_burst=2),
+    )
     deps = GatewayDeps(
         cameras=cameras,
         persons=persons,
@@ -182,13 +209,15 @@ def world() -> World:
         requests=FrameRequests(
             publisher=publisher,
             answers=answers,
-            identifiers=InMemoryFrameIdentifiers(clock),
-            editor=editor,
+            records=SharedRecords(InMemoryFrameIdentifiers(clock), jobs),
+            gate=gate,
             topics=topics,
             clock=clock,
             instance_id="gateway-1",
             answer_wait=timedelta(milliseconds=50),
         ),
+        jobs=jobs,
+        callbacks=CallbackTargets(CallbackPolicy(), resolve=resolve),
         state=LiveState(),
         hub=Hub(),
         answers=answers,
@@ -210,6 +239,7 @@ def world() -> World:
     made = World(
         deps=deps, app=create_app(deps), feed=feed, cameras=cameras, persons=persons,
         results=results, ledger=ledger, publisher=publisher, snapshots=snapshots,
+        jobs=jobs, load=load,
     )  # fmt: skip
     publisher.react = made.react
     return made

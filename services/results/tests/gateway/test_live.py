@@ -126,20 +126,18 @@ async def test_whoever_waits_gets_the_first_answer() -> None:
         await asyncio.to_thread(answers.deliver, an_answer(message="first"))
         await asyncio.to_thread(answers.deliver, an_answer(message="second"))
         assert (await future).message == "first"
-    assert answers.lookup("req_1") == (True, an_answer(message="first"))
 
 
-async def test_an_answer_to_somebody_who_left_is_kept_without_pixels_for_a_while() -> None:
+async def test_the_last_answers_to_frames_are_kept_for_who_repeats_them() -> None:
     ticks = Ticks()
     answers = Answers(ticks)
-    answers.remember("req_1")
-    assert answers.lookup("req_1") == (True, None)
     answers.deliver(an_answer())
     answers.deliver(an_answer("req_2", kind="frame"))
-    assert answers.lookup("req_1") == (True, an_answer())
-    assert answers.lookup("req_2") == (False, None)
+    answers.deliver(an_answer("req_2", kind="frame", message="second"))
+    assert answers.recent("req_1") is None
+    assert answers.recent("req_2") == an_answer("req_2", kind="frame")
     ticks.now = KEEP_SECONDS + 1
-    assert answers.lookup("req_1") == (False, None)
+    assert answers.recent("req_2") is None
 
 
 async def test_a_slow_client_loses_the_oldest_and_is_told() -> None:

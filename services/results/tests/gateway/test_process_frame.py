@@ -41,6 +41,16 @@ def put(path: str, value: Any) -> Change:
     return change
 
 
+def asynchronous(callback_url: str | None) -> Change:
+    """An asynchronous request with this callback."""
+
+    def change(body: dict[str, Any]) -> None:
+        put("detection_options.processing.async", True)(body)
+        put("client_context.callback_url", callback_url)(body)
+
+    return change
+
+
 def a_png(width: int, height: int) -> bytes:
     def chunk(name: bytes, data: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(name + data))
@@ -349,9 +359,17 @@ BAD: dict[str, tuple[Change, int, str, str]] = {
         put("detection_options.processing.timeout_ms", 1), 422, "OUT_OF_RANGE",
         "detection_options.processing.timeout_ms",
     ),
-    "asynchronous": (
-        put("detection_options.processing.async", True), 422, "ASYNC_NOT_SUPPORTED",
-        "detection_options.processing.async",
+    "callback inside": (
+        asynchronous("http://inside.example.com/x"), 422, "CALLBACK_FORBIDDEN",
+        "client_context.callback_url",
+    ),
+    "callback nowhere": (
+        asynchronous("http://nowhere.example.com/x"), 422, "CALLBACK_UNRESOLVED",
+        "client_context.callback_url",
+    ),
+    "callback with credentials": (
+        asynchronous("https://me:secret@app.example.com/x"), 422, "INVALID_FORMAT",
+        "client_context.callback_url",
     ),
     "callback": (
         put("client_context.callback_url", "ftp://x"), 422, "INVALID_FORMAT",

@@ -1,25 +1,40 @@
 """Requests through the mesh: publish a picture or a command, wait for its answer."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from mesh.clock import Clock
-from mesh.errors import MeshError
+from mesh.errors import MeshError, TransientError
 from mesh.events import Answer
 from mesh.identity import new_epoch
+from mesh.logs import get_logger
 from mesh.stage import Output
 from mesh.topics import Topics
+from results.adapters.gate import Gate
 from results.adapters.live_answers import Answers
+from results.adapters.patience import Patience
 from results.domain.answers import model_timeout
-from results.domain.errors import ApiError, invalid, unavailable
-from results.domain.frames import Picture, Push, SourceNumbers, frame_captured, lane_of
-from results.domain.picture import INLINE_BYTES, check_picture
-from results.ports import FrameIdentifiers, PictureEditor, Publisher
+from results.domain.errors import ApiError, AwayError, away
+from results.domain.frames import Push, SourceNumbers, frame_captured, lane_of
+from results.domain.jobs import Job
+from results.ports import FrameIdentifiers, Jobs, Publisher
 
 DUPLICATE_FOR = timedelta(seconds=5)
 """How long a frame identifier is remembered (specification, 4.3.3)."""
 _ASK_AGAIN_SECONDS = 0.05
+_PUBLISH_SECONDS = 5.0
+"""How long the broker may take for what has no deadline of its own."""
+_SETTLE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRecords:
+    """What all gateways know of requests."""
+
+    identifiers: FrameIdentifiers
+    jobs: Jobs
 
 
 class FrameRequests:
@@ -33,8 +48,8 @@ class FrameRequests:
         *,
         publisher: Publisher,
         answers: Answers,
-        identifiers: FrameIdentifiers,
-        editor: PictureEditor,
+        records: SharedRecords,
+        gate: Gate,
         topics: Topics,
         clock: Clock,
         instance_id: str,
@@ -42,69 +57,82 @@ class FrameRequests:
     ) -> None:
         self._publisher = publisher
         self._answers = answers
-        self._identifiers = identifiers
-        self._editor = editor
+        self._identifiers = records.identifiers
+        self._jobs = records.jobs
+        self.gate = gate
         self._topics = topics
         self._clock = clock
         self._instance_id = instance_id
         self._answer_wait = answer_wait
         self._numbers = SourceNumbers()
+        self._log = get_logger("requests")
+        answers.listen(gate.answered)
 
-    async def accept(self, data: bytes, *, field: str, declared: str | None = None) -> Picture:
-        """Check a pushed picture and make it small enough to travel.
+    def patience(self, seconds: float) -> Patience:
+        """The time that a client gives a request, from now on."""
+        return Patience(self._clock.monotonic, seconds)
 
-        Raises:
-            ApiError: It is missing, unreadable, too large, or not of the declared format.
-        """
-        header = check_picture(data, field=field, declared=declared)
-        if len(data) <= INLINE_BYTES:
-            return Picture(data=data, header=header)
-        try:
-            smaller = await asyncio.to_thread(self._editor.shrink, data, INLINE_BYTES)
-        except ValueError as error:
-            message = f"{field} cannot be decoded: {error}"
-            raise invalid(
-                "IMAGE_UNREADABLE", message, field=field, limit="a whole JPEG or PNG"
-            ) from error
-        if smaller is None:
-            message = f"{field} does not fit {INLINE_BYTES} bytes even as a poor JPEG"
-            raise ApiError(413, "IMAGE_TOO_LARGE", message, field=field, limit=INLINE_BYTES)
-        return Picture(data=smaller, header=check_picture(smaller, field=field))
-
-    async def process(self, push: Push, headers: dict[str, bytes]) -> Answer:
+    async def process(self, push: Push, headers: dict[str, bytes], patience: Patience) -> Answer:
         """Send a picture and wait for its answer as long as the request says.
 
         Raises:
             ApiError: The mesh did not take it, or did not answer in time.
         """
-        wait = timedelta(milliseconds=push.request.timeout_ms)
-        answer = await self._send(push, headers, wait)
+        with self._answers.expect(push.request.request_id) as future:
+            await self._publish_frame(push, headers, patience)
+            answer = await _within(future, patience.left)
         if answer is None:
             raise model_timeout(push.frame_id, push.request.timeout_ms)
         return answer
 
-    async def ask(self, push: Push, headers: dict[str, bytes]) -> Answer | None:
+    async def submit(
+        self, push: Push, job: Job, headers: dict[str, bytes], patience: Patience
+    ) -> None:
+        """Write a job down, then send its picture; return once the broker has it.
+
+        Raises:
+            ApiError: The database or the mesh did not take it; there is no job.
+        """
+        await patience.blocking("database", self._jobs.open, job)
+        try:
+            await self._publish_frame(push, headers, patience)
+        except ApiError:
+            await self._tidily("job_left_to_its_deadline", self._jobs.drop, job.job_id)
+            raise
+        await self._tidily("job_state_late", self._jobs.started, job.job_id)
+
+    async def ask(self, push: Push, job: Job, headers: dict[str, bytes]) -> Answer | None:
         """Send a picture; the answer, or nothing if it takes longer than a client is kept."""
-        self._answers.remember(push.request.request_id)
-        return await self._send(push, headers, self._answer_wait)
+        with self._answers.expect(push.request.request_id) as future:
+            await self.submit(push, job, headers, self.patience(_PUBLISH_SECONDS))
+            return await _within(future, self._answer_wait.total_seconds())
 
-    async def command(self, output: Output, request_id: str) -> Answer | None:
+    async def command(self, output: Output, job: Job) -> Answer | None:
         """Send a command; the answer, or nothing if it takes longer than a client is kept."""
-        self._answers.remember(request_id)
-        with self._answers.expect(request_id) as future:
-            await self._publish([output])
-            return await _within(future, self._answer_wait)
+        patience = self.patience(_PUBLISH_SECONDS)
+        with self._answers.expect(job.request_id) as future:
+            await patience.blocking("database", self._jobs.open, job)
+            try:
+                await self._publish([output], patience)
+            except ApiError:
+                await self._tidily("job_left_to_its_deadline", self._jobs.drop, job.job_id)
+                raise
+            await self._tidily("job_state_late", self._jobs.started, job.job_id)
+            return await _within(future, self._answer_wait.total_seconds())
 
-    async def first(self, push: Push) -> dict[str, Any] | None:
+    async def first(self, push: Push, patience: Patience) -> dict[str, Any] | Answer | None:
         """Claim the frame's identifier; what was answered to the first frame that had it.
+
+        A first frame that another gateway took is answered from what the mesh said, even if that
+        gateway is gone. One that was never acknowledged holds its identifier for five seconds.
 
         Raises:
             ApiError: The first frame was not answered within this request's time.
         """
         frame_id, camera_id = push.frame_id or "", push.origin.camera_id
-        give_up = self._clock.monotonic() + push.request.timeout_ms / 1000
-        while self._clock.monotonic() < give_up:
-            held = await asyncio.to_thread(
+        while patience.left > 0:
+            held = await patience.blocking(
+                "database",
                 self._identifiers.claim,
                 camera_id,
                 frame_id,
@@ -115,19 +143,18 @@ class FrameRequests:
                 return None
             if held.response is not None:
                 return held.response
+            if (answer := self._answers.recent(held.request_id)) is not None:
+                return answer
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
         raise model_timeout(frame_id, push.request.timeout_ms)
 
     async def settle(self, push: Push, body: dict[str, Any] | None) -> None:
         """Keep the answer for repeated frames, or give the claim back if there is none."""
-        request_id, camera_id = push.request.request_id, push.origin.camera_id
-        frame_id = push.frame_id or ""
+        names = (push.request.request_id, push.origin.camera_id, push.frame_id or "")
         if body is None:
-            await asyncio.to_thread(self._identifiers.release, request_id, camera_id, frame_id)
+            await self._tidily("claim_left_to_expire", self._identifiers.release, *names)
         else:
-            await asyncio.to_thread(
-                self._identifiers.answered, request_id, camera_id, frame_id, body
-            )
+            await self._tidily("repetition_unknown", self._identifiers.answered, *names, body)
 
     async def report(self, *, closing: bool = False) -> None:
         """Tell the frame ledger what was pushed since the last report.
@@ -141,30 +168,43 @@ class FrameRequests:
         outputs = [Output(topic, entry.camera_id, entry) for entry in entries]
         await asyncio.to_thread(self._publisher.publish, outputs)
 
-    async def _send(self, push: Push, headers: dict[str, bytes], wait: timedelta) -> Answer | None:
-        lane = lane_of(push.priority)
-        number = self._numbers.take(push.origin.camera_id, lane, new_epoch(self._clock.now()))
+    async def _publish_frame(
+        self, push: Push, headers: dict[str, bytes], patience: Patience
+    ) -> None:
+        self.gate.enter(push.request.request_id)
+        lane, camera_id = lane_of(push.priority), push.origin.camera_id
+        number = self._numbers.take(camera_id, lane, new_epoch(self._clock.now()))
         event = frame_captured(push, number, instance_id=self._instance_id, now=self._clock.now())
-        output = Output(self._topics.lane(lane), push.origin.camera_id, event, headers)
-        with self._answers.expect(push.request.request_id) as future:
-            acknowledged = False
-            try:
-                await self._publish([output])
-                acknowledged = True
-            finally:
-                self._numbers.settle(number, lane=lane, acknowledged=acknowledged)
-            return await _within(future, wait)
-
-    async def _publish(self, outputs: list[Output]) -> None:
+        acknowledged = False
         try:
-            await asyncio.to_thread(self._publisher.publish, outputs)
+            output = Output(self._topics.lane(lane), camera_id, event, headers)
+            await self._publish([output], patience)
+            acknowledged = True
+        except ApiError as error:
+            # A client that waits too briefly for the broker is no failure of the pipeline.
+            if not isinstance(error.__cause__, TimeoutError):
+                self.gate.failed(push.request.request_id)
+            raise
+        finally:
+            self._numbers.settle(number, lane=lane, acknowledged=acknowledged)
+
+    async def _publish(self, outputs: list[Output], patience: Patience) -> None:
+        try:
+            await patience.blocking("broker", self._publisher.publish, outputs)
         except MeshError as error:
-            message = "the mesh does not take requests at the moment"
-            raise unavailable("MESH_UNAVAILABLE", message, reason=str(error)) from error
+            dependency = error.dependency if isinstance(error, AwayError) else "broker"
+            raise away(dependency, str(error)) from error
+
+    async def _tidily(self, event: str, work: Any, *arguments: Any) -> None:
+        """Do what the client's answer does not depend on; a database that is away is logged."""
+        try:
+            await self.patience(_SETTLE_SECONDS).blocking("database", work, *arguments)
+        except (ApiError, TransientError) as error:
+            self._log.warning(event, message=str(error))
 
 
-async def _within(future: "asyncio.Future[Answer]", wait: timedelta) -> Answer | None:
+async def _within(future: "asyncio.Future[Answer]", seconds: float) -> Answer | None:
     try:
-        return await asyncio.wait_for(future, wait.total_seconds())
+        return await asyncio.wait_for(future, seconds)
     except TimeoutError:
         return None

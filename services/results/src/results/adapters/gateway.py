@@ -18,28 +18,38 @@ from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
 from mesh.crypto import Cipher
 from mesh.errors import ConfigurationError, TransientError
-from mesh.kafka import EventProducer, KafkaTail
+from mesh.kafka import KafkaProducer, KafkaTail
 from mesh.logs import get_logger
 from mesh.process import Process
 from mesh.registry import ConfluentRegistry
 from mesh.schemas import SchemaLibrary
 from mesh.settings import MeshSettings
-from results.adapters.frame_requests import FrameRequests
+from results.adapters.backlog import Backlog, TopicEnds
+from results.adapters.callback_targets import CallbackTargets
+from results.adapters.dependencies import Dependencies, registry_problem
+from results.adapters.frame_requests import FrameRequests, SharedRecords
+from results.adapters.frame_traces import FrameTraces
+from results.adapters.gate import Gate
+from results.adapters.gateway_metrics import GatewayMetrics
 from results.adapters.http import create_app
 from results.adapters.http_deps import GatewayDeps, GatewayPolicy
 from results.adapters.live import LiveState, NameCache
 from results.adapters.live_answers import Answers
 from results.adapters.live_feed import BEGINNING, END, Feed
 from results.adapters.live_hub import Hub
+from results.adapters.objects import ObjectStore
 from results.adapters.pictures import FrameTail, LivePictures
 from results.adapters.pillow_pictures import PillowPictures
 from results.adapters.postgres_gateway import Database
 from results.adapters.postgres_gateway_cameras import PostgresCameras
 from results.adapters.postgres_gateway_frames import PostgresFrameIdentifiers
+from results.adapters.postgres_gateway_jobs import PostgresJobs
 from results.adapters.postgres_gateway_ledger import PostgresLedger
 from results.adapters.postgres_gateway_results import PostgresPersons, PostgresResults
-from results.adapters.publisher import ThreadPublisher
-from results.ports import SnapshotReader
+from results.adapters.publisher import MeshSender, ThreadPublisher
+from results.adapters.request_metrics import RequestMetrics
+from results.domain.admission import AdmissionPolicy, Load, load_of
+from results.domain.callbacks import CallbackPolicy
 
 _LARGEST_FRAME = 64 * 1024
 _STOP_SECONDS = 5
@@ -52,18 +62,24 @@ class GatewayConfig:
     """What main knows and a gateway needs."""
 
     dsn: str
-    objects: SnapshotReader
+    objects: ObjectStore
     host: str
     port: int
     jwt_secret: SecretStr | None
     allow_file_sources: bool
+    admission: AdmissionPolicy
+    callbacks: CallbackPolicy
+    callbacks_signed: bool
+    """There is a secret that callbacks are signed with."""
     mesh: MeshSettings
 
 
 class Gateway:
     """Serves clients until the process is told to stop."""
 
-    def __init__(self, *, config: GatewayConfig, process: Process) -> None:
+    def __init__(
+        self, *, config: GatewayConfig, process: Process, traces: FrameTraces | None = None
+    ) -> None:
         """Build everything; nothing is contacted yet.
 
         Raises:
@@ -78,7 +94,12 @@ class Gateway:
             ConfluentRegistry(mesh.registry_url), mesh.topics, SchemaLibrary.packaged()
         )
         self._database = Database(config.dsn)
-        self._publisher = ThreadPublisher(EventProducer(mesh, self._codec))
+        self._publisher = ThreadPublisher(
+            MeshSender(
+                self._codec, KafkaProducer(mesh.kafka_bootstrap, instance_id=mesh.instance_id)
+            )
+        )
+        self._backlog = Backlog(mesh, TopicEnds(mesh))
         self._deps = self._build()
         self._feed = Feed(
             topics=mesh.topics,
@@ -86,6 +107,7 @@ class Gateway:
             names=self._deps.names,
             answers=self._deps.answers,
             hub=self._deps.hub,
+            observer=traces,
         )
         self._failure: Exception | None = None
 
@@ -102,6 +124,8 @@ class Gateway:
             stack.callback(self._publisher.close)
             tails = [self._tail(BEGINNING, "beginning"), self._tail(END, "end")]
             tails.append(self._start("pictures", self._pictures().run))
+            tails.append(self._start("backlog", self._backlog.run))
+            tails.append(self._start("dependencies", self._dependencies().run))
             for thread in tails:
                 stack.callback(thread.join, _STOP_SECONDS)
             stack.callback(self._process.stop.set)
@@ -113,7 +137,8 @@ class Gateway:
         config, mesh, clock = self._config, self._config.mesh, SystemClock()
         persons = PostgresPersons(self._database)
         results = PostgresResults(self._database)
-        answers, editor = Answers(), PillowPictures()
+        answers, editor, state = Answers(), PillowPictures(), LiveState()
+        jobs, metrics = PostgresJobs(self._database), RequestMetrics(self._process.metrics.registry)
         self._process.health.ready["database"] = partial(_database_problem, results)
         return GatewayDeps(
             cameras=PostgresCameras(
@@ -126,14 +151,22 @@ class Gateway:
             requests=FrameRequests(
                 publisher=self._publisher,
                 answers=answers,
-                identifiers=PostgresFrameIdentifiers(self._database),
-                editor=editor,
+                records=SharedRecords(PostgresFrameIdentifiers(self._database), jobs),
+                gate=Gate(
+                    load=partial(self._load, state, metrics),
+                    monotonic=clock.monotonic,
+                    metrics=metrics,
+                    admission=config.admission,
+                ),
                 topics=mesh.topics,
                 clock=clock,
                 instance_id=mesh.instance_id,
             ),
-            state=LiveState(),
-            hub=Hub(),
+            jobs=jobs,
+            callbacks=CallbackTargets(config.callbacks, enabled=config.callbacks_signed),
+            state=state,
+            hub=Hub(served := GatewayMetrics(self._process.metrics.registry)),
+            metrics=served,
             answers=answers,
             pictures=LivePictures(),
             snapshots=config.objects,
@@ -146,6 +179,20 @@ class Gateway:
             instance_id=mesh.instance_id,
             policy=GatewayPolicy(allow_file_sources=config.allow_file_sources),
         )
+
+    def _load(self, state: LiveState, metrics: RequestMetrics) -> Load:
+        now = SystemClock().now()
+        load = load_of(state.models(), now, backlog=self._backlog.waiting)
+        metrics.queue(load.queue)
+        return load
+
+    def _dependencies(self) -> Dependencies:
+        """What may be away, looked at in the background: readiness answers at once."""
+        config = self._config
+        registry = partial(registry_problem, config.mesh.registry_url)
+        found = Dependencies({"registry": registry, "object_store": config.objects.check})
+        self._process.health.ready |= {"broker": self._backlog.check, **found.checks}
+        return found
 
     def _pictures(self) -> FrameTail:
         return FrameTail(self._config.mesh, self._codec, self._deps.pictures)

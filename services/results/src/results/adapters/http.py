@@ -21,6 +21,7 @@ from results.adapters import (
     http_system,
     websocket,
 )
+from results.adapters.gateway_metrics import MeasuredRequests
 from results.adapters.http_deps import GatewayDeps
 from results.adapters.http_edge import Authentication, BodyLimit, RequestIds
 
@@ -50,6 +51,7 @@ def create_app(deps: GatewayDeps, *, page: Path = PAGE) -> FastAPI:
     app.add_middleware(Authentication, tokens=deps.tokens)
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestIds)
+    app.add_middleware(MeasuredRequests, metrics=deps.metrics)
     app.include_router(http_system.public)
     # `process-frame` and `live` before `{detection_id}`: the first match wins.
     app.include_router(http_frames.router)

@@ -1,7 +1,7 @@
 """What the routers work with, and who may ask for what."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -19,6 +19,7 @@ from mesh.topics import Topics
 from mesh.tracing import TRACEPARENT, TraceContext, headers_for
 from results.adapters.callback_targets import CallbackTargets
 from results.adapters.frame_requests import FrameRequests
+from results.adapters.gateway_metrics import GatewayMetrics
 from results.adapters.live import LiveState, NameCache
 from results.adapters.live_answers import Answers
 from results.adapters.live_hub import Hub
@@ -75,6 +76,7 @@ class GatewayDeps:
     health: Health
     instance_id: str
     policy: GatewayPolicy = GatewayPolicy()
+    metrics: GatewayMetrics = field(default_factory=GatewayMetrics)
 
 
 def deps_of(connection: HTTPConnection) -> GatewayDeps:

@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars
 
 from mesh.auth import Identity, InvalidTokenError, Tokens
 from mesh.identity import new_id
@@ -56,6 +57,7 @@ class RequestIds:
         given = Headers(scope=scope).get(REQUEST_ID, "")
         request_id = given if _SANE.fullmatch(given) else new_id("req")
         _state(scope)["request_id"] = request_id
+        bind_contextvars(request_id=request_id)
         path: str = scope["path"]
 
         async def stamped(message: Message) -> None:

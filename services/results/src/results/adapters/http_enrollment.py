@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi.responses import JSONResponse
@@ -12,11 +13,11 @@ from mesh.identity import new_id
 from results.adapters.http_deps import GatewayDeps
 from results.adapters.http_detections import snapshot_bytes
 from results.adapters.http_person_models import IMAGE, PhotoBody
-from results.domain.answers import refusal
+from results.adapters.picture_intake import accept_picture
 from results.domain.errors import ApiError, invalid, not_found
 from results.domain.frames import Origin, Push
-from results.domain.persons import check_consent, render_outcome
-from results.domain.times import iso
+from results.domain.jobs import Job, plain_answer
+from results.domain.persons import check_consent
 
 _DEADLINE_MS = 60_000
 """A photo waits in its queue as long as this; the client is answered 202 long before."""
@@ -97,7 +98,7 @@ async def enrol(
     """
     received_at = deps.clock.now()
     consent = check_consent(person.consent, received_at)
-    picture = await deps.requests.accept(photo, field=IMAGE)
+    picture = await accept_picture(deps.editor, photo, field=IMAGE)
     enrollment = Enrollment(
         person_id=person.person_id,
         face_id=new_id("face"),
@@ -116,9 +117,30 @@ async def enrol(
         priority=Priority.HIGH,
         received_at=received_at,
     )
-    answer = await deps.requests.ask(push, trace)
+    deps.requests.gate.admit(push, user.subject)
+    job = job_of(push.request.request_id, "enrollment", received_at)
+    answer = await deps.requests.ask(push, job, trace)
     about = {"person_id": person.person_id, "face_id": enrollment.face_id, "name": person.name}
     return reply(answer, push.request.request_id, about, created=201)
+
+
+def job_of(request_id: str, kind: str, now: datetime) -> Job:
+    """The job of an enrolment or a command: its outcome outlives this gateway."""
+    deadline = now + timedelta(milliseconds=_DEADLINE_MS)
+    return Job(
+        job_id=request_id, request_id=request_id, kind=kind, created_at=now, deadline=deadline
+    )
+
+
+def on_its_way(request_id: str) -> dict[str, Any]:
+    """What is told of a request that is not answered yet."""
+    return {
+        "status": "accepted",
+        "message": "The request is on its way; ask again for its outcome.",
+        "request_id": request_id,
+        "job_id": request_id,
+        "url": f"/api/v1/requests/{request_id}",
+    }
 
 
 def reply(
@@ -130,22 +152,11 @@ def reply(
         ApiError: The mesh rejected the request.
     """
     if answer is None:
-        where = f"/api/v1/requests/{request_id}"
-        body = {
-            "status": "accepted",
-            "message": "The request is on its way; ask again for its outcome.",
-            "request_id": request_id,
-            "url": where,
-        }
-        return JSONResponse(body | about, 202, headers={"Location": where})
-    if answer.status != "success":
-        raise _refused(answer, about)
-    outcome = render_outcome(answer.enrollment)
-    told = {"status": "success", "message": answer.message, "request_id": request_id}
-    return JSONResponse(told | about | outcome | {"answered_at": iso(answer.answered_at)}, created)
-
-
-def _refused(answer: Answer, about: dict[str, Any]) -> ApiError:
-    error = refusal(answer)
-    error.details = about | error.details
-    return error
+        body = on_its_way(request_id)
+        return JSONResponse(body | about, 202, headers={"Location": body["url"]})
+    try:
+        outcome = plain_answer(answer)
+    except ApiError as error:
+        error.details = about | error.details
+        raise
+    return JSONResponse(about | outcome, created)

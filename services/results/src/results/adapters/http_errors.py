@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from mesh.errors import TransientError
 from results.adapters.http_edge import body_too_large, response_of
-from results.domain.errors import ApiError, Limit, unavailable
+from results.domain.errors import ApiError, AwayError, Limit, away
 
 _log = logging.getLogger(__name__)
 _QUOTED = re.compile(r"'([^']*)'")
@@ -57,9 +57,10 @@ def install(app: FastAPI) -> None:
         return response_of(of_status(request, error))
 
     @app.exception_handler(TransientError)
-    async def away(_: Request, error: TransientError) -> JSONResponse:
-        _log.warning("a store is away: %s", error)
-        return response_of(unavailable("STORE_UNAVAILABLE", "a store cannot be reached"))
+    async def unreachable(_: Request, error: TransientError) -> JSONResponse:
+        dependency = error.dependency if isinstance(error, AwayError) else "store"
+        _log.warning("the %s is away: %s", dependency, error)
+        return response_of(away(dependency, "it did not answer"))
 
     @app.exception_handler(Exception)
     async def crashed(request: Request, _: Exception) -> JSONResponse:

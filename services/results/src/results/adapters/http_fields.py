@@ -76,6 +76,20 @@ PersonId = Annotated[
 FaceId = Annotated[str, AfterValidator(_identifier("face"))]
 DetectionId = Annotated[str, AfterValidator(_identifier("det"))]
 RequestId = Annotated[str, AfterValidator(_identifier("req"))]
+
+
+def _job_or_request(value: str) -> str:
+    if not is_id("job", value) and not is_id("req", value):
+        limit = "job_<uuid> or req_<uuid>"
+        raise refusal("INVALID_ID", f"must be {limit}", limit=limit)
+    return value
+
+
+JobId = Annotated[
+    str,
+    AfterValidator(_job_or_request),
+    Field(examples=["job_7c9e6679-7425-40de-944b-e07fc1f90ae7"]),
+]
 Moment = Annotated[datetime, BeforeValidator(_moment), Field(examples=["2025-11-06T12:45:23.123Z"])]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -46,11 +46,20 @@ class Parameters(Body):
 
 
 class Processing(Body):
-    """How the request is queued; `async` is refused until it exists."""
+    """How the request is queued, and how long it may take."""
 
     priority: Priority = "normal"
-    timeout_ms: Annotated[int, Field(ge=100, le=60_000)] = 5000
-    asynchronous: Annotated[bool, Field(alias="async")] = False
+    timeout_ms: Annotated[
+        int,
+        Field(
+            ge=100,
+            le=60_000,
+            description="The answer comes within this time, or the frame is given up.",
+        ),
+    ] = 5000
+    asynchronous: Annotated[
+        bool, Field(alias="async", description="Answer 202 with a job at once.")
+    ] = False
 
 
 class DetectionOptions(Body):
@@ -63,7 +72,12 @@ class DetectionOptions(Body):
 
 
 class ClientContext(Body):
-    """Who asks; `callback_url` belongs to asynchronous requests and is not called for others."""
+    """Who asks; `callback_url` belongs to asynchronous requests and is not called for others.
+
+    It is posted the job's end, signed: `Sightline-Signature` is `sha256=` and the HMAC-SHA256, with
+    the shared secret, over `Sightline-Timestamp`, a full stop and the body. `Idempotency-Key` is
+    the job_id; the same callback may come more than once.
+    """
 
     client_id: Annotated[str, Field(max_length=128)] | None = None
     request_id: Annotated[str, Field(max_length=128)] | None = None
@@ -118,3 +132,63 @@ class FrameBody(Body):
     frame_metadata: FrameMetadata = FrameMetadata()
     detection_options: DetectionOptions = DetectionOptions()
     client_context: ClientContext = ClientContext()
+
+
+ACCEPTED = "accepted"
+_ERROR: dict[str, Any] = {
+    "status": "error",
+    "error": {
+        "code": "MODEL_TIMEOUT",
+        "message": "Detection model exceeded timeout (5000ms). Frame dropped.",
+        "field": "detection_options.processing.timeout_ms",
+        "limit": 5000,
+        "frame_id": "frame_12345678",
+        "timeout_ms": 5000,
+        "fallback_used": False,
+        "fallback_model": None,
+    },
+}
+_OVERLOADED: dict[str, Any] = {
+    "status": "error",
+    "error": {
+        "code": "OVERLOADED",
+        "message": "1200 pictures are waiting; only urgent ones are let in",
+        "field": "detection_options.processing.priority",
+        "limit": 1000,
+        "value": 1200,
+        "resource": "queue",
+    },
+}
+_AWAY: dict[str, Any] = {
+    "status": "error",
+    "error": {
+        "code": "MESH_UNAVAILABLE",
+        "message": "the broker cannot be reached at the moment",
+        "field": None,
+        "limit": None,
+        "dependency": "broker",
+        "reason": "publishing: timed out",
+    },
+}
+_JOB: dict[str, Any] = {
+    "status": ACCEPTED,
+    "message": "Frame queued for processing",
+    "job_id": "job_7c9e6679-7425-40de-944b-e07fc1f90ae7",
+    "frame_id": "frame_12345678",
+    "estimated_completion_ms": 2000,
+    "queue_position": 15,
+    "callback_url": "https://app.example.com/detection-callback",
+}
+
+
+def _shown(description: str, example: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"example": example}}}
+
+
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    202: _shown("Asynchronous: ask `GET /api/v1/jobs/{job_id}`", _JOB),
+    429: _shown("Refused for now; `Retry-After` tells when to try again", _OVERLOADED),
+    503: _shown("Something is away or overloaded; `Retry-After` tells when to try again", _AWAY),
+    504: _shown("Not answered within `timeout_ms`", _ERROR),
+}
+"""Answers of process-frame beside 200, for the interface's description."""

@@ -1,42 +1,76 @@
-"""`POST /api/v1/detections/process-frame`: a pushed picture, answered when it was processed."""
+"""`POST /api/v1/detections/process-frame`: a pushed picture, answered at once or by a job."""
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter
+from fastapi.responses import JSONResponse
 
-from mesh.events import Priority, Purpose, Request, StreamType
+from mesh.events import Answer, Priority, Purpose, Request, StreamType
 from mesh.identity import new_id
 from results.adapters.http_deps import BEARER, Deps, GatewayDeps, Operator, Trace
-from results.adapters.http_frame_models import DetectionOptions, FrameBody
-from results.domain.answers import processed
-from results.domain.errors import ApiError, invalid, not_found
+from results.adapters.http_frame_models import ACCEPTED, ANSWERS, DetectionOptions, FrameBody
+from results.adapters.patience import Patience
+from results.adapters.picture_intake import accept_picture
+from results.domain.answers import PICTURE_FIELD, processed
+from results.domain.errors import ApiError, not_found
 from results.domain.frames import Origin, Push
+from results.domain.jobs import Callback, Job
 from results.domain.models import DETECTION, RECOGNITION, check_model, check_model_type
 from results.domain.picture import decode_base64
 from results.domain.rendering import persons_of, render_result
 
-FIELD = "frame_data"
 _OPTIONS = "detection_options"
+_KEPT_ERRORS = (413, 422)
+"""The same picture would fail again: its repetition is answered alike."""
 router = APIRouter(prefix="/api/v1/detections", tags=["detections"], dependencies=BEARER)
 
 
-@router.post("/process-frame", summary="Detect and recognise the faces of one picture")
-async def process_frame(body: FrameBody, deps: Deps, _: Operator, trace: Trace) -> dict[str, Any]:
-    """Answer with the faces of a picture, specification 5.1.
+@router.post(
+    "/process-frame", summary="Detect and recognise the faces of one picture", responses=ANSWERS
+)
+async def process_frame(body: FrameBody, deps: Deps, user: Operator, trace: Trace) -> JSONResponse:
+    """Answer with the faces of a picture, specification 5.1, or 202 with a job, 5.3.
 
-    A `frame_id` that is repeated within five seconds is answered with the first result and the
-    status `duplicate`. Pictures above 1 MiB are compressed again, with the same pixels, before
-    they travel. `stream_type` describes the client's source and need not be the camera's.
+    A `frame_id` that is repeated within five seconds, at any gateway, is answered with the first
+    result or job and the status `duplicate`: a client that lost its connection sends the same
+    request again. Pictures above 1 MiB are compressed again, with the same pixels, before they
+    travel. `stream_type` describes the client's source and need not be the camera's.
     """
+    patience = deps.requests.patience(body.detection_options.processing.timeout_ms / 1000)
+    push = await _push_of(body, deps, patience)
+    callback = await _callback_of(body, deps, patience)
+    first = await deps.requests.first(push, patience)
+    if first is not None:
+        return JSONResponse(_repeated(await _first_body(first, push, deps, patience)))
+    deferred = body.detection_options.processing.asynchronous
+    kept: dict[str, Any] | None = None
+    try:
+        deps.requests.gate.admit(push, user.subject)
+        if deferred:
+            kept = await _accepted(push, callback, deps, trace, patience)
+        else:
+            answer = await deps.requests.process(push, trace, patience)
+            kept = await _rendered(answer, push, deps, patience)
+    except ApiError as error:
+        if error.status in _KEPT_ERRORS:
+            kept = error.envelope() | {"http_status": error.status}
+        raise
+    finally:
+        await deps.requests.settle(push, kept)
+    headers = {"Location": f"/api/v1/jobs/{kept['job_id']}"} if deferred else None
+    return JSONResponse(kept, 202 if deferred else 200, headers=headers)
+
+
+async def _push_of(body: FrameBody, deps: GatewayDeps, patience: Patience) -> Push:
     received_at = deps.clock.now()
     check_options(body.detection_options, deps)
-    entry = await asyncio.to_thread(deps.cameras.camera, body.camera_id)
+    entry = await patience.blocking("database", deps.cameras.camera, body.camera_id)
     if entry is None:
         raise not_found("camera", body.camera_id, field="camera_id")
-    data = decode_base64(body.frame_data, field=FIELD)
-    picture = await deps.requests.accept(data, field=FIELD, declared=body.frame_metadata.format)
-    push = Push(
+    data = decode_base64(body.frame_data, field=PICTURE_FIELD)
+    declared = body.frame_metadata.format
+    picture = await accept_picture(deps.editor, data, field=PICTURE_FIELD, declared=declared)
+    return Push(
         origin=Origin.of_camera(entry.camera),
         picture=picture,
         purpose=Purpose.PROCESS_FRAME,
@@ -47,36 +81,73 @@ async def process_frame(body: FrameBody, deps: Deps, _: Operator, trace: Trace) 
         taken_at=body.timestamp,
         stream_type=StreamType(body.stream_type),
     )
-    first = await deps.requests.first(push)
-    if first is not None:
-        return _repeated(first)
-    return await _processed(push, deps, trace)
 
 
-async def _processed(push: Push, deps: GatewayDeps, trace: dict[str, bytes]) -> dict[str, Any]:
-    kept: dict[str, Any] | None = None
-    try:
-        answer = await deps.requests.process(push, trace)
-        result = processed(answer, field=FIELD)
-        names = await asyncio.to_thread(deps.names.named, persons_of(result.detections))
-        kept = render_result(
-            result,
-            names,
-            embeddings={each.detection_id: each.embedding for each in answer.embeddings},
-            with_snapshots=push.request.return_snapshots,
-        )
-    except ApiError as error:
-        if error.status in (413, 422):
-            # The same picture would fail again: its repetition is answered alike.
-            kept = error.envelope() | {"http_status": error.status}
-        raise
-    finally:
-        await deps.requests.settle(push, kept)
-    return kept
+async def _callback_of(body: FrameBody, deps: GatewayDeps, patience: Patience) -> Callback | None:
+    """Where the end of an asynchronous request is posted to; others have nothing to post."""
+    url = body.client_context.callback_url
+    if url is None or not body.detection_options.processing.asynchronous:
+        return None
+    await patience.blocking("name_service", deps.callbacks.accept, url)
+    return Callback(url=url)
+
+
+async def _accepted(
+    push: Push,
+    callback: Callback | None,
+    deps: GatewayDeps,
+    trace: dict[str, bytes],
+    patience: Patience,
+) -> dict[str, Any]:
+    """Take a picture that is answered later; specification 5.3."""
+    load = deps.requests.gate.load
+    job = Job(
+        job_id=new_id("job"),
+        request_id=push.request.request_id,
+        kind="process_frame",
+        created_at=push.received_at,
+        deadline=push.deadline,
+        camera_id=push.origin.camera_id,
+        frame_id=push.frame_id,
+        with_snapshots=push.request.return_snapshots,
+        callback=callback,
+    )
+    await deps.requests.submit(push, job, trace, patience)
+    return {
+        "status": ACCEPTED,
+        "message": "Frame queued for processing",
+        "job_id": job.job_id,
+        "frame_id": push.frame_id,
+        "estimated_completion_ms": load.estimate_ms(load.queue + 1),
+        "queue_position": load.queue + 1,
+        "callback_url": callback.url if callback else None,
+    }
+
+
+async def _rendered(
+    answer: Answer, push: Push, deps: GatewayDeps, patience: Patience
+) -> dict[str, Any]:
+    result = processed(answer, field=PICTURE_FIELD)
+    persons = persons_of(result.detections)
+    names = await patience.blocking("database", deps.names.named, persons) if persons else {}
+    return render_result(
+        result,
+        names,
+        embeddings={each.detection_id: each.embedding for each in answer.embeddings},
+        with_snapshots=push.request.return_snapshots,
+    )
+
+
+async def _first_body(
+    first: dict[str, Any] | Answer, push: Push, deps: GatewayDeps, patience: Patience
+) -> dict[str, Any]:
+    return await _rendered(first, push, deps, patience) if isinstance(first, Answer) else first
 
 
 def _repeated(first: dict[str, Any]) -> dict[str, Any]:
-    """What is answered to a repeated frame: the first result, or the first refusal."""
+    """What is answered to a repeated frame: the first result or job, or the first refusal."""
+    if first["status"] == ACCEPTED:
+        return first | {"status": "duplicate", "message": "Frame already queued for processing"}
     if first["status"] != "error":
         return first | {"status": "duplicate", "message": "Frame already processed"}
     error = dict(first["error"])
@@ -94,12 +165,8 @@ def check_options(options: DetectionOptions, deps: GatewayDeps) -> None:
     """Refuse what cannot be done, before anything else is looked at.
 
     Raises:
-        ApiError: A model is unknown, or the request is asynchronous.
+        ApiError: A model is unknown.
     """
-    if options.processing.asynchronous:
-        field = f"{_OPTIONS}.processing.async"
-        message = f"{field} is true, but asynchronous requests are not supported yet"
-        raise invalid("ASYNC_NOT_SUPPORTED", message, field=field, limit=["false"])
     statuses = deps.state.models()
     check_model_type(options.model_type, statuses, field=f"{_OPTIONS}.model_type")
     models = options.models

@@ -18,7 +18,7 @@ from results.adapters.http_deps import (
     Viewer,
     known_person,
 )
-from results.adapters.http_enrollment import Enrolled, enrol, photo_of, reply
+from results.adapters.http_enrollment import Enrolled, enrol, job_of, photo_of, reply
 from results.adapters.http_fields import Body, FaceId, PersonId
 from results.adapters.http_person_models import (
     FaceBody,
@@ -211,6 +211,7 @@ async def _command(
     created: int = 200,
 ) -> Response:
     output = Output(deps.topics(_COMMANDS), command.person_id, command, trace)
-    answer = await deps.requests.command(output, command.request_id)
+    job = job_of(command.request_id, "command", deps.clock.now())
+    answer = await deps.requests.command(output, job)
     told = {"person_id": command.person_id} | (about or {})
     return reply(answer, command.request_id, told, created=created)

@@ -6,11 +6,12 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from results.adapters.http_deps import BEARER, COOKIE, Deps, Operator, Viewer
-from results.adapters.http_enrollment import reply
+from results.adapters.http_enrollment import on_its_way
 from results.adapters.http_fields import CameraId, Moment, PageParams, PersonId, RequestId
-from results.domain.errors import not_found
+from results.adapters.http_jobs import found
 from results.domain.feed import render_sighting
 from results.domain.health import render_health
+from results.domain.jobs import body_of
 from results.domain.models import render_models
 from results.domain.queries import SightingQuery
 from results.domain.times import iso
@@ -38,7 +39,11 @@ class EventParams(PageParams):
 def health(deps: Deps) -> JSONResponse:
     """Liveness and readiness in one; 503 names what is missing."""
     problems = dict(deps.health.readiness())
-    body = {"status": "unavailable" if problems else "ok", "problems": problems}
+    body = {
+        "status": "unavailable" if problems else "ok",
+        "problems": problems,
+        "circuit": deps.requests.gate.render(),
+    }
     return JSONResponse(body, 503 if problems else 200)
 
 
@@ -74,10 +79,10 @@ def models(deps: Deps, _: Viewer) -> dict[str, Any]:
 @router.get("/requests/{request_id}", summary="The outcome of a request that took longer")
 def request_outcome(request_id: RequestId, deps: Deps, _: Operator) -> JSONResponse:
     """What became of an enrolment or a command that was answered 202: the same as at once."""
-    known, answer = deps.answers.lookup(request_id)
-    if not known:
-        raise not_found("request", request_id, field="request_id")
-    return reply(answer, request_id, {})
+    job, names = found(deps, request_id, kind="request", field="request_id")
+    if job.ending is None:
+        return JSONResponse(on_its_way(request_id), 202)
+    return JSONResponse(body_of(job.ending, names), job.ending.http_status)
 
 
 @router.get("/sightings", summary="Who was seen where, from when to when")
@@ -120,10 +125,12 @@ def events(params: Annotated[EventParams, Query()], deps: Deps, _: Viewer) -> di
 @router.get("/system/health", summary="Health of each stage")
 def system_health(deps: Deps, _: Viewer) -> dict[str, Any]:
     """What this gateway sees of the stages: heartbeats, streams, and the age of results."""
-    return render_health(
+    rendered = render_health(
         now=deps.clock.now(),
         models=deps.state.models(),
         cameras=deps.state.statuses(),
         result_age=deps.state.seconds_since_result(),
         problems=deps.health.readiness(),
     )
+    rendered["stages"]["gateway"]["circuit"] = deps.requests.gate.render()
+    return rendered

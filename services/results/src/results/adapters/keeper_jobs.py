@@ -39,15 +39,30 @@ def all_jobs(policy: RetentionPolicy, objects: ObjectStore, clock: Clock) -> lis
         ("epochs", "seen_at", policy.ledger),
         ("corrections", "received_at", policy.ledger),
         ("outbox", "sent_at", policy.outbox),
+        ("jobs", "created_at", policy.jobs),
         ("frame_dedup", "expires_at", timedelta(0)),
     )
     return [
         ("months_ahead", months_ahead(clock)),
         ("months_past", months_past(policy.detections, clock)),
         *((f"expire_{t}", expire(t, column, age, clock)) for t, column, age in expiring),
+        ("job_embeddings", forget_embeddings(policy.job_embeddings, clock)),
         ("erased_persons", sweep_erased(clock)),
         ("orphans", _hourly(orphans(objects, clock), clock)),
     ]
+
+
+def forget_embeddings(age: timedelta, clock: Clock) -> Job:
+    """Forget the embeddings of jobs that ended longer ago."""
+
+    def job(connection: Connection) -> int:
+        return connection.execute(
+            "UPDATE results.jobs SET embeddings = NULL"
+            " WHERE embeddings IS NOT NULL AND finished_at < %s",
+            (clock.now() - age,),
+        ).rowcount
+
+    return job
 
 
 def months_ahead(clock: Clock) -> Job:

@@ -6,13 +6,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mesh.events import Answer
 
-KEEP_SECONDS = 600.0
-"""How long an answer can be asked for again: as long as its topic keeps it."""
-_MOST = 10_000
+KEEP_SECONDS = 10.0
+"""So long an answer helps with a frame that is repeated at this gateway."""
+_MOST = 2_000
 
 
 @dataclass(slots=True)
@@ -22,13 +22,22 @@ class _Waiting:
 
 
 class Answers:
-    """Matches answers with requests by request_id; `deliver` may be called from any thread."""
+    """Matches answers with requests by request_id; `deliver` may be called from any thread.
+
+    Every gateway hears every answer. The last ones are kept, so that a frame that is repeated here
+    is answered although the gateway that took it first is gone.
+    """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._waiting: dict[str, _Waiting] = {}
-        self._kept: OrderedDict[str, tuple[float, Answer | None]] = OrderedDict()
+        self._recent: OrderedDict[str, tuple[float, Answer]] = OrderedDict()
+        self._listeners: list[Callable[[Answer], None]] = []
+
+    def listen(self, listener: Callable[[Answer], None]) -> None:
+        """Call this with every answer, in the thread that delivers it."""
+        self._listeners.append(listener)
 
     @contextmanager
     def expect(self, request_id: str) -> Iterator["asyncio.Future[Answer]"]:
@@ -43,41 +52,32 @@ class Answers:
             with self._lock:
                 self._waiting.pop(request_id, None)
 
-    def remember(self, request_id: str) -> None:
-        """A client was told to ask for this answer later."""
-        with self._lock:
-            if request_id not in self._kept:
-                self._keep(request_id, None)
-
     def deliver(self, answer: Answer) -> None:
         """An answer came from the mesh; the first one per request counts."""
         with self._lock:
-            if self._kept.get(answer.request_id, (0.0, None))[1] is None and answer.kind != "frame":
-                plain = replace(answer, result=None, embeddings=(), candidates=())
-                self._keep(answer.request_id, plain)
+            if answer.kind == "frame" and answer.request_id not in self._recent:
+                self._recent[answer.request_id] = (self._monotonic(), answer)
+                self._forget()
             waiting = self._waiting.pop(answer.request_id, None)
+        for listener in self._listeners:
+            listener(answer)
         if waiting is not None and not waiting.loop.is_closed():
             waiting.loop.call_soon_threadsafe(_settle, waiting.future, answer)
 
-    def lookup(self, request_id: str) -> tuple[bool, Answer | None]:
-        """Whether the request is known here, and its answer if there is one."""
+    def recent(self, request_id: str) -> Answer | None:
+        """The answer to a pushed frame of the last seconds, whichever gateway it went through."""
         with self._lock:
             self._forget()
-            known = self._kept.get(request_id)
-        return (known is not None, known[1] if known else None)
-
-    def _keep(self, request_id: str, answer: Answer | None) -> None:
-        self._kept[request_id] = (self._monotonic(), answer)
-        self._kept.move_to_end(request_id)
-        self._forget()
+            known = self._recent.get(request_id)
+        return known[1] if known else None
 
     def _forget(self) -> None:
         oldest = self._monotonic() - KEEP_SECONDS
-        while self._kept:
-            first = next(iter(self._kept))
-            if len(self._kept) <= _MOST and self._kept[first][0] >= oldest:
+        while self._recent:
+            first = next(iter(self._recent))
+            if len(self._recent) <= _MOST and self._recent[first][0] >= oldest:
                 return
-            del self._kept[first]
+            del self._recent[first]
 
 
 def _settle(future: "asyncio.Future[Answer]", answer: Answer) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from fsspec.core import url_to_fs
 
 from mesh.errors import ConfigurationError, TransientError
+from results.domain.errors import AwayError
 
 _FOLDER = "snapshots"
 
@@ -119,7 +120,7 @@ class ObjectStore:
         try:
             yield
         except self._away as error:
-            raise TransientError(f"the object store is away: {error}") from error
+            raise AwayError("object_store", f"the object store is away: {error}") from error
 
 
 def _modified(info: dict[str, Any]) -> datetime:

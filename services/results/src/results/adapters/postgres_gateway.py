@@ -9,7 +9,6 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from mesh.errors import TransientError
 from mesh.events import (
     Camera,
     DetectionConfig,
@@ -27,6 +26,7 @@ from mesh.events import (
 )
 from mesh.structure import structurer
 from results.domain.cameras import CameraEntry
+from results.domain.errors import AwayError
 
 Row = Mapping[str, Any]
 Connection = psycopg.Connection[dict[str, Any]]
@@ -77,7 +77,7 @@ class Database:
             with self._pool.connection(wait_seconds) as connection:
                 yield connection
         except (PoolTimeout, psycopg.OperationalError) as error:
-            raise TransientError(f"the database cannot be reached: {error}") from error
+            raise AwayError("database", f"the database cannot be reached: {error}") from error
 
     def rows(self, query: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """The rows of one query."""

@@ -8,8 +8,11 @@ from datetime import timedelta
 from typing import Protocol
 
 from mesh.errors import MeshError, TransientError
+from mesh.kafka import KafkaProducer
 from mesh.kafka.producer import Delivered
+from mesh.ports import Codec
 from mesh.stage import Output
+from results.domain.errors import AwayError
 
 _IDLE_SECONDS = 0.2
 _BUSY = timedelta(milliseconds=2)
@@ -26,6 +29,39 @@ class Sender(Protocol):
 
     def flush(self, timeout: timedelta = timedelta(seconds=30)) -> None:
         """Wait for everything."""
+
+
+class MeshSender:
+    """Encodes and produces; says whether it is the registry or the broker that is away."""
+
+    def __init__(self, codec: Codec, producer: KafkaProducer) -> None:
+        self._codec = codec
+        self._producer = producer
+
+    def send(self, output: Output, on_delivery: Delivered | None = None) -> None:
+        """Queue an event; what the broker says of it goes to `on_delivery`.
+
+        Raises:
+            AwayError: The registry did not tell the schema's number.
+            TransientError: The queue stayed full.
+            RejectedRecordError: The event is larger than the broker allows.
+        """
+        try:
+            event = output.event
+            value = None if event is None else self._codec.encode(output.topic, event)
+        except TransientError as error:
+            raise AwayError("registry", str(error)) from error
+        self._producer.produce(
+            output.topic, output.key, value, output.headers, on_delivery=on_delivery
+        )
+
+    def poll(self, timeout: timedelta = timedelta(0)) -> None:
+        """Serve the callbacks."""
+        self._producer.poll(timeout)
+
+    def flush(self, timeout: timedelta = timedelta(seconds=30)) -> None:
+        """Wait for everything."""
+        self._producer.flush(timeout)
 
 
 class _Batch:

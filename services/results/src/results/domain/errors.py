@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mesh.errors import TransientError
+
 Limit = int | float | str | Sequence[str]
 """What would have been accepted: a bound, a pattern, or the list of allowed values."""
 
@@ -74,3 +76,26 @@ def unavailable(code: str, message: str, *, retry_after: int = 1, **details: Any
     """Something that may work again soon."""
     headers = {"Retry-After": str(retry_after)}
     return ApiError(503, code, message, details=details, headers=headers)
+
+
+class AwayError(TransientError):
+    """Something that this service depends on cannot be reached.
+
+    Args:
+        dependency: broker, registry, database or object_store.
+        message: What was tried, and what happened.
+    """
+
+    def __init__(self, dependency: str, message: str) -> None:
+        super().__init__(message)
+        self.dependency = dependency
+
+
+_UNAVAILABLE = {"broker": "MESH_UNAVAILABLE", "registry": "MESH_UNAVAILABLE"}
+
+
+def away(dependency: str, reason: str) -> ApiError:
+    """503 that names what is away."""
+    code = _UNAVAILABLE.get(dependency, "STORE_UNAVAILABLE")
+    message = f"the {dependency.replace('_', ' ')} cannot be reached at the moment"
+    return unavailable(code, message, dependency=dependency, reason=reason)

@@ -80,6 +80,11 @@ class Push:
     stream_type: StreamType | None = None
     """What the client says of its source."""
 
+    @property
+    def deadline(self) -> datetime:
+        """When nobody waits for it any more."""
+        return self.received_at + timedelta(milliseconds=self.request.timeout_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
@@ -105,7 +110,6 @@ def frame_captured(
 ) -> FrameCaptured:
     """The record that carries a pushed picture."""
     origin, picture = push.origin, push.picture
-    wait = timedelta(milliseconds=push.request.timeout_ms)
     header = FrameHeader(
         frame_key=number.frame_key,
         camera_id=origin.camera_id,
@@ -120,7 +124,7 @@ def frame_captured(
         camera_timestamp=push.taken_at or push.received_at,
         timestamp_source=TimestampSource.CLIENT if push.taken_at else TimestampSource.ARRIVAL,
         received_timestamp=push.received_at,
-        deadline=push.received_at + wait,
+        deadline=push.deadline,
         width=picture.header.width,
         height=picture.header.height,
     )

@@ -15,3 +15,5 @@ class RetentionPolicy:
     audit: timedelta
     ledger: timedelta
     outbox: timedelta = timedelta(days=1)
+    jobs: timedelta = timedelta(days=1)
+    job_embeddings: timedelta = timedelta(hours=1)

@@ -1,0 +1,89 @@
+"""Posts one callback: to the address that was checked, signed, and never redirected."""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from mesh.errors import TransientError
+from mesh.logs import package_version
+from results.adapters.callback_targets import CallbackTargets
+from results.domain.callbacks import (
+    JOB_HEADER,
+    SIGNATURE_HEADER,
+    TIMESTAMP_HEADER,
+    ForbiddenTargetError,
+    Target,
+    sign,
+)
+from results.domain.errors import ApiError
+
+_TIMEOUT = httpx.Timeout(5.0, connect=3.0)
+_WHOLE_SECONDS = 10.0
+_MOST_READ = 4096
+
+
+class CallbackPost:
+    """Sends callbacks; safe to use from several threads."""
+
+    def __init__(self, targets: CallbackTargets, secret: bytes) -> None:
+        self._targets = targets
+        self._secret = secret
+        self._agent = f"sightline/{package_version('results')}"
+
+    def send(self, url: str, job_id: str, body: Mapping[str, Any]) -> None:
+        """Post a callback; blocks for seconds.
+
+        The host is resolved once and that very address connected to, so that a name that changes
+        its mind between the check and the connection leads nowhere else.
+
+        Raises:
+            TransientError: It was not taken; it may be tried again.
+        """
+        try:
+            target, address = self._targets.locate(url)
+        except (ApiError, ForbiddenTargetError) as error:
+            raise TransientError(f"not allowed: {error}") from error
+        data = json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+        try:
+            status = self._post(target, address, data, self._headers(target, job_id, data))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise TransientError(f"{type(error).__name__}: {error}") from error
+        if not 200 <= status < 300:
+            raise TransientError(f"answered with {status}")
+
+    def _post(self, target: Target, address: str, data: bytes, headers: Mapping[str, str]) -> int:
+        url = httpx.URL(target.url).copy_with(host=address)
+        ends = time.monotonic() + _WHOLE_SECONDS
+        # The connection goes to the checked address; TLS still proves the name.
+        with (
+            httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=False) as client,
+            client.stream(
+                "POST",
+                url,
+                content=data,
+                headers=headers,
+                extensions={"sni_hostname": target.host},
+            ) as response,
+        ):
+            read = 0
+            for chunk in response.iter_raw():
+                read += len(chunk)
+                if read > _MOST_READ or time.monotonic() > ends:
+                    break  # nothing that it says matters
+            return response.status_code
+
+    def _headers(self, target: Target, job_id: str, data: bytes) -> dict[str, str]:
+        timestamp = int(time.time())
+        usual = 443 if target.scheme == "https" else 80
+        name = f"[{target.host}]" if ":" in target.host else target.host
+        return {
+            "Host": name if target.port == usual else f"{name}:{target.port}",
+            "Content-Type": "application/json",
+            "User-Agent": self._agent,
+            JOB_HEADER: job_id,
+            TIMESTAMP_HEADER: str(timestamp),
+            SIGNATURE_HEADER: sign(self._secret, timestamp, data),
+        }

@@ -1,0 +1,99 @@
+"""The parts of the loop that looks after jobs, put together."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from mesh.clock import SystemClock
+from mesh.crypto import Cipher
+from mesh.deadletters import DeadLetters
+from mesh.errors import TransientError
+from mesh.kafka import KafkaProducer
+from mesh.logs import package_version
+from mesh.process import Process
+from mesh.record import RawRecord, Record
+from results.adapters.backlog import TopicEnds
+from results.adapters.callback_post import CallbackPost
+from results.adapters.callback_targets import CallbackTargets
+from results.adapters.job_rounds import JobRounds, Post
+from results.adapters.request_metrics import JobMetrics
+from results.adapters.writer_loop import PATIENT
+from results.settings import ResultsSettings
+
+_FLUSH = timedelta(seconds=10)
+_ORIGIN = "callbacks"
+"""In the place of a topic: the letter holds no record that could be published again."""
+_POSITIONS = "SELECT partition, next_offset FROM results.writer_offsets WHERE topic = %s"
+
+
+def job_loop(settings: ResultsSettings, process: Process) -> Callable[[], None]:
+    """A loop that ends overdue jobs and sends callbacks until the process stops.
+
+    Raises:
+        ConfigurationError: A key is missing.
+    """
+    rounds = JobRounds(
+        settings.database_url,
+        post=_post(settings),
+        letters=_Letters(settings),
+        answered_until=AnsweredUntil(TopicEnds(settings), settings.topics("answers")),
+        retry=PATIENT,
+        heartbeat=process.health.heartbeat("jobs", limit_seconds=120),
+        metrics=JobMetrics(process.metrics.registry),
+    )
+    process.health.ready["jobs"] = rounds.check
+    return lambda: rounds.run(process.stop)
+
+
+class AnsweredUntil:
+    """The moment up to which every answer on the topic has been taken by the writers."""
+
+    def __init__(self, ends: TopicEnds, topic: str) -> None:
+        self._ends = ends
+        self._topic = topic
+
+    def __call__(self, connection: psycopg.Connection[dict[str, Any]]) -> datetime | None:
+        """That moment, UTC, or nothing while some answers are on their way or the broker is."""
+        asked_at = datetime.now(UTC)
+        try:
+            ends = self._ends.ends(self._topic)
+        except TransientError:
+            return None
+        rows = connection.execute(_POSITIONS, (self._topic,)).fetchall()
+        taken = {row["partition"]: row["next_offset"] for row in rows}
+        return asked_at if all(taken.get(n, 0) >= end for n, end in ends.items()) else None
+
+
+class _Letters:
+    def __init__(self, settings: ResultsSettings) -> None:
+        self._producer = KafkaProducer(settings.kafka_bootstrap, instance_id=settings.instance_id)
+        self._letters = DeadLetters(
+            self._producer,
+            Cipher(settings.secret_key),
+            topic=settings.topics("dead-letters"),
+            service="results",
+            version=package_version("results"),
+        )
+
+    def park(self, key: str, content: bytes, reason: str) -> None:
+        now = SystemClock().now()
+        record: RawRecord = Record(
+            topic=_ORIGIN, partition=0, offset=0, key=key, event=content, headers={}, timestamp=now
+        )
+        self._letters.write(record, content, reason)
+        self._producer.flush(_FLUSH)
+
+
+class _NoSecret:
+    def send(self, url: str, job_id: str, body: Mapping[str, Any]) -> None:
+        del url, job_id, body
+        raise TransientError("SIGHTLINE_CALLBACK_SECRET is not set")
+
+
+def _post(settings: ResultsSettings) -> Post:
+    if settings.callback_secret is None:
+        return _NoSecret()
+    secret = settings.callback_secret.get_secret_value().encode()
+    return CallbackPost(CallbackTargets(settings.callbacks), secret)
