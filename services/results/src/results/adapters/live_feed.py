@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from datetime import datetime
+from functools import partial
+from typing import Any, Protocol
 
 from mesh.errors import TransientError
 from mesh.events import (
+    Alert,
     Answer,
     CameraStatus,
     FrameResult,
@@ -14,32 +17,53 @@ from mesh.events import (
     Purpose,
     Sighting,
 )
-from mesh.record import Record
+from mesh.record import Headers, Record
 from mesh.topics import Topics
 from results.adapters.live import LiveState, NameCache
 from results.adapters.live_answers import Answers
-from results.adapters.live_hub import Hub
+from results.adapters.live_hub import Delivery, Hub
 from results.domain.feed import camera_event, detection_event, sighting_event
 from results.domain.rendering import Names, persons_of
 
 _SHOWN = (Purpose.SURVEILLANCE, Purpose.PROCESS_FRAME)
 BEGINNING = ("camera-status", "model-status")
 """Compacted topics that are read whole at start."""
-END = ("results", "sightings", "answers", "persons")
+END = ("results", "sightings", "answers", "persons", "alerts")
 """Topics that are read from their end: only the present counts."""
+
+
+class FrameObserver(Protocol):
+    """Who is told of what reached a client; see `FrameTraces`."""
+
+    def now(self) -> datetime:
+        """When a result is taken up, UTC."""
+
+    def sent(self, result: FrameResult, headers: Headers, since: datetime) -> None:
+        """The first client has the frame's event; never blocks."""
+
+    def alerting(self, frame_key: str) -> None:
+        """An alert names this frame."""
 
 
 class Feed:
     """Handles the records that the tails read, in their threads; the hub lives in the loop."""
 
     def __init__(
-        self, *, topics: Topics, state: LiveState, names: NameCache, answers: Answers, hub: Hub
+        self,
+        *,
+        topics: Topics,
+        state: LiveState,
+        names: NameCache,
+        answers: Answers,
+        hub: Hub,
+        observer: FrameObserver | None = None,
     ) -> None:
         self._topics = topics
         self._state = state
         self._names = names
         self._answers = answers
         self._hub = hub
+        self._observer = observer
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -50,7 +74,7 @@ class Feed:
         """Take one record; a record of `None` is a tombstone."""
         match record.event:
             case FrameResult() as result:
-                self._result(result)
+                self._result(result, record.headers)
             case Answer() as answer:
                 self._answers.deliver(answer)
             case Sighting() as sighting:
@@ -62,6 +86,13 @@ class Feed:
                 self._state.set_status(status.camera_id, status)
                 event = camera_event(status)
                 self._in_loop(lambda: self._hub.camera(status.camera_id, event))
+            case _:
+                self._note(record)
+
+    def _note(self, record: Record[Any]) -> None:
+        match record.event:
+            case Alert(frame_key=str(frame_key)) if self._observer is not None:
+                self._observer.alerting(frame_key)
             case ModelStatus() as model:
                 self._state.set_model(model.model_id, model)
             case Person() as person:
@@ -71,13 +102,20 @@ class Feed:
             case _:
                 pass
 
-    def _result(self, result: FrameResult) -> None:
+    def _result(self, result: FrameResult, headers: Headers) -> None:
+        delivery = self._delivery(result, headers)
         if result.frame.purpose not in _SHOWN or not self._state.add_result(result):
             return
         if not len(self._hub):
             return
         event = detection_event(result, self._lookup(persons_of(result.detections)))
-        self._in_loop(lambda: self._hub.detections(result, event))
+        self._in_loop(lambda: self._hub.detections(result, event, delivery))
+
+    def _delivery(self, result: FrameResult, headers: Headers) -> Delivery | None:
+        observer = self._observer
+        if observer is None:
+            return None
+        return Delivery(partial(observer.sent, result, headers, observer.now()))
 
     def _lookup(self, person_ids: set[str]) -> Names:
         try:

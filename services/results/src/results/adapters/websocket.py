@@ -87,7 +87,7 @@ async def live_feed(websocket: WebSocket, client_id: str, deps: Deps) -> None:
         await websocket.send_denial_response(response_of(error))
         return
     await websocket.accept(subprotocol=PROTOCOL)
-    client = Client(client_id)
+    client = Client(client_id, deps.metrics)
     deps.hub.join(client)
     client.offer(_greeting(client_id, identity, deps))
     beside = [
@@ -132,6 +132,7 @@ async def _send(websocket: WebSocket, client: Client) -> None:
     try:
         while True:
             await websocket.send_text(await client.next())
+            client.sent()
     except WebSocketDisconnect:
         # Whoever receives learns of it too, and ends the connection.
         return
