@@ -1,7 +1,7 @@
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -24,10 +24,12 @@ from mesh.health import Health
 from mesh.kafka import StreamWorker, WorkerOptions, WorkerPolicy, build_worker
 from mesh.kafka.progress import Mark
 from mesh.memory import InMemoryBroker, InMemoryConsumer
+from mesh.partitioning import partition_of
 from mesh.ports import StoredOffset
 from mesh.record import Record, TopicPartition
 from mesh.retry import RetryPolicy
-from mesh.scheduler import LaneSpec
+from mesh.round_robin import DeficitRoundRobin
+from mesh.scheduler import LaneSpec, Scheduled
 from mesh.settings import MeshSettings
 from mesh.stage import Emit, Output, Reject
 from mesh.testing import a_detection_config, a_frame_captured, a_frame_detected, a_frame_header
@@ -422,6 +424,102 @@ def test_old_and_superseded_frames_of_a_lane_are_given_up(world: World) -> None:
     assert stage.given_up == [(0, "shed", "superseded"), (1, "shed", "superseded")]
     assert stage.batches == [[2]]
     assert world.letters() == []
+
+
+def test_a_live_lane_is_read_to_its_end_before_anything_is_chosen(world: World) -> None:
+    live = LaneSpec(name="live", topics=(TOPICS("frames.live"),), newest_wins=True, prefetch=32)
+    for number in range(300):
+        world.frames(number, camera=f"cam_{number % 2}", topic=TOPICS("frames.live"))
+    most: list[int] = []
+    stage = FakeStage(threading.Event(), enough=300)
+    worker = world.worker(stage, live)
+    (lane,) = worker._lanes
+    take_in = worker._take_in
+    worker._take_in = lambda *a: (most.append(32 - lane.room), take_in(*a))  # type: ignore[method-assign,func-returns-value,assignment]
+    worker.run()
+    assert stage.batches == [[298, 299]]
+    assert [number for number, *_ in stage.given_up] == list(range(298))
+    assert max(most) == 32
+
+
+def test_a_lane_is_not_read_beyond_its_bytes(world: World) -> None:
+    small = LaneSpec(name="request", topics=(FRAMES,), prefetch_bytes=1)
+    world.frames(*range(40))
+    stage = FakeStage(threading.Event(), enough=40)
+    worker = world.worker(stage, small)
+    (lane,) = worker._lanes
+    lane.open(worker._scheduler.drop)
+    worker._read()
+    assert worker._scheduler.waiting("request") == 16, "one read goes a little beyond"
+    worker._read()
+    assert worker._scheduler.waiting("request") == 16
+    while len(stage.processed) < 40:
+        worker._run_once()
+    assert stage.processed == list(range(40))
+
+
+def test_a_lane_that_is_held_is_not_read_until_it_is_let_go(world: World) -> None:
+    held = [True]
+    evidence = LaneSpec(name="evidence", topics=(TOPICS("frames.evidence"),), held=lambda: held[0])
+    request = LaneSpec(name="request", topics=(FRAMES,))
+    world.frames(*range(10, 15), topic=TOPICS("frames.evidence"))
+    world.frames(2, topic=FRAMES)
+    stage = FakeStage(threading.Event())
+    worker = world.worker(stage, request, evidence)
+    for lane in worker._lanes:
+        lane.open(worker._scheduler.drop)
+    for _ in range(3):
+        worker._run_once()
+    assert stage.processed == [2, 10], "what came with the assignment was not paused yet"
+    assert worker.ready() is None, "its group has it as a member"
+    held[0] = False
+    worker._run_once()
+    assert stage.processed == [2, *range(10, 15)]
+
+
+def test_a_camera_that_floods_its_partition_does_not_keep_others_waiting(world: World) -> None:
+    world.broker.create_topic(FRAMES, 2)
+    flooding, quiet = (
+        next(f"cam_{n}" for n in range(99) if partition_of(f"cam_{n}", 2) == place)
+        for place in (0, 1)
+    )
+    world.frames(*range(400), camera=flooding)
+    stage = FakeStage(threading.Event())
+    lane = LaneSpec(name="request", topics=(FRAMES,), prefetch=8)
+    worker = world.worker(stage, lane)
+    worker._lanes[0].open(worker._scheduler.drop)
+    for _ in range(4):
+        worker._run_once()
+    world.frames(1000, camera=quiet)
+    for _ in range(4):
+        worker._run_once()
+    assert 1000 in stage.processed
+    assert len(stage.processed) == 32
+
+
+class Shut(DeficitRoundRobin):
+    """A scheduler that keeps everything for itself."""
+
+    @override
+    def next_batch(self, now: datetime, capacity: int) -> Scheduled:
+        return Scheduled()
+
+
+def test_a_lane_that_is_full_because_nothing_moves_still_does_its_groups_business(
+    world: World,
+) -> None:
+    lane = LaneSpec(name="request", topics=(FRAMES,), prefetch=4)
+    world.frames(*range(8))
+    worker = world.worker(FakeStage(threading.Event()), lane)
+    worker._scheduler = Shut([lane])
+    (reader,) = worker._lanes
+    reader.open(worker._scheduler.drop)
+    for _ in range(3):
+        worker._run_once()
+    assert worker._scheduler.waiting("request") == 4
+    cast(InMemoryConsumer, reader._consumer).expire()
+    worker._run_once()
+    assert not worker._scheduler.waiting("request"), "its partition was lost meanwhile"
 
 
 def test_several_lanes_are_read_by_groups_of_their_own(world: World) -> None:

@@ -69,6 +69,7 @@ class InMemoryConsumer:
         self._stored: dict[TopicPartition, StoredOffset] = {}
         self._fenced = False
         self._joined = False
+        self._turn = 0
         self._on_assign: PartitionsChanged = _ignore
         self._on_revoke: PartitionsChanged = _ignore
         self._on_lost: PartitionsChanged = _ignore
@@ -221,7 +222,11 @@ class InMemoryConsumer:
 
     def _fetch(self, max_records: int) -> list[RawRecord]:
         found: list[RawRecord] = []
-        for source, position in self._owned.items():
+        self._turn += 1
+        sources = list(self._owned)
+        first_turn = self._turn % len(sources) if sources else 0
+        for source in sources[first_turn:] + sources[:first_turn]:
+            position = self._owned[source]
             if source in self._paused or self._group.owners.get(source) is not self:
                 continue
             log = self._cluster.logs(source.topic)[source.partition]

@@ -56,6 +56,19 @@ class StageMetrics:
             registry=self.registry,
         )
 
+        self._waiting = Gauge(
+            "sightline_lane_waiting",
+            "Records that wait in memory, by lane.",
+            ["lane"],
+            registry=self.registry,
+        )
+        self._paused = Gauge(
+            "sightline_lane_paused",
+            "1 while a lane is held back until the next stage has caught up.",
+            ["lane"],
+            registry=self.registry,
+        )
+
     def consumed(self, lane: str, count: int) -> None:
         """Records were read."""
         self._consumed.labels(lane).inc(count)
@@ -85,3 +98,11 @@ class StageMetrics:
     def lag(self, partition: TopicPartition, records: int) -> None:
         """So many records wait in the broker."""
         self._lag.labels(partition.topic, str(partition.partition)).set(records)
+
+    def waiting(self, lane: str, records: int) -> None:
+        """So many records wait in memory."""
+        self._waiting.labels(lane).set(records)
+
+    def paused(self, lane: str, *, paused: bool) -> None:
+        """Whether a lane is held back until the next stage has caught up."""
+        self._paused.labels(lane).set(paused)

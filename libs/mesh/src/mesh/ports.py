@@ -160,6 +160,12 @@ class WorkerMetrics(Protocol):
     def lag(self, partition: TopicPartition, records: int) -> None:
         """So many records wait in the broker."""
 
+    def waiting(self, lane: str, records: int) -> None:
+        """So many records wait in memory."""
+
+    def paused(self, lane: str, *, paused: bool) -> None:
+        """Whether a lane is held back until the next stage has caught up."""
+
 
 class NoMetrics:
     """Measures nothing."""
@@ -183,4 +189,10 @@ class NoMetrics:
         """Do nothing."""
 
     def lag(self, partition: TopicPartition, records: int) -> None:
+        """Do nothing."""
+
+    def waiting(self, lane: str, records: int) -> None:
+        """Do nothing."""
+
+    def paused(self, lane: str, *, paused: bool) -> None:
         """Do nothing."""

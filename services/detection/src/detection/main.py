@@ -20,7 +20,8 @@ from mesh.model_status import Duty, ModelMeter
 from mesh.models import ModelRegistry, ModelStore
 from mesh.process import Process, run_service
 from mesh.registry import ConfluentRegistry
-from mesh.scheduler import LaneSpec, RoundRobin, older_than_max_age
+from mesh.round_robin import DeficitRoundRobin
+from mesh.scheduler import LaneSpec, by_priority, older_than_max_age
 from mesh.schemas import SchemaLibrary
 from mesh.topics import Topics
 
@@ -38,7 +39,7 @@ def main() -> None:
 def _serve(settings: DetectionSettings, process: Process) -> None:
     detector = _detector(settings)
     lanes = lanes_of(settings.topics)
-    scheduler = RoundRobin(lanes)
+    scheduler = DeficitRoundRobin(lanes)
     meter = ModelMeter(SystemClock())
     duty = Duty(
         service=NAME,
@@ -72,7 +73,13 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
 def lanes_of(topics: Topics) -> Sequence[LaneSpec]:
     """The frame topics, most urgent first, each with a guaranteed share of every batch."""
     urgent, request, live, evidence = (
-        LaneSpec(name=lane, topics=(topics.lane(lane),), share=share, prefetch=prefetch)
+        LaneSpec(
+            name=lane,
+            topics=(topics.lane(lane),),
+            share=share,
+            weight=by_priority,
+            prefetch=prefetch,
+        )
         for lane, share, prefetch in LANES
     )
     return urgent, request, replace(live, newest_wins=True, stale=older_than_max_age), evidence

@@ -19,7 +19,8 @@ from mesh.kafka.platform import KafkaPlatform, Platform, flush_timeout
 from mesh.kafka.worker import StreamWorker, Surroundings, WorkerPolicy
 from mesh.logs import package_version
 from mesh.ports import Codec, Heartbeat, NoMetrics, Producer, WorkerMetrics
-from mesh.scheduler import LaneSpec, RoundRobin, Scheduler
+from mesh.round_robin import DeficitRoundRobin
+from mesh.scheduler import LaneSpec, Scheduler
 from mesh.settings import MeshSettings
 from mesh.stage import Stage
 from mesh.watchdog import Watchdog
@@ -33,7 +34,7 @@ class WorkerOptions:
     dead_letters: DeadLetterPolicy = field(default_factory=DeadLetterPolicy)
     metrics: WorkerMetrics = field(default_factory=NoMetrics)
     scheduler: Scheduler | None = None
-    """`RoundRobin` over the lanes unless set."""
+    """`DeficitRoundRobin` over the lanes unless set."""
     platform: Platform | None = None
     """The real broker unless set."""
     clock: Clock = field(default_factory=SystemClock)
@@ -74,7 +75,7 @@ def build_worker(
     watchdog = Watchdog(options.policy.batch_timeout)
     worker = StreamWorker(
         lanes=_lanes(settings, group, lanes, platform),
-        scheduler=options.scheduler or RoundRobin(lanes),
+        scheduler=options.scheduler or DeficitRoundRobin(lanes),
         codec=codec,
         handler=Handler(
             stage=stage,

@@ -13,7 +13,6 @@ from confluent_kafka import TopicPartition as VendorPartition
 
 from mesh.errors import MeshError, TransientError
 from mesh.kafka.vendor import (
-    MAX_LETTER_BYTES,
     our_offsets,
     our_partitions,
     record_of,
@@ -27,6 +26,9 @@ from mesh.record import RawRecord, TopicPartition
 
 _log = logging.getLogger(__name__)
 _NOTHING_STORED = "_NO_OFFSET"
+_TURN_BYTES = 1024 * 1024
+"""What one partition may give per fetch, so that a full one does not keep the others waiting; a
+larger record still comes alone."""
 
 
 class KafkaConsumer:
@@ -66,8 +68,8 @@ class KafkaConsumer:
                 "max.poll.interval.ms": max(300_000, milliseconds),
                 "fetch.wait.max.ms": 500,
                 "fetch.error.backoff.ms": 100,
-                "fetch.message.max.bytes": MAX_LETTER_BYTES,
-                "queued.max.messages.kbytes": 16_384,
+                "fetch.message.max.bytes": _TURN_BYTES,
+                "queued.max.messages.kbytes": 4 * _TURN_BYTES // 1024,
                 **(config or {}),
             },
             logger=logging.getLogger("mesh.kafka"),

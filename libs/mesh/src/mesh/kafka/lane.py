@@ -14,6 +14,8 @@ from mesh.scheduler import LaneSpec
 
 _log = logging.getLogger(__name__)
 _COMMITTED_TRIES = 3
+_SLICE = 16
+_ZERO = timedelta(0)
 
 Dropped = Callable[[Collection[TopicPartition]], object]
 """Told which partitions others own now, so that their waiting records are forgotten."""
@@ -75,10 +77,37 @@ class Lane:
             on_lost=self._on_lost,
         )
 
-    def poll(self, room: int, max_wait: timedelta) -> list[Consumed]:
-        """At most `room` records, or none but the group's business if there is no room."""
-        self._hold(hold=room < 1)
-        records = self._consumer.poll_batch(max(room, 1), max_wait)
+    @property
+    def room(self) -> int:
+        """How many more records may be in memory."""
+        hands = [progress.in_hand for progress in self._progress.values()]
+        if sum(size for _, size in hands) >= self.spec.prefetch_bytes:
+            return 0
+        return max(0, self.spec.prefetch - sum(count for count, _ in hands))
+
+    @property
+    def behind(self) -> bool:
+        """Whether the broker has more than was read, as far as is known without asking."""
+        return any(self._consumer.lag().values())
+
+    def read(self, max_wait: timedelta) -> list[Consumed]:
+        """What has arrived and there is room for; waits for a first record at most."""
+        self._hold(hold=False)
+        records: list[Consumed] = []
+        while (count := min(self.room, _SLICE)) > 0:
+            found = self._poll(count, _ZERO if records else max_wait)
+            records += found
+            if len(found) < count:
+                break
+        return records
+
+    def wait(self, max_wait: timedelta) -> list[Consumed]:
+        """Do the group's business for so long, paused; a partition just assigned may still give."""
+        self._hold(hold=True)
+        return self._poll(1, max_wait)
+
+    def _poll(self, count: int, max_wait: timedelta) -> list[Consumed]:
+        records = self._consumer.poll_batch(count, max_wait)
         # A rebalance between two records of one poll may have taken a partition away again.
         return [self._begin(raw) for raw in records if raw.source in self._progress]
 
@@ -138,7 +167,7 @@ class Lane:
 
     def _begin(self, raw: RawRecord) -> Consumed:
         progress = self._progress[raw.source]
-        progress.begin(raw.offset, raw.timestamp)
+        progress.begin(raw.offset, raw.timestamp, len(raw.event or b""))
         if self.compacted:
             progress.reported(progress.gaps)
         return Consumed(

@@ -96,8 +96,10 @@ class PartitionProgress:
         self._expected = committed.offset if committed else None
         self._unfinished: deque[tuple[int, datetime | None]] = deque()
         self._gaps: list[Gap] = []
+        self._bytes = 0
         self._done_at = self._begun_at = mark.at
         self._finished: set[int] = set()
+        self._sizes: dict[int, int] = {}
         self._attempts = dict(mark.attempts)
         self._tried: set[int] = set()
         self._suspect_until = mark.suspect_until
@@ -117,7 +119,12 @@ class PartitionProgress:
         """What was missing and is not reported yet; the position stays before it until it is."""
         return tuple(self._gaps)
 
-    def begin(self, offset: int, at: datetime | None = None) -> None:
+    @property
+    def in_hand(self) -> tuple[int, int]:
+        """Records that are begun and not finished, and their size in bytes."""
+        return len(self._sizes), self._bytes
+
+    def begin(self, offset: int, at: datetime | None = None, size: int = 0) -> None:
         """A record arrived, which the broker took `at`; a group starts at the first of all."""
         expected = self._expected or 0
         if offset > expected:
@@ -125,8 +132,12 @@ class PartitionProgress:
         elif offset < expected:
             self._unfinished.clear()  # the log was cut behind us: count anew from here
             self._finished.clear()
+            self._sizes.clear()
+            self._bytes = 0
             self._gaps.clear()
         self._unfinished.append((offset, at))
+        self._sizes[offset] = size
+        self._bytes += size
         self._begun_at = at or self._begun_at
         self._expected = offset + 1
 
@@ -137,6 +148,7 @@ class PartitionProgress:
     def finish(self, offset: int) -> None:
         """A record is done, whatever became of it; repeatable."""
         self._finished.add(offset)
+        self._bytes -= self._sizes.pop(offset, 0)
         self._attempts.pop(offset, None)
         self._tried.discard(offset)
         while self._unfinished and self._unfinished[0][0] in self._finished:

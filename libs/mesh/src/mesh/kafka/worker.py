@@ -25,7 +25,8 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _ZERO = timedelta(0)
 _TICK = timedelta(milliseconds=100)
-_LAG_SECONDS = 5.0
+_REPORT_SECONDS = 5.0
+_CATCH_UP_SECONDS = 0.25
 
 
 class StoppedError(MeshError):
@@ -66,8 +67,9 @@ class StreamWorker:
 
     The order, for every batch:
 
-    1. Poll each lane for as much as it has room for; undecodable records become dead letters.
-    2. Let the scheduler choose a batch. What it sheds is given up, and that is published.
+    1. Read what each lane has room for; undecodable records become dead letters. A lane whose
+       newest records win is read to its end.
+    2. Let the scheduler choose a batch. What it sheds is given up, published with the batch.
     3. Once per assigned partition: commit that it is being worked on (`mesh.kafka.progress`).
     4. Process the batch; a suspect of an unclean end alone, and only after its attempt is counted.
     5. Publish outputs and dead letters, and wait for all acknowledgements.
@@ -100,7 +102,8 @@ class StreamWorker:
         self._around = surroundings
         self._undecodable: list[Settled] = []
         self._slice = policy.max_wait if len(lanes) == 1 else policy.max_wait / 20
-        self._lag_due = 0.0
+        self._report_due = 0.0
+        self._stuck = False
 
     def run(self) -> None:
         """Work until `stop` is set, then finish the batch in hand, commit and leave the group.
@@ -130,10 +133,13 @@ class StreamWorker:
         self._around.heartbeat.beat()
         self._read()
         scheduled = self._scheduler.next_batch(self._around.clock.now(), self._policy.batch_size)
-        self._settle([*self._take_undecodable(), *self._give_up(scheduled.shed)])
+        self._stuck = not (scheduled.batch or scheduled.shed)
+        ended = [*self._take_undecodable(), *self._give_up(scheduled.shed)]
         for batch in self._batches(scheduled):
-            self._settle(self._process(batch))
-        self._report_lag()
+            self._settle([*ended, *self._process(batch)])
+            ended = []
+        self._settle(ended)
+        self._report()
 
     def ready(self) -> str | None:
         """What is missing before work can be done; nothing once every lane joined its group."""
@@ -141,12 +147,36 @@ class StreamWorker:
         return f"no partitions assigned yet: {', '.join(missing)}" if missing else None
 
     def _read(self) -> None:
-        waiting = {lane.spec.name: self._scheduler.waiting(lane.spec.name) for lane in self._lanes}
-        wait = _ZERO if any(waiting.values()) else self._slice
+        """Read what there is room for; wait for a first record only if nothing can be done.
+
+        A full lane is not polled, for pausing would throw away what the client has fetched; but it
+        is, paused, once nothing moves any more.
+        """
+        waiting = any(self._scheduler.waiting(lane.spec.name) for lane in self._lanes)
+        wait = _ZERO if waiting and not self._stuck else self._slice
         for lane in self._lanes:
-            records = lane.poll(lane.spec.prefetch - waiting[lane.spec.name], wait)
+            idle = lane.spec.held() or (self._stuck and not lane.room)
+            records = lane.wait(wait) if idle else lane.read(wait)
             wait = _ZERO if records else wait
             self._take_in(lane, records)
+            if records and lane.spec.newest_wins:
+                self._catch_up(lane)
+
+    def _catch_up(self, lane: Lane) -> None:
+        """Read on to the end, where alone the newest frame of each camera is known.
+
+        What is superseded on the way is settled at once, which makes room. Other lanes wait, but
+        not for long.
+        """
+        clock = self._around.clock
+        end = clock.monotonic() + _CATCH_UP_SECONDS
+        while lane.behind and clock.monotonic() < end and not self._around.stop.is_set():
+            if not lane.room:
+                scheduled = self._scheduler.next_batch(clock.now(), 0)
+                self._settle([*self._give_up(scheduled.shed)])
+            if not lane.room:
+                return
+            self._take_in(lane, lane.read(_TICK / 10))
 
     def _take_in(self, lane: Lane, records: Sequence[Consumed]) -> None:
         for record in records:
@@ -243,13 +273,16 @@ class StreamWorker:
                 return
             self._around.heartbeat.beat()
             for lane in self._lanes:
-                self._take_in(lane, lane.poll(0, min(left, _TICK) / len(self._lanes)))
+                self._take_in(lane, lane.wait(min(left, _TICK) / len(self._lanes)))
 
-    def _report_lag(self) -> None:
+    def _report(self) -> None:
         now = self._around.clock.monotonic()
-        if now < self._lag_due:
+        if now < self._report_due:
             return
-        self._lag_due = now + _LAG_SECONDS
+        self._report_due = now + _REPORT_SECONDS
+        metrics = self._around.metrics
         for lane in self._lanes:
+            metrics.waiting(lane.spec.name, self._scheduler.waiting(lane.spec.name))
+            metrics.paused(lane.spec.name, paused=lane.spec.held())
             for source, records in lane.lag():
-                self._around.metrics.lag(source, records)
+                metrics.lag(source, records)
