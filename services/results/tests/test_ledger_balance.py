@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import psycopg
@@ -9,6 +10,7 @@ import pytest
 
 from mesh.errors import TransientError
 from mesh.testing import CAMERA_ID, NOON
+from results.adapters.ledger_sql import measure, remainders, watches
 from results.adapters.postgres_gateway import Database
 from results.adapters.postgres_gateway_ledger import PostgresLedger
 from results.adapters.writer_sql import write_book
@@ -72,12 +74,30 @@ def random_entries(chance: random.Random, count: int) -> list[Entry]:
     return entries
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("measured", [False, True])
+@pytest.mark.parametrize("seed", range(1, 5))
 def test_the_database_counts_as_the_domain_does(
-    database: str, ledger: PostgresLedger, seed: int
+    database: str, ledger: PostgresLedger, seed: int, *, measured: bool
 ) -> None:
-    entries = random_entries(random.Random(seed), 60)
+    calm = (("processed", 0, 99), ("shed", 100, BLOCK + 5), ("failed", BLOCK + 6, BLOCK + 6))
+    entries = [an_entry(*claim, camera_id="cam_calm") for claim in calm]
+    entries += random_entries(random.Random(seed), 60)
     write(database, *entries)
+    if measured:
+        with psycopg.connect(database) as connection, connection.cursor() as cursor:
+            watched = list(watches(connection).values())
+            rests = remainders(connection, watched)
+            balanced = [
+                replace(each, balanced_below=left.lowest if left else each.session.highest + 1)
+                for each in watched
+                for left in [rests[each.key].unclaimed]
+            ]
+            measure(cursor, balanced)
+            cursor.execute("SELECT count(size) FROM results.ledger")
+            assert cursor.fetchone() != (0,)
+        more = random_entries(random.Random(-seed), 10)
+        write(database, *more)
+        entries += more
     book = fold(entries)
     found = {
         EpochKey(camera.camera_id, epoch.epoch): epoch.balance

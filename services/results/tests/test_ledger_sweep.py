@@ -195,3 +195,16 @@ def test_a_sweep_with_nothing_to_do_changes_nothing(bench: Bench) -> None:
     before = bench.rows("SELECT xmin::text, * FROM results.epochs")
     bench.after(10)
     assert bench.rows("SELECT xmin::text, * FROM results.epochs") == before
+
+
+def test_the_rows_of_a_balanced_block_are_measured_until_they_grow(bench: Bench) -> None:
+    captured = an_entry(outcome="captured", reason=None, ranges=(SequenceRange(first=0, last=10),))
+    bench.write(passed(0, 8), entry_of(captured), entry_of(an_entry(closes_epoch=True)))
+    shed = entry_of(an_entry(ranges=(SequenceRange(first=9, last=10),)))
+    bench.write(shed)
+    bench.after(10)
+    bench.after(10)
+    sizes = "SELECT outcome, size FROM results.ledger ORDER BY outcome"
+    assert bench.rows(sizes) == [("captured", None), ("processed", 9), ("shed", 11)]
+    bench.write(passed(9, 9), shed)
+    assert bench.rows(sizes) == [("captured", None), ("processed", None), ("shed", 11)]

@@ -16,8 +16,9 @@ from results.domain.balance import Balance, balance
 from results.domain.ledger import BLOCK, Book, Cell, CellKey, Entry, EpochKey, fold
 from results.domain.numbers import NumberSet
 from results.domain.sweep import (
-    BlockCell,
+    BlockSpan,
     OffsetGap,
+    Remainder,
     SweepPolicy,
     Verdict,
     Watch,
@@ -82,10 +83,10 @@ class Ledger:
                 stream_at=self._stream_at(key, session.lane),
                 next_opened_at=self._next(key, session.lane),
             )
-            cells = self._cells(key, watch.balanced_below // BLOCK)
-            found[key] = verdict = judge(watch, cells, POLICY, until=now, now=now)
+            rest = self._rest(watch)
+            found[key] = verdict = judge(watch, rest, POLICY, until=now, now=now)
             self.watches[key] = verdict.after
-            self._lose(verdict, watch, cells)
+            self._lose(verdict, watch, rest)
             if verdict.settled:
                 self.settled.add(key)
         return found
@@ -105,20 +106,36 @@ class Ledger:
         }
         return balance(self.book, captured)
 
-    def _lose(self, verdict: Verdict, watch: Watch, cells: Sequence[BlockCell]) -> None:
-        for reason, numbers in reasons(watch, verdict.lost, cells, self.gaps, POLICY):
+    def _lose(self, verdict: Verdict, watch: Watch, rest: Remainder) -> None:
+        for reason, numbers in reasons(watch, verdict.lost, rest.spans, self.gaps, POLICY):
             for block, part in numbers.blocks(BLOCK):
                 key = CellKey(*watch.key, block, "lost", reason)
                 session = watch.session
                 cell = Cell(part, session.lane, session.first_at, session.last_at)
                 self.book |= Book({key: cell}, {})
 
-    def _cells(self, session: EpochKey, first: int) -> list[BlockCell]:
-        return [
-            BlockCell(key.block, key.outcome, cell.numbers, cell.first_at, cell.last_at)
+    def _rest(self, watch: Watch) -> Remainder:
+        cells = [
+            (key, cell)
             for key, cell in self.book.cells.items()
-            if key[:2] == session and key.block >= first
+            if key[:2] == watch.key and key.block >= watch.balanced_below // BLOCK
         ]
+        spans = []
+        for block in sorted({key.block for key, _ in cells}):
+            mine = [(key.outcome, cell) for key, cell in cells if key.block == block]
+            told = [cell for outcome, cell in mine if outcome == "captured"]
+            told = told or [cell for _, cell in mine]
+            spans.append(
+                BlockSpan(
+                    block,
+                    min(cell.first_at for cell in told),
+                    max(cell.last_at for cell in told),
+                    max(cell.last_at for _, cell in mine),
+                )
+            )
+        known = NumberSet.of([(watch.balanced_below, watch.session.highest + 1)])
+        claims = (c.numbers.ranges for key, c in cells if key.outcome != "captured")
+        return Remainder(known - NumberSet.of(r for ranges in claims for r in ranges), spans)
 
     def _stream_at(self, key: EpochKey, lane: str) -> datetime | None:
         times = [

@@ -1,6 +1,6 @@
 """The statements of the ledger's sweep; every one of them may run again without harm."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,8 +9,8 @@ from psycopg import Connection, Cursor
 from mesh.record import TopicPartition
 from mesh.topics import Topics
 from results.domain.ledger import BLOCK, EpochKey, Session
-from results.domain.numbers import NumberSet
-from results.domain.sweep import BlockCell, OffsetGap, Verdict, Watch
+from results.domain.numbers import NumberSet, Range
+from results.domain.sweep import BlockSpan, OffsetGap, Remainder, Verdict, Watch
 
 GAP = "offset_gap"
 """The type of events that tell of records that were deleted unread."""
@@ -75,28 +75,73 @@ ORDER BY e.camera_id, e.epoch
 """
 
 
-def cells_of(
-    connection: Connection[Any], watched: Sequence[Watch]
-) -> dict[EpochKey, list[BlockCell]]:
-    """The rows of these epochs from the first block on that is not balanced."""
-    keys = [(*each.key, each.balanced_below // BLOCK) for each in watched]
-    columns = [list(column) for column in zip(*keys, strict=True)] or [[], [], []]
-    found: dict[EpochKey, list[BlockCell]] = {each.key: [] for each in watched}
-    # Bounds as plain arrays: a driver reads them many times faster than ranges.
-    rows = connection.execute(
-        "SELECT l.camera_id, l.epoch, l.block, l.outcome, l.first_at, l.last_at,"
-        " ARRAY(SELECT lower(r) FROM unnest(l.numbers) AS r),"
-        " ARRAY(SELECT upper(r) FROM unnest(l.numbers) AS r)"
-        " FROM results.ledger AS l"
-        " JOIN unnest(%s::text[], %s::bigint[], %s::bigint[]) AS k(camera_id, epoch, block)"
-        " ON l.camera_id = k.camera_id AND l.epoch = k.epoch AND l.block >= k.block",
-        columns,
-    )
-    for row in rows:
-        numbers = NumberSet.of(zip(row[6], row[7], strict=True))
-        cell = BlockCell(row[2], row[3], numbers, row[4], row[5])
-        found[EpochKey(row[0], row[1])].append(cell)
-    return found
+def remainders(connection: Connection[Any], watched: Sequence[Watch]) -> dict[EpochKey, Remainder]:
+    """What is left of these epochs; the database subtracts, so that few numbers travel."""
+    spans: dict[EpochKey, list[BlockSpan]] = {each.key: [] for each in watched}
+    left: dict[EpochKey, list[Range]] = {each.key: [] for each in watched}
+    for row in connection.execute(_REMAINDERS, _bounds(watched), binary=True):
+        key = EpochKey(row[0], row[1])
+        spans[key].append(BlockSpan(*row[2:6]))
+        left[key] += zip(row[6], row[7], strict=True)
+    for each in watched:
+        known = {span.block for span in spans[each.key]}
+        left[each.key] += _unheard(each, known)
+    return {key: Remainder(NumberSet.of(left[key]), spans[key]) for key in left}
+
+
+def _unheard(watch: Watch, known: Collection[int]) -> Iterator[Range]:
+    """The numbers of blocks of which the book has no row at all."""
+    low, end = watch.balanced_below, watch.session.highest + 1
+    for block in range(low // BLOCK, -(-end // BLOCK)):
+        if block not in known:
+            yield max(low, block * BLOCK), min(end, (block + 1) * BLOCK)
+
+
+_REMAINDERS = """
+SELECT camera_id, epoch, block, first_at, last_at, newest_at,
+    ARRAY(SELECT lower(r) FROM unnest(open) AS r), ARRAY(SELECT upper(r) FROM unnest(open) AS r)
+FROM (
+    SELECT l.camera_id, l.epoch, l.block,
+        coalesce(min(l.first_at) FILTER (WHERE l.outcome = 'captured'), min(l.first_at))
+            AS first_at,
+        coalesce(max(l.last_at) FILTER (WHERE l.outcome = 'captured'), max(l.last_at)) AS last_at,
+        max(l.last_at) AS newest_at,
+        int8multirange(int8range(greatest(k.low, l.block * %(block)s),
+            greatest(k.low, least(k.up, l.block * %(block)s + %(block)s))))
+        - coalesce(range_agg(l.numbers) FILTER (WHERE l.outcome <> 'captured'), '{}') AS open
+    FROM results.ledger AS l
+    JOIN unnest(%(cameras)s::text[], %(epochs)s::bigint[], %(lows)s::bigint[], %(ups)s::bigint[])
+        AS k(camera_id, epoch, low, up)
+        ON l.camera_id = k.camera_id AND l.epoch = k.epoch AND l.block >= k.low / %(block)s
+    GROUP BY l.camera_id, l.epoch, l.block, k.low, k.up
+) AS blocks
+ORDER BY 1, 2, 3
+"""
+
+
+def measure(cursor: Cursor[Any], balanced: Sequence[Watch]) -> None:
+    """Count the numbers of the rows of blocks that are balanced, so that readers need not."""
+    cursor.execute(_MEASURE, _bounds(balanced))
+
+
+def _bounds(watched: Sequence[Watch]) -> dict[str, Any]:
+    return {
+        "block": BLOCK,
+        "cameras": [each.key.camera_id for each in watched],
+        "epochs": [each.key.epoch for each in watched],
+        "lows": [each.balanced_below for each in watched],
+        "ups": [each.session.highest + 1 for each in watched],
+    }
+
+
+_MEASURE = """
+UPDATE results.ledger AS l SET size = (
+    SELECT coalesce(sum(upper(r) - lower(r)), 0) FROM unnest(l.numbers) AS r)
+FROM unnest(%(cameras)s::text[], %(epochs)s::bigint[], %(lows)s::bigint[], %(ups)s::bigint[])
+    AS k(camera_id, epoch, below, up)
+WHERE l.camera_id = k.camera_id AND l.epoch = k.epoch AND l.size IS NULL
+    AND l.outcome <> 'captured' AND least(k.up, l.block * %(block)s + %(block)s) <= k.below
+"""
 
 
 def gaps(connection: Connection[Any], topics: Topics) -> list[OffsetGap]:
@@ -143,8 +188,7 @@ def note(cursor: Cursor[Any], verdicts: Sequence[Verdict], now: datetime) -> Non
         )
         for verdict in verdicts
     ]
-    if rows:
-        cursor.execute(_NOTE, [list(column) for column in zip(*rows, strict=True)])
+    cursor.execute(_NOTE, [list(column) for column in zip(*rows, strict=True)])
 
 
 _NOTE = """

@@ -14,11 +14,21 @@ from mesh.identity import derived_id
 from mesh.logs import get_logger
 from mesh.topics import Topics
 from results.adapters import ledger_sql as statements
+from results.adapters import writer_statistics as statistics
 from results.adapters.ledger_metrics import LedgerMetrics
 from results.adapters.writer_sql import write_book
 from results.domain.ledger import BLOCK, Book, Cell, CellKey, EpochKey
 from results.domain.numbers import NumberSet
-from results.domain.sweep import BlockCell, OffsetGap, SweepPolicy, Verdict, Watch, judge, reasons
+from results.domain.sweep import (
+    OffsetGap,
+    Remainder,
+    SweepPolicy,
+    Verdict,
+    Watch,
+    judge,
+    reasons,
+    span_of,
+)
 from results.ports import LogEnds
 
 LOST = "frames_lost"
@@ -73,14 +83,14 @@ class LedgerSweep:
             return 0
         watched = statements.watches(connection)
         now = self._clock.now()
-        cells = statements.cells_of(connection, list(watched.values()))
+        rests = statements.remainders(connection, list(watched.values()))
         verdicts = [
-            judge(watch, cells[key], self._policy, until=until, now=now)
+            judge(watch, rests[key], self._policy, until=until, now=now)
             for key, watch in watched.items()
         ]
         lost = [verdict for verdict in verdicts if verdict.lost]
-        losses = self._losses(connection, watched, cells, lost) if lost else []
-        self._write(connection, watched, verdicts, losses, cells)
+        losses = self._losses(connection, watched, rests, lost) if lost else []
+        self._write(connection, watched, verdicts, losses, rests)
         self._metrics.swept(verdicts, now)
         for loss in losses:
             self._metrics.lost(loss.reason, len(loss.numbers))
@@ -107,7 +117,7 @@ class LedgerSweep:
         self,
         connection: psycopg.Connection[Any],
         watched: Mapping[EpochKey, Watch],
-        cells: Mapping[EpochKey, Sequence[BlockCell]],
+        rests: Mapping[EpochKey, Remainder],
         lost: Sequence[Verdict],
     ) -> list[Loss]:
         gaps: Sequence[OffsetGap] = statements.gaps(connection, self._topics)
@@ -116,7 +126,7 @@ class LedgerSweep:
             for verdict in lost
             for key in [verdict.after.key]
             for reason, numbers in reasons(
-                watched[key], verdict.lost, cells[key], gaps, self._policy
+                watched[key], verdict.lost, rests[key].spans, gaps, self._policy
             )
         ]
 
@@ -126,7 +136,7 @@ class LedgerSweep:
         watched: Mapping[EpochKey, Watch],
         verdicts: Sequence[Verdict],
         losses: Sequence[Loss],
-        cells: Mapping[EpochKey, Sequence[BlockCell]],
+        rests: Mapping[EpochKey, Remainder],
     ) -> None:
         now = self._clock.now()
         changed = [each for each in verdicts if _differs(watched[each.after.key], each)]
@@ -135,8 +145,12 @@ class LedgerSweep:
             for camera_id, mine in groupby(losses, key=lambda loss: loss.watch.key.camera_id)
         }
         with connection.transaction(), connection.cursor() as cursor:
-            write_book(cursor, _book(losses, cells))
-            statements.note(cursor, changed, now)
+            book = _book(losses, rests)
+            statistics.count(cursor, (), book)
+            write_book(cursor, book)
+            if changed:
+                statements.note(cursor, changed, now)
+                statements.measure(cursor, [each.after for each in changed])
             for camera_id, payload in payloads.items():
                 statements.announce(cursor, camera_id, payload)
 
@@ -181,17 +195,14 @@ def _differs(before: Watch, verdict: Verdict) -> bool:
     )
 
 
-def _book(losses: Sequence[Loss], cells: Mapping[EpochKey, Sequence[BlockCell]]) -> Book:
+def _book(losses: Sequence[Loss], rests: Mapping[EpochKey, Remainder]) -> Book:
     """The claims, dated like the other rows of their blocks, so that they expire with them."""
     found = {}
     for loss in losses:
         key, session = loss.watch.key, loss.watch.session
         for block, numbers in loss.numbers.blocks(BLOCK):
-            mine = [cell for cell in cells[key] if cell.block == block]
+            span = span_of(block, rests[key].spans, session)
             found[CellKey(*key, block, str(Outcome.LOST), loss.reason)] = Cell(
-                numbers,
-                session.lane,
-                min((cell.first_at for cell in mine), default=session.first_at),
-                max((cell.last_at for cell in mine), default=session.last_at),
+                numbers, session.lane, span.first_at, span.last_at
             )
     return Book(found, {})

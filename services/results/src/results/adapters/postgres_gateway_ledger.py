@@ -76,8 +76,9 @@ LEFT JOIN results.cameras AS c USING (camera_id)
 ORDER BY e.camera_id LIMIT %(limit)s OFFSET %(offset)s
 """
 
-# `asked`: which numbers of each epoch to account for. `cells`: for every outcome and reason those
-# of them that no row of a higher precedence has claimed.
+# `asked`: which numbers of each epoch to account for. `rows`: the claims on them; where all of a
+# block were measured and add up to it, none overlaps and sizes are enough. Of the others, `cells`
+# takes from every outcome and reason what no row of a higher precedence has claimed.
 _BALANCES = """
 WITH epochs AS (
     SELECT e.*, b.first, b.last FROM results.epochs AS e LEFT JOIN LATERAL (
@@ -94,21 +95,31 @@ WITH epochs AS (
     FROM epochs
 ), asked AS (
     SELECT *, int8multirange(int8range(low, greatest(low, up))) AS numbers FROM bounds
-), cells AS (
-    SELECT l.camera_id, l.epoch, l.outcome, l.reason,
-        (l.numbers * a.numbers) - coalesce(range_agg(l.numbers) OVER (
-            PARTITION BY l.camera_id, l.epoch, l.block
-            ORDER BY array_position(%(precedence)s, l.outcome),
-                coalesce(array_position(%(guessed)s, l.reason), 0), l.reason COLLATE "C"
-            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), '{}') AS mine
+), rows AS (
+    SELECT l.camera_id, l.epoch, l.block, l.outcome, l.reason, l.numbers, l.size,
+        a.numbers AS asked,
+        coalesce(count(l.size) OVER block = count(*) OVER block
+            AND sum(l.size) OVER block = least(a.up, l.block * %(block)s + %(block)s)
+                - greatest(a.low, l.block * %(block)s), false) AS plain
     FROM results.ledger AS l JOIN asked AS a USING (camera_id, epoch)
     WHERE l.outcome <> 'captured'
       AND l.block BETWEEN a.low / %(block)s AND greatest(0, a.up - 1) / %(block)s
+    WINDOW block AS (PARTITION BY l.camera_id, l.epoch, l.block)
+), cells AS (
+    SELECT camera_id, epoch, outcome, reason,
+        (numbers * asked) - coalesce(range_agg(numbers) OVER (
+            PARTITION BY camera_id, epoch, block
+            ORDER BY array_position(%(precedence)s, outcome),
+                coalesce(array_position(%(guessed)s, reason), 0), reason COLLATE "C"
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), '{}') AS mine
+    FROM rows WHERE NOT plain
 ), counts AS (
-    SELECT camera_id, epoch, outcome, reason, sum(n.count)::bigint AS count
-    FROM cells, LATERAL (
-        SELECT coalesce(sum(upper(r) - lower(r)), 0) AS count FROM unnest(mine) AS r) AS n
-    GROUP BY 1, 2, 3, 4
+    SELECT camera_id, epoch, outcome, reason, sum(count)::bigint AS count FROM (
+        SELECT camera_id, epoch, outcome, reason, size AS count FROM rows WHERE plain
+        UNION ALL
+        SELECT camera_id, epoch, outcome, reason,
+            (SELECT coalesce(sum(upper(r) - lower(r)), 0) FROM unnest(mine) AS r) FROM cells
+    ) AS parts GROUP BY 1, 2, 3, 4
 )
 SELECT a.camera_id, a.epoch, a.lane, a.opened_at, a.seen_at,
     coalesce(a.closed_at, a.ended_at) AS over_at, a.settled_at IS NOT NULL AS settled,

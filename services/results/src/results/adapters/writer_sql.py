@@ -105,6 +105,7 @@ SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::tex
     %s::int8multirange[], %s::text[], %s::timestamptz[], %s::timestamptz[])
 ON CONFLICT (camera_id, epoch, block, outcome, reason) DO UPDATE SET
     numbers = l.numbers + excluded.numbers,
+    size = CASE WHEN l.numbers @> excluded.numbers THEN l.size END,
     lane = least(l.lane, excluded.lane),
     first_at = least(l.first_at, excluded.first_at),
     last_at = greatest(l.last_at, excluded.last_at),

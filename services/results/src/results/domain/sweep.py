@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from mesh.events import Lane
 from mesh.partitioning import partition_of
 from results.domain.balance import CRASH, RETENTION
-from results.domain.ledger import BLOCK, CAPTURED, EpochKey, Session
+from results.domain.ledger import BLOCK, EpochKey, Session
 from results.domain.numbers import NumberSet
 
 DOWNSTREAM = ("detections", "recognitions")
@@ -58,14 +58,24 @@ class SweepPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class BlockCell:
-    """The numbers of one row of the book, and when they were reported."""
+class BlockSpan:
+    """When the numbers of one block of the book were reported."""
 
     block: int
-    outcome: str
-    numbers: NumberSet
     first_at: datetime
+    """As captured, if their source lived to say so."""
     last_at: datetime
+    newest_at: datetime
+    """When anything at all was last said of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remainder:
+    """What is left of an epoch from the block of `Watch.balanced_below` on."""
+
+    unclaimed: NumberSet
+    """Captured, without an outcome."""
+    spans: Sequence[BlockSpan] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,29 +125,25 @@ class OffsetGap:
 
 
 def judge(
-    watch: Watch, cells: Sequence[BlockCell], policy: SweepPolicy, *, until: datetime, now: datetime
+    watch: Watch, rest: Remainder, policy: SweepPolicy, *, until: datetime, now: datetime
 ) -> Verdict:
     """What became of the numbers of an epoch that nobody claimed.
 
     Args:
         watch: The epoch.
-        cells: Its rows from the block of `watch.balanced_below` on, read together with it.
+        rest: What is left of it, read together with it.
         policy: How long to wait.
         until: Everything that was published before this moment is in the book.
         now: The present, when the rows were read.
     """
-    claimed = NumberSet.of(
-        part for cell in cells if cell.outcome != CAPTURED for part in cell.numbers.ranges
-    )
-    known = NumberSet.of([(watch.balanced_below, watch.session.highest + 1)])
-    unclaimed = known - claimed
+    unclaimed = rest.unclaimed
     mark, marked_at, lost = watch.mark, watch.marked_at, NumberSet()
     ripe = marked_at is not None and until - marked_at >= policy.grace_of(watch.session.lane)
     if mark is not None and ripe:
         lost, mark = unclaimed & NumberSet.of([(0, mark)]), None
     left = unclaimed - lost
     if mark is None:
-        due = due_below(watch, cells, policy, until)
+        due = due_below(watch, rest.spans, policy, until)
         mark = due if left and left.lowest < due else None
         marked_at = None if mark is None else now
     ended_at = ended(watch, policy, until)
@@ -157,12 +163,12 @@ def judge(
         open=left,
         lost=lost,
         settled=over and not left,
-        oldest_open_at=_moment_of(left.lowest, cells, watch.session) if left else None,
+        oldest_open_at=_moment_of(left.lowest, rest.spans, watch.session) if left else None,
     )
 
 
 def due_below(
-    watch: Watch, cells: Iterable[BlockCell], policy: SweepPolicy, until: datetime
+    watch: Watch, spans: Iterable[BlockSpan], policy: SweepPolicy, until: datetime
 ) -> int:
     """The numbers below this can no longer be on their way."""
     session = watch.session
@@ -170,11 +176,8 @@ def due_below(
     overtaken = watch.stream_at is not None and watch.stream_at > seen_at + policy.grace
     if overtaken:
         return session.highest + 1
-    newest: dict[int, datetime] = {}
-    for cell in cells:
-        newest[cell.block] = max(cell.last_at, newest.get(cell.block, cell.last_at))
     limit = until - policy.expires(session.lane)
-    expired = [(block + 1) * BLOCK for block, at in newest.items() if at < limit]
+    expired = [(span.block + 1) * BLOCK for span in spans if span.newest_at < limit]
     return min(max([session.through, *expired]), session.highest + 1)
 
 
@@ -189,7 +192,7 @@ def ended(watch: Watch, policy: SweepPolicy, until: datetime) -> datetime | None
 def reasons(
     watch: Watch,
     lost: NumberSet,
-    cells: Sequence[BlockCell],
+    spans: Sequence[BlockSpan],
     gaps: Sequence[OffsetGap],
     policy: SweepPolicy,
 ) -> Iterator[tuple[str, NumberSet]]:
@@ -199,7 +202,7 @@ def reasons(
     expired = NumberSet.of(
         part
         for block, numbers in lost.blocks(BLOCK)
-        if any(_explains(gap, _span(block, cells, watch.session), watch, policy) for gap in mine)
+        if any(_explains(gap, span_of(block, spans, watch.session), watch, policy) for gap in mine)
         for part in numbers.ranges
     )
     for reason, numbers in ((RETENTION, expired), (CRASH, lost - expired)):
@@ -207,9 +210,7 @@ def reasons(
             yield reason, numbers
 
 
-def _explains(
-    gap: OffsetGap, span: tuple[datetime, datetime], watch: Watch, policy: SweepPolicy
-) -> bool:
+def _explains(gap: OffsetGap, span: BlockSpan, watch: Watch, policy: SweepPolicy) -> bool:
     """Whether frames that were reported within the span may have been in the gap."""
     lane = watch.session.lane
     if gap.topic == f"frames.{lane}":
@@ -218,22 +219,20 @@ def _explains(
         delay = policy.expires(lane)  # it waited on the topics before, at most for so long
     else:
         return False
-    first, last = span[0] - policy.grace, span[1] + policy.grace + delay
+    first, last = span.first_at - policy.grace, span.last_at + policy.grace + delay
     return (gap.until is None or gap.until >= first) and (gap.since is None or gap.since <= last)
 
 
-def _span(block: int, cells: Sequence[BlockCell], session: Session) -> tuple[datetime, datetime]:
-    """When the numbers of a block were reported: as captured, if their source lived to say so."""
-    mine = [cell for cell in cells if cell.block == block]
-    told = [cell for cell in mine if cell.outcome == CAPTURED] or mine
-    first = min((cell.first_at for cell in told), default=session.first_at)
-    return first, max((cell.last_at for cell in told), default=session.last_at)
+def span_of(block: int, spans: Sequence[BlockSpan], session: Session) -> BlockSpan:
+    """When the numbers of a block were reported; of one without a row, within its epoch."""
+    unknown = BlockSpan(block, session.first_at, session.last_at, session.last_at)
+    return next((span for span in spans if span.block == block), unknown)
 
 
-def _moment_of(number: int, cells: Sequence[BlockCell], session: Session) -> datetime:
+def _moment_of(number: int, spans: Sequence[BlockSpan], session: Session) -> datetime:
     """About when a number was reported: its place among those of its block."""
     block = number // BLOCK
-    first, last = _span(block, cells, session)
+    span = span_of(block, spans, session)
     highest = min(session.highest, block * BLOCK + BLOCK - 1)
     share = (number - block * BLOCK) / max(1, highest - block * BLOCK)
-    return first + (last - first) * min(1.0, share)
+    return span.first_at + (span.last_at - span.first_at) * min(1.0, share)

@@ -10,6 +10,11 @@ ALTER TABLE results.epochs
 -- Only what is not settled is ever swept.
 CREATE INDEX epochs_unsettled ON results.epochs (camera_id, epoch) WHERE settled_at IS NULL;
 
+-- How many numbers a row holds, once its block is balanced; adding to the set makes it unknown.
+-- Where the rows of a balanced block add up to its numbers, they do not overlap, and a balance needs
+-- no sets.
+ALTER TABLE results.ledger ADD COLUMN size bigint;
+
 -- Ends of the writer's partitions at one moment: once the writer is past all of them, everything
 -- that was published before `taken_at` is in the tables.
 CREATE TABLE results.ledger_barrier (

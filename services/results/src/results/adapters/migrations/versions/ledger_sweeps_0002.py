@@ -19,6 +19,7 @@ def downgrade() -> None:
     """Forget the sweeps; the claims stay."""
     op.execute("DROP TABLE results.ledger_barrier")
     op.execute("DROP INDEX results.events_gaps")
+    op.execute("ALTER TABLE results.ledger DROP COLUMN size")
     for column in (
         "through", "through_at", "balanced_below", "mark", "marked_at", "ended_at", "settled_at",
     ):  # fmt: skip
