@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from datetime import UTC, datetime
+import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,41 @@ def test_a_store_that_cannot_be_written_is_away(tmp_path: Path) -> None:
     with pytest.raises(TransientError, match="object store is away"):
         store.write(NAME, DATA)
     assert store.check() is not None
+
+
+def test_a_picture_gets_its_place_by_a_rename_on_its_own_file_system(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+
+    store.write(NAME, DATA)
+
+    assert store.read(NAME) == DATA
+    assert os.listdir(tmp_path / "objects" / "snapshots" / "incoming") == []  # noqa: PTH208
+
+
+def test_a_picture_that_does_not_fit_leaves_nothing_behind(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    blocked = tmp_path / "objects" / "snapshots" / NAME[:2] / NAME
+    blocked.mkdir(parents=True)  # a rename onto a folder fails, as a write on a full disk does
+
+    with pytest.raises(TransientError, match="object store is away"):
+        store.write(NAME, DATA)
+
+    assert os.listdir(tmp_path / "objects" / "snapshots" / "incoming") == []  # noqa: PTH208
+
+
+def test_what_a_killed_writer_left_unfinished_is_swept_once_it_is_old(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    store.write(NAME, DATA)
+    (tmp_path / "objects" / "snapshots" / "incoming" / "half").write_bytes(DATA[:3])
+    now = datetime.now(UTC)
+
+    assert store.sweep(now - timedelta(hours=1)) == 0
+    assert store.sweep(now + timedelta(seconds=1)) == 1
+    assert [found.sha256 for found in store] == [NAME]
 
 
 def test_an_interrupted_write_leaves_no_picture(store: ObjectStore, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from psycopg import sql
 
 from mesh.clock import Clock
 from results.adapters.keeper import Job
+from results.adapters.keeper_statistics import expire_statistics
 from results.adapters.objects import ObjectStore, StoredObject
 from results.adapters.writer_sql import FORGET_LINKS
 from results.domain.retention import RetentionPolicy
@@ -47,6 +48,7 @@ def all_jobs(policy: RetentionPolicy, objects: ObjectStore, clock: Clock) -> lis
         ("months_past", months_past(policy.detections, clock)),
         *((f"expire_{t}", expire(t, column, age, clock)) for t, column, age in expiring),
         ("job_embeddings", forget_embeddings(policy.job_embeddings, clock)),
+        ("expire_statistics", expire_statistics(clock)),
         ("erased_persons", sweep_erased(clock)),
         ("orphans", _hourly(orphans(objects, clock), clock)),
     ]
@@ -158,12 +160,14 @@ _SWEPT = "UPDATE results.erased_persons SET swept_at = now() WHERE person_id = %
 
 
 def orphans(objects: ObjectStore, clock: Clock) -> Job:
-    """Delete pictures that no row links to and that are older than an hour."""
+    """Delete pictures that no row links to, or that were never finished, once an hour old."""
 
     def job(connection: Connection) -> int:
         limit = clock.now() - ORPHAN_AGE
         old = (found for found in objects if found.modified_at < limit)
-        return sum(_delete_orphans(connection, objects, chunk, limit) for chunk in _chunks(old))
+        return objects.sweep(limit) + sum(
+            _delete_orphans(connection, objects, chunk, limit) for chunk in _chunks(old)
+        )
 
     return job
 

@@ -1,10 +1,12 @@
 """Stored pictures, each named by the SHA-256 of its bytes, in a folder or on S3."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from fsspec.core import url_to_fs
@@ -13,6 +15,8 @@ from mesh.errors import ConfigurationError, TransientError
 from results.domain.errors import AwayError
 
 _FOLDER = "snapshots"
+_INCOMING = "incoming"
+"""Where local pictures are written before they get their names; on the same file system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,7 @@ class ObjectStore:
             if not self._local:
                 self._fs.pipe_file(path, data)
                 return
-            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            with self._fs.open(path, "wb", autocommit=False) as file:
-                file.write(data)
-            file.commit()
+            self._write_local(Path(path), data)
 
     def read(self, sha256: str) -> bytes:
         """The picture with this digest.
@@ -109,6 +110,34 @@ class ObjectStore:
         except TransientError as error:
             return str(error)
         return None
+
+    def _write_local(self, path: Path, data: bytes) -> None:
+        """Beside its place first: another file system, such as /tmp, would make it a copy."""
+        incoming = Path(self._root) / _INCOMING
+        for folder in (incoming, path.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        number, name = tempfile.mkstemp(dir=incoming)
+        try:
+            with open(number, "wb") as file:  # noqa: PTH123 -- a descriptor
+                file.write(data)
+            Path(name).replace(path)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    def sweep(self, before: datetime) -> int:
+        """Remove what a writer that was killed left unfinished; returns how many."""
+        if not self._local:
+            return 0
+        with self._translated():
+            left = [
+                path
+                for path in (Path(self._root) / _INCOMING).glob("*")
+                if path.stat().st_mtime < before.timestamp()
+            ]
+            for path in left:
+                path.unlink(missing_ok=True)
+            return len(left)
 
     def _path(self, sha256: str) -> str:
         if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
