@@ -1,6 +1,6 @@
 # `make` lists the targets. Logic is in local/bootstrap.sh and in Python.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo stop-demo clean-demo status doctor check fmt test test-unit test-integration test-e2e
+.PHONY: help setup demo stop-demo clean-demo status doctor check fmt test test-unit test-integration test-e2e test-chaos
 BIN := .venv/bin
 BOOT := local/bootstrap.sh
 
@@ -74,3 +74,8 @@ bench-%: ## Measure mesh, overload, fanout or api: [ARGS="--seconds 10"], a repo
 	@$(BOOT) test
 	@$(BIN)/sightline-local fetch
 	@$(BIN)/python -m bench $* $(ARGS)
+
+test-chaos: ## Faults from a seed, round after round: [ROUNDS=100] [SEED=…] [FIRST=0]
+	@$(BOOT) test
+	@$(BIN)/sightline-local fetch
+	$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),100) --first $(or $(FIRST),0) $(if $(SEED),--seed $(SEED))

@@ -1,0 +1,68 @@
+"""`python -m tests.chaos`: round after round of faults, from a seed that is printed first."""
+
+import argparse
+import os
+import secrets
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.chaos.auditor import Patience
+from tests.chaos.schedule import STAGES, fault
+from tests.chaos.site import Site
+from tests.chaos.trial import Load, Trial, keep
+
+INSTANCES = dict.fromkeys((*STAGES, "gateway"), 2)
+
+
+def main() -> None:
+    """Run a schedule; ends with 1 if a round had problems."""
+    arguments = _arguments()
+    rounds = range(arguments.first, arguments.first + arguments.rounds)
+    report = arguments.report / f"{arguments.seed}.jsonl"
+    _say(f"seed {arguments.seed}, rounds {rounds.start} to {rounds.stop - 1}, report {report}")
+    until = time.monotonic() + 60 * arguments.minutes
+    bad = []
+    with tempfile.TemporaryDirectory(prefix="sightline-chaos-", ignore_cleanup_errors=True) as root:
+        Path(root).chmod(0o755)
+        site = Site(Path(root), instances=INSTANCES, environment=_environment(), report=_say)
+        with Trial(site, Load(fps=arguments.fps), Patience(), _say) as trial:
+            _say(f"object store: {'bounded' if site.bounded else 'a folder'}")
+            for number in rounds:
+                if time.monotonic() > until:
+                    _say(f"out of time before round {number}")
+                    break
+                found = trial.round(number, fault(arguments.seed, number, tuple(site.specs)))
+                keep(report, found, site)
+                _say(found.line())
+                bad += [number] if found.problems else []
+    _say(f"seed {arguments.seed}: {f'problems in rounds {bad}' if bad else 'no problems'}")
+    sys.exit(bool(bad))
+
+
+def _environment() -> dict[str, str]:
+    """The faster pack where its files are."""
+    pack = "yunet-omz" if os.environ.get("SIGHTLINE_MODELS_DIR") else "dlib"
+    return {"SIGHTLINE_MODEL_PACK": pack, "SIGHTLINE_BATCH_TIMEOUT_S": "6"}
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{datetime.now(UTC):%H:%M:%S} {line}\n")
+    sys.stdout.flush()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1 << 32))
+    parser.add_argument("--rounds", type=int, default=10, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="number of the first")
+    parser.add_argument("--minutes", type=float, default=600, help="begin no round after so long")
+    parser.add_argument("--fps", type=float, default=0.5, help="of each of the four cameras")
+    parser.add_argument("--report", type=Path, default=Path("var/chaos"), help="folder of reports")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""One installation under load, and round after round of faults on it."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import numpy as np
+import psycopg
+from confluent_kafka import KafkaException
+from PIL import Image
+from skimage import data
+from tests.chaos.auditor import Auditor, Patience
+from tests.chaos.books import Findings
+from tests.chaos.breakable_detection import DEADLY, HANGING, SEIZING, marked
+from tests.chaos.clients import Clients, Pixels, contradictions, summary
+from tests.chaos.faults import Bench, Done, inflict
+from tests.chaos.schedule import Fault
+from tests.chaos.site import Site
+from tests.e2e.clips import shrink
+from tests.e2e.observer import Mesh, enrol, jpeg, wait_for
+
+from local.layout import state_root
+from local.sample import Sample, prepare
+from mesh.errors import MeshError
+
+WIDTH, HEIGHT = 320, 180
+_READY = 150.0
+_ANSWERED = 160.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What an installation is kept busy with.
+
+    Args:
+        cameras: How many play the sample.
+        fps: Frames per second of each.
+        clients: How many push pictures.
+        pause: Seconds between two pictures of a client.
+    """
+
+    cameras: int = 4
+    fps: float = 0.5
+    clients: int = 3
+    pause: float = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What one round showed.
+
+    Args:
+        number: Its number in the schedule.
+        fault: What was done.
+        seconds: How long it took, from the fault to the last check.
+        frames: Frames so far, by outcome.
+        stored: Rows of detections and pictures so far.
+        repeated: Results so far that were published again, byte for byte.
+        requests: Pushed pictures so far: how many, and their answers.
+        said: Problems that readiness reported meanwhile, by process.
+        problems: What must not be.
+    """
+
+    number: int
+    fault: str
+    seconds: float
+    frames: Mapping[str, int]
+    stored: Mapping[str, int]
+    repeated: int
+    requests: Mapping[str, Any]
+    said: Mapping[str, Any]
+    problems: Sequence[str]
+
+    def line(self) -> str:
+        """The round in one line."""
+        frames = " ".join(f"{name} {count}" for name, count in sorted(self.frames.items()))
+        verdict = "; ".join(self.problems) or "ok"
+        return (
+            f"round {self.number:3d}  {self.fault:42s} {self.seconds:5.1f} s  {frames}  {verdict}"
+        )
+
+
+class Trial:
+    """An installation of its own under load; use it as a context manager.
+
+    Args:
+        site: The installation, not started yet.
+        load: What keeps it busy.
+        patience: How long it may take to come to rest after a fault.
+        say: Takes progress lines.
+    """
+
+    def __init__(
+        self, site: Site, load: Load, patience: Patience, say: Callable[[str], None]
+    ) -> None:
+        self._site = site
+        self._load = load
+        self._patience = patience
+        self._say = say
+        self.clients = Clients(lambda: site.gateways, site.token(), pause=load.pause)
+
+    def __enter__(self) -> Self:
+        """Start everything and wait until it flows."""
+        try:
+            self._site.start()
+            self._set_up()
+        except BaseException:
+            self.clients.stop()
+            self._site.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop everything."""
+        self.clients.stop()
+        self._mesh.close()
+        self._site.stop()
+
+    def _set_up(self) -> None:
+        self._mesh = mesh = Mesh(self._site)
+        folder = self._site.logs.parent
+        sample = prepare(state_root(os.environ), self._say)
+        clip = shrink(sample.video, folder / "small.mp4", WIDTH, HEIGHT)
+        enrol(mesh, sample.person_name, sample.portrait.read_bytes())
+        self.cameras = [
+            mesh.add_file_camera(f"Door {n}", str(clip), self._load.fps)
+            for n in range(self._load.cameras)
+        ]
+        pushed = [mesh.add_file_camera(f"Pushed {n}", str(clip), 0.5) for n in range(3)]
+        for camera_id in pushed:
+            mesh.stop_camera(camera_id)
+        astronaut = data.astronaut()[:300, 70:370]
+        self._bench = Bench(
+            site=self._site,
+            mesh=mesh,
+            deadly=jpeg(marked(astronaut, DEADLY), 95),
+            hanging=tuple(jpeg(marked(astronaut, mark), 95) for mark in (HANGING, SEIZING)),
+            camera_id=pushed[-1],
+        )
+        self.auditor = Auditor(mesh, self._site.objects, self._patience)
+        self.clients.start(self._load.clients, cameras=pushed[:-1], pictures=_pictures(sample))
+        wait_for(lambda: mesh.get("/detections")["detections"], 90, "nothing flows at the start")
+
+    def round(self, number: int, fault: Fault) -> Round:
+        """Inflict a fault, wait until all is well again, and judge what is there then."""
+        began = time.monotonic()
+        done = Done()
+        findings = Findings()
+        try:
+            inflict(self._bench, fault, done)
+            self._site.await_all_ready(_READY)
+            findings = self._audit(done)
+        except (MeshError, KafkaException, psycopg.Error, httpx.HTTPError, OSError) as error:
+            findings.problems.append(f"{type(error).__name__}: {error}")
+        return Round(
+            number=number,
+            fault=str(fault),
+            seconds=round(time.monotonic() - began, 1),
+            frames=dict(findings.outcomes),
+            stored=findings.stored,
+            repeated=findings.repeated,
+            requests=summary(self.clients.asked),
+            said=done.said,
+            problems=[*done.problems, *findings.problems],
+        )
+
+    def _audit(self, done: Done) -> Findings:
+        now = time.monotonic()
+        deadline = now + _ANSWERED
+        while (waiting := self.clients.unanswered(now)) and time.monotonic() < deadline:
+            time.sleep(0.25)
+        findings = self.auditor.audit()
+        asked = [each for each in self.clients.asked if each.ended and each.ended < now]
+        findings.wrong("unanswered", [each.frame_id for each in waiting])
+        findings.wrong("answers", [problem for each in asked for problem in each.problems])
+        findings.wrong("repeated requests", contradictions(asked))
+        findings.wrong("poison without a dead letter", done.letters - self.auditor.letters())
+        stored = {
+            detection
+            for (detection,) in self._mesh.sql("SELECT detection_id FROM results.detections")
+        }
+        told = {ids for each in asked for found in each.detection_ids for ids in found}
+        findings.wrong("answered but not stored", told - stored)
+        return findings
+
+    def stop_cameras(self) -> None:
+        """Stop capturing, so that every number of every session comes to rest."""
+        for camera_id in self.cameras:
+            self._mesh.stop_camera(camera_id)
+
+
+def _pictures(sample: Sample) -> list[Pixels]:
+    """A known person, an unknown one, and nobody."""
+    with Image.open(sample.portrait) as portrait:
+        portrait.thumbnail((WIDTH, WIDTH))
+        known = np.asarray(portrait.convert("RGB"))
+    return [known, data.astronaut()[:300, 70:370], np.full((HEIGHT, WIDTH, 3), 128, np.uint8)]
+
+
+def keep(report: Path, found: Round, site: Site) -> None:
+    """Add a round to a report; with problems, keep the logs beside it."""
+    report.parent.mkdir(parents=True, exist_ok=True)
+    with report.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(found), default=str) + os.linesep)
+    if found.problems:
+        shutil.copytree(
+            site.logs, report.with_suffix("") / f"round-{found.number}", dirs_exist_ok=True
+        )
