@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bench import overload, whole
 from bench.figures import write
 from bench.material import material
-from bench.whole import Options, measure
 from mesh.errors import MeshError
 
 
@@ -15,24 +15,27 @@ def main() -> None:
     """Run one benchmark."""
     arguments = _arguments()
     try:
-        report = _mesh(arguments)
+        report = arguments.run(arguments)
     except MeshError as error:
         sys.exit(f"bench: {error}")
     write(arguments.out / f"{arguments.benchmark}.json", report)
 
 
 def _mesh(arguments: argparse.Namespace) -> dict[str, Any]:
-    return measure(
-        material(),
-        Options(
-            seconds=arguments.seconds,
-            frames=arguments.frames,
-            rounds=arguments.rounds,
-            soak_minutes=arguments.soak,
-            scales=arguments.scales,
-            restart=not arguments.once,
-        ),
+    options = whole.Options(
+        seconds=arguments.seconds,
+        frames=arguments.frames,
+        rounds=arguments.rounds,
+        soak_minutes=arguments.soak,
+        scales=arguments.scales,
+        restart=not arguments.once,
     )
+    return whole.measure(material(), options)
+
+
+def _overload(arguments: argparse.Namespace) -> dict[str, Any]:
+    options = overload.Options(seconds=arguments.seconds, frames=arguments.frames)
+    return overload.measure(material(), options)
 
 
 def _arguments() -> argparse.Namespace:
@@ -40,12 +43,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("var/bench"), help="folder of the reports")
     kinds = parser.add_subparsers(dest="benchmark", required=True)
     mesh = kinds.add_parser("mesh", help="latency, saturation, memory and start of the whole mesh")
+    mesh.set_defaults(run=_mesh)
     mesh.add_argument("--seconds", type=float, default=30.0, help="of nominal load")
     mesh.add_argument("--frames", type=int, default=400, help="of each run at saturation")
     mesh.add_argument("--rounds", type=int, default=2, help="bare and mesh in turns")
     mesh.add_argument("--scales", type=int, nargs="*", default=[1, 2, 4], help="times 4 cameras")
     mesh.add_argument("--soak", type=float, default=0.0, help="minutes of nominal load at the end")
     mesh.add_argument("--once", action="store_true", help="start the installation only once")
+    load = kinds.add_parser("overload", help="three times the capacity, in live cameras")
+    load.set_defaults(run=_overload)
+    load.add_argument("--seconds", type=float, default=30.0, help="of each phase")
+    load.add_argument("--frames", type=int, default=300, help="that measure the capacity")
     return parser.parse_args()
 
 

@@ -3,7 +3,11 @@
 They put a load of any size on the mesh without the cost of decoding as many videos beside it.
 """
 
-from collections.abc import Sequence
+import heapq
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -119,3 +123,32 @@ def publish(site: Site, player: Player, picture: bytes) -> None:
     """Queue the next frame of a camera."""
     event = player.frame(picture)
     site.producer.send(Output(site.topics.lane(player.lane), player.camera_id, event))
+
+
+@contextmanager
+def playing(site: Site, cast: Sequence[Player], pictures: Sequence[bytes]) -> Iterator[None]:
+    """Every camera shows its pictures at its own rate, in a thread, until the block ends."""
+    stop = threading.Event()
+    thread = threading.Thread(target=_play, args=(site, cast, pictures, stop), name="players")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        site.producer.flush()
+
+
+def _play(
+    site: Site, cast: Sequence[Player], pictures: Sequence[bytes], stop: threading.Event
+) -> None:
+    began = time.monotonic()
+    # Cameras do not tick together: each begins elsewhere within its own interval.
+    due = [(began + place / len(cast) / player.fps, place) for place, player in enumerate(cast)]
+    heapq.heapify(due)
+    while not stop.wait(max(0.0, due[0][0] - time.monotonic())):
+        at, place = due[0]
+        player = cast[place]
+        publish(site, player, pictures[(player.published + _APART * place) % len(pictures)])
+        heapq.heapreplace(due, (at + 1.0 / player.fps, place))
+        site.producer.poll()
