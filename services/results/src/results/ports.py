@@ -1,7 +1,7 @@
 """What the roles of this service need from the outside, as Protocols."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from mesh.events import Person, Sighting
@@ -21,6 +21,7 @@ from results.domain.queries import (
     StoredDetection,
     StoredEvent,
 )
+from results.domain.statistics import CameraFigures
 
 
 class CameraRegistry(Protocol):
@@ -82,6 +83,15 @@ class LedgerQueries(Protocol):
 
     def balances(self, query: LedgerQuery) -> Page[CameraBalance]:
         """The balance of every camera that was heard of in a time, by identifier."""
+
+
+class Statistics(Protocol):
+    """Figures of frames. All methods block."""
+
+    def figures(
+        self, span: timedelta, since: datetime, camera_id: str | None
+    ) -> Sequence[CameraFigures]:
+        """Those of every camera, or of one, from the slots of this length; by identifier."""
 
 
 class LogEnds(Protocol):

@@ -51,6 +51,7 @@ from results.adapters.memory_gateway import (
     InMemoryPublisher,
     InMemoryResults,
     InMemorySnapshots,
+    InMemoryStatistics,
 )
 from results.adapters.pictures import LivePictures
 from results.adapters.pillow_pictures import PillowPictures
@@ -147,6 +148,7 @@ class World:
     persons: InMemoryPersons
     results: InMemoryResults
     ledger: InMemoryLedger
+    statistics: InMemoryStatistics
     publisher: InMemoryPublisher
     jobs: InMemoryJobs
     snapshots: InMemorySnapshots
@@ -190,7 +192,7 @@ def world() -> World:
     health = Health(ready={"http": lambda: None})
     cameras, results, snapshots = InMemoryCameras(), InMemoryResults(), InMemorySnapshots()
     persons, publisher = InMemoryPersons([a_person()]), InMemoryPublisher()
-    ledger = InMemoryLedger()
+    ledger, statistics = InMemoryLedger(), InMemoryStatistics()
     answers, editor, jobs = Answers(), PillowPictures(), InMemoryJobs(clock)
     answers.listen(jobs.answered)
     load = [Load()]
@@ -206,6 +208,7 @@ def world() -> World:
         names=NameCache(persons),
         results=results,
         ledger=ledger,
+        statistics=statistics,
         requests=FrameRequests(
             publisher=publisher,
             answers=answers,
@@ -239,7 +242,7 @@ def world() -> World:
     made = World(
         deps=deps, app=create_app(deps), feed=feed, cameras=cameras, persons=persons,
         results=results, ledger=ledger, publisher=publisher, snapshots=snapshots,
-        jobs=jobs, load=load,
+        jobs=jobs, load=load, statistics=statistics,
     )  # fmt: skip
     publisher.react = made.react
     return made

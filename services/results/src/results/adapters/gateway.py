@@ -46,6 +46,7 @@ from results.adapters.postgres_gateway_frames import PostgresFrameIdentifiers
 from results.adapters.postgres_gateway_jobs import PostgresJobs
 from results.adapters.postgres_gateway_ledger import PostgresLedger
 from results.adapters.postgres_gateway_results import PostgresPersons, PostgresResults
+from results.adapters.postgres_gateway_statistics import PostgresStatistics
 from results.adapters.publisher import MeshSender, ThreadPublisher
 from results.adapters.request_metrics import RequestMetrics
 from results.domain.admission import AdmissionPolicy, Load, load_of
@@ -148,6 +149,7 @@ class Gateway:
             names=NameCache(persons),
             results=results,
             ledger=PostgresLedger(self._database),
+            statistics=PostgresStatistics(self._database),
             requests=FrameRequests(
                 publisher=self._publisher,
                 answers=answers,

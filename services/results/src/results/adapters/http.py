@@ -18,6 +18,7 @@ from results.adapters import (
     http_jobs,
     http_ledger,
     http_persons,
+    http_statistics,
     http_system,
     websocket,
 )
@@ -56,6 +57,7 @@ def create_app(deps: GatewayDeps, *, page: Path = PAGE) -> FastAPI:
     # `process-frame` and `live` before `{detection_id}`: the first match wins.
     app.include_router(http_frames.router)
     app.include_router(http_jobs.router)
+    app.include_router(http_statistics.router)
     app.include_router(http_detections.router)
     app.include_router(http_cameras.router)
     app.include_router(http_persons.router)

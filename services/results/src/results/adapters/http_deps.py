@@ -33,6 +33,7 @@ from results.ports import (
     PictureEditor,
     ResultQueries,
     SnapshotReader,
+    Statistics,
 )
 
 COOKIE = "sightline_session"
@@ -60,6 +61,7 @@ class GatewayDeps:
     names: NameCache
     results: ResultQueries
     ledger: LedgerQueries
+    statistics: Statistics
     requests: FrameRequests
     jobs: Jobs
     callbacks: CallbackTargets

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from mesh.clock import Clock
@@ -23,6 +23,7 @@ from results.domain.queries import (
     StoredEvent,
     T,
 )
+from results.domain.statistics import CameraFigures
 
 
 class InMemoryCameras:
@@ -138,6 +139,17 @@ class InMemoryResults:
         """Return if the database answers."""
         if self.failure is not None:
             raise self.failure
+
+
+class InMemoryStatistics(list[CameraFigures]):
+    """Figures as they were counted."""
+
+    def figures(
+        self, span: timedelta, since: datetime, camera_id: str | None
+    ) -> list[CameraFigures]:
+        """Those of every camera, or of one; the slots are the test's."""
+        del span, since
+        return [each for each in self if camera_id in (None, each.camera_id)]
 
 
 class InMemoryLedger(list[CameraBalance]):

@@ -9,8 +9,10 @@ from typing import Any
 import psycopg
 
 from mesh.errors import MeshError, TransientError
+from mesh.events import FrameResult
 from mesh.record import TopicPartition
 from results.adapters import writer_sql as statements
+from results.adapters import writer_statistics as statistics
 from results.adapters.writer_jobs import complete_jobs
 from results.domain.changes import PERSONS, Changes
 from results.domain.ledger import first_results, fold
@@ -151,7 +153,7 @@ def _fence(cursor: psycopg.Cursor[Any], moves: Sequence[Move]) -> None:
 def _write(cursor: psycopg.Cursor[Any], changes: Changes) -> None:
     for person in changes.persons:
         statements.change_person(cursor, person)
-    _write_results(cursor, changes)
+    winners = _write_results(cursor, changes)
     erased = statements.erased_among(cursor, changes.rows)
     for table in sorted(changes.rows):
         rows: Sequence[Row] = changes.rows[table]
@@ -159,13 +161,16 @@ def _write(cursor: psycopg.Cursor[Any], changes: Changes) -> None:
         redact = _REDACTORS.get(table, _as_is)
         statements.upsert(cursor, table, redact(keep, erased))
     statements.link_snapshots(cursor, changes.snapshots)
-    statements.write_book(cursor, fold(changes.entries))
+    book = fold(changes.entries)
+    statistics.count(cursor, winners, book)
+    statements.write_book(cursor, book)
     complete_jobs(cursor, changes.answers)
 
 
-def _write_results(cursor: psycopg.Cursor[Any], changes: Changes) -> None:
+def _write_results(cursor: psycopg.Cursor[Any], changes: Changes) -> Sequence[FrameResult]:
+    """Write what is new; returns the results that are the first of their frame."""
     if not changes.results:
-        return
+        return ()
     winners = first_results(changes.results, statements.claimed(cursor, changes.results))
     rows = [row for result in winners for row in detection_rows(result)]
     erased = statements.erased_among(cursor, {"detections": rows})
@@ -173,6 +178,7 @@ def _write_results(cursor: psycopg.Cursor[Any], changes: Changes) -> None:
     for result in changes.results:
         if result.revision > 0:
             statements.correct(cursor, result)
+    return winners
 
 
 def _as_is(rows: Sequence[Row], _erased: Collection[str]) -> Sequence[Row]:
