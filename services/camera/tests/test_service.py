@@ -1,22 +1,14 @@
 """The whole service as a process, on a real broker and registry."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from threading import Event, Thread
-from typing import Any
 
-import httpx
 import pytest
+from services.camera.tests.sites import Site, a_looped, a_site, captured, closed, published
 
-from mesh.codec import AvroCodec
 from mesh.events import (
     Camera,
     CameraStatus,
@@ -24,123 +16,17 @@ from mesh.events import (
     Lane,
     LedgerEntry,
     LogEvent,
-    StreamConfig,
     StreamState,
-    StreamType,
 )
-from mesh.kafka import EventProducer, KafkaTail, create_topics
-from mesh.record import Record
-from mesh.registry import ConfluentRegistry, compatibility
-from mesh.schemas import SchemaLibrary
-from mesh.settings import MeshSettings
-from mesh.stage import Output
-from mesh.testing import a_camera, a_detection_config
-from mesh.topics import CATALOGUE
+from mesh.testing import a_detection_config
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
-@dataclass
-class Site:
-    """An installation with nothing but cameras, and what they publish."""
-
-    settings: MeshSettings
-    codec: AvroCodec
-    folder: Path
-    records: list[Record[Any]] = field(default_factory=list)
-    processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
-
-    def register(self, camera: Camera) -> None:
-        producer = EventProducer(self.settings, self.codec)
-        producer.send(Output(self.settings.topics("cameras"), camera.camera_id, camera))
-        producer.flush()
-
-    def delete(self, camera_id: str) -> None:
-        producer = EventProducer(self.settings, self.codec)
-        producer.send(Output(self.settings.topics("cameras"), camera_id, None))
-        producer.flush()
-
-    def start(self, name: str) -> "subprocess.Popen[bytes]":
-        environment = os.environ | {
-            "SIGHTLINE_KAFKA_BOOTSTRAP": self.settings.kafka_bootstrap,
-            "SIGHTLINE_REGISTRY_URL": self.settings.registry_url,
-            "SIGHTLINE_TOPIC_PREFIX": self.settings.topic_prefix,
-            "SIGHTLINE_PARTITIONS": str(self.settings.partitions),
-            "SIGHTLINE_SESSION_TIMEOUT_MS": "6000",
-            "SIGHTLINE_INSTANCE_ID": name,
-            "SIGHTLINE_STATUS_SECONDS": "0.5",
-            "SIGHTLINE_LEDGER_SECONDS": "0.5",
-        }
-        log = (self.folder / f"{name}.log").open("wb")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "camera"], env=environment, stdout=log, stderr=log
-        )
-        log.close()
-        self.processes.append(process)
-        return process
-
-    def log(self, name: str) -> str:
-        return (self.folder / f"{name}.log").read_text()
-
-    def of(self, kind: type, camera_id: str) -> list[Any]:
-        return [
-            record.event
-            for record in list(self.records)
-            if record.key == camera_id and isinstance(record.event, kind)
-        ]
-
-    def until(self, condition: Callable[[], object], seconds: float = 90.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, "it did not come true in time"
-            time.sleep(0.05)
-
-
 @pytest.fixture
 def site(kafka: str, registry: str, tmp_path: Path) -> Iterator[Site]:
-    settings = MeshSettings(
-        kafka_bootstrap=kafka,
-        registry_url=registry,
-        topic_prefix=f"camera-{uuid.uuid4().hex[:8]}.",
-        partitions=2,
-    )
-    library, schemas = SchemaLibrary.packaged(), ConfluentRegistry(registry)
-    create_topics(settings)
-    for spec in CATALOGUE:
-        if spec.records:
-            subject = f"{settings.topics(spec.name)}-value"
-            schemas.register(subject, library.value_schema(spec), compatibility(spec))
-    made = Site(settings, AvroCodec(schemas, settings.topics, library), tmp_path)
-    stop = Event()
-    names = ("frames.live", "frames.evidence", "camera-status", "events", "ledger")
-    tail = KafkaTail(settings, made.codec, topics=[settings.topics(name) for name in names])
-    thread = Thread(target=tail.run, args=(made.records.append, stop), daemon=True)
-    thread.start()
-    yield made
-    stop.set()
-    for process in made.processes:
-        process.kill()
-        process.wait(10)
-    thread.join(10)
-    schemas.close()
-
-
-def a_looped(clip: Path, **changes: Any) -> Camera:
-    stream = StreamConfig(stream_type=StreamType.FILE, url=str(clip))
-    made = a_camera(
-        camera_id=f"cam_{uuid.uuid4()}", stream=stream, detection=a_detection_config(fps_limit=5.0)
-    )
-    return replace(made, **changes)
-
-
-def captured(entries: list[LedgerEntry], outcome: str = "captured") -> set[tuple[int, int]]:
-    return {
-        (entry.epoch, number)
-        for entry in entries
-        if entry.outcome == outcome
-        for each in entry.ranges
-        for number in range(each.first, each.last + 1)
-    }
+    with a_site(kafka, registry, tmp_path) as made:
+        yield made
 
 
 def test_a_camera_is_read_published_accounted_for_and_closed(site: Site, clip: Path) -> None:
@@ -155,8 +41,9 @@ def test_a_camera_is_read_published_accounted_for_and_closed(site: Site, clip: P
     numbers = [each.frame.sequence_number for each in frames]
     assert numbers == list(range(len(frames)))
     assert (frames[0].image or b"").startswith(b"\xff\xd8")
-    told = captured(site.of(LedgerEntry, camera.camera_id))
-    assert told == {(each.frame.epoch, each.frame.sequence_number) for each in frames}
+    entries: list[LedgerEntry] = site.of(LedgerEntry, camera.camera_id)
+    assert captured(entries) == published(frames)
+    assert closed(entries) == {frames[0].frame.epoch}
     states = [status.state for status in site.of(CameraStatus, camera.camera_id)]
     assert StreamState.LIVE in states
     assert states[-1] is StreamState.STOPPED
@@ -193,6 +80,13 @@ def test_changes_of_the_registry_are_followed(site: Site, clip: Path) -> None:
             record.event is None and record.key == camera.camera_id for record in site.records
         )
     )
+    frames: list[FrameCaptured] = site.of(FrameCaptured, camera.camera_id)
+    site.until(
+        lambda: (
+            closed(site.of(LedgerEntry, camera.camera_id)) == {each.frame.epoch for each in frames}
+        )
+    )
+    assert captured(site.of(LedgerEntry, camera.camera_id)) == published(frames)
 
 
 def test_when_an_owner_is_killed_another_replica_goes_on(site: Site, clip: Path) -> None:
@@ -215,6 +109,8 @@ def test_when_an_owner_is_killed_another_replica_goes_on(site: Site, clip: Path)
         frames: list[FrameCaptured] = site.of(FrameCaptured, camera.camera_id)
         keys = [each.frame.frame_key for each in frames]
         assert len(keys) == len(set(keys))
+        killed = {each.frame.epoch for each in frames if _owner(each) == "camera-a"}
+        assert not killed & closed(site.of(LedgerEntry, camera.camera_id))
 
 
 def test_it_is_ready_once_it_knows_what_is_its_own(site: Site, clip: Path) -> None:
@@ -222,12 +118,8 @@ def test_it_is_ready_once_it_knows_what_is_its_own(site: Site, clip: Path) -> No
     site.register(camera)
     site.start("camera-a")
     site.until(lambda: site.of(FrameCaptured, camera.camera_id))
-    started = next(
-        json.loads(line) for line in site.log("camera-a").splitlines() if "service_started" in line
-    )
-    port = started["metadata"]["health_port"]
-    ready = httpx.get(f"http://127.0.0.1:{port}/ready", timeout=10)
-    assert ready.json()["status"] == "ok"
+    assert site.problems("camera-a") == {}
+    assert site.metric("camera-a", "frames_captured_total") > 0
 
 
 def test_an_owner_that_was_suspended_lets_go_of_what_it_lost(site: Site, clip: Path) -> None:
@@ -238,6 +130,14 @@ def test_an_owner_that_was_suspended_lets_go_of_what_it_lost(site: Site, clip: P
     site.until(lambda: all(site.of(FrameCaptured, c.camera_id) for c in cameras))
     site.start("camera-b")
     first.send_signal(signal.SIGSTOP)
+    suspended = {
+        camera.camera_id: {
+            each.frame.epoch
+            for each in site.of(FrameCaptured, camera.camera_id)
+            if _owner(each) == "camera-a"
+        }
+        for camera in cameras
+    }
 
     def reporters(camera: Camera, since: int) -> set[str]:
         fresh = [record.event for record in list(site.records)[since:]]
@@ -262,3 +162,11 @@ def test_an_owner_that_was_suspended_lets_go_of_what_it_lost(site: Site, clip: P
         frames: list[FrameCaptured] = site.of(FrameCaptured, camera.camera_id)
         keys = [each.frame.frame_key for each in frames]
         assert len(keys) == len(set(keys))
+        taken_over = max(each.frame.epoch for each in frames if _owner(each) == "camera-b")
+        assert max(suspended[camera.camera_id]) < taken_over
+        entries: list[LedgerEntry] = site.of(LedgerEntry, camera.camera_id)
+        assert suspended[camera.camera_id] <= closed(entries)
+
+
+def _owner(frame: FrameCaptured) -> str:
+    return frame.stages[0].instance_id
