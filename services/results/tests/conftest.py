@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -13,8 +14,9 @@ from results.adapters.migrate import migrate
 from .running import Installation, install
 
 
-@pytest.fixture
-def database(postgres: str) -> Iterator[str]:
+@contextmanager
+def new_database(postgres: str) -> Iterator[str]:
+    """A migrated database that is gone after the block."""
     name = f"results_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres, autocommit=True) as admin:
         admin.execute(f'CREATE DATABASE "{name}"')
@@ -24,6 +26,12 @@ def database(postgres: str) -> Iterator[str]:
             yield dsn
         finally:
             admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    with new_database(postgres) as dsn:
+        yield dsn
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ class Installation:
     @contextmanager
     def role(self, name: str, *, ready: bool = True) -> Iterator[subprocess.Popen[bytes]]:
         """The role as a process; it is ready on entry, and gone after the block."""
-        port = _free_port()
+        port = free_port()
         environment = {
             **os.environ,
             **self.environment,
@@ -142,7 +142,8 @@ def _ready(process: subprocess.Popen[bytes], port: int) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
