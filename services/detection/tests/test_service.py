@@ -88,6 +88,11 @@ def test_every_lane_is_read_and_only_live_frames_may_be_superseded() -> None:
     assert all(lane.share >= 1 for lane in lanes)
 
 
+def test_only_evidence_waits_for_the_next_stages() -> None:
+    lanes = lanes_of(TOPICS, held=lambda: True)
+    assert [lane.name for lane in lanes if lane.held()] == ["evidence"]
+
+
 class Installation:
     """The service on a broker in memory, with frames waiting in every lane."""
 

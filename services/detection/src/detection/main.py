@@ -1,6 +1,6 @@
 """Composition root of the detection service."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from detection.adapters.engines import load_detector
@@ -14,19 +14,21 @@ from mesh.background import Background
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
 from mesh.events import Lane
-from mesh.kafka import WorkerOptions, WorkerPolicy, build_worker
+from mesh.kafka import Downstream, WorkerOptions, WorkerPolicy, build_worker
 from mesh.kafka.events import build_heartbeat
 from mesh.model_status import Duty, ModelMeter
 from mesh.models import ModelRegistry, ModelStore
 from mesh.process import Process, run_service
 from mesh.registry import ConfluentRegistry
 from mesh.round_robin import DeficitRoundRobin
-from mesh.scheduler import LaneSpec, by_priority, older_than_max_age
+from mesh.scheduler import LaneSpec, by_priority, never, older_than_max_age
 from mesh.schemas import SchemaLibrary
 from mesh.topics import Topics
 
 LANES = ((Lane.URGENT, 4, 32), (Lane.REQUEST, 3, 32), (Lane.LIVE, 2, 256), (Lane.EVIDENCE, 1, 32))
 """Lane, guaranteed share of a batch, records held in memory."""
+NEXT_STAGES = {"recognition.detections": "detections", "aggregator": "recognitions"}
+"""Consumer groups after this stage, and what each reads."""
 WARM_UP_RUNS = 10
 NAME = "detection"
 
@@ -38,7 +40,8 @@ def main() -> None:
 
 def _serve(settings: DetectionSettings, process: Process) -> None:
     detector = _detector(settings)
-    lanes = lanes_of(settings.topics)
+    downstream = Downstream(settings, NEXT_STAGES)
+    lanes = lanes_of(settings.topics, held=downstream.behind)
     scheduler = DeficitRoundRobin(lanes)
     meter = ModelMeter(SystemClock())
     duty = Duty(
@@ -54,6 +57,7 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
     process.health.ready |= heartbeat.checks
     with Background(NAME, process.stop) as background:
         background.start(heartbeat.run)
+        background.start(downstream.run)
         for _ in range(WARM_UP_RUNS):
             detector.warm_up()
         meter.loaded()
@@ -70,8 +74,8 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
         ).run()
 
 
-def lanes_of(topics: Topics) -> Sequence[LaneSpec]:
-    """The frame topics, most urgent first, each with a guaranteed share of every batch."""
+def lanes_of(topics: Topics, held: Callable[[], bool] = never) -> Sequence[LaneSpec]:
+    """The frame topics, most urgent first; evidence waits while the next stages are behind."""
     urgent, request, live, evidence = (
         LaneSpec(
             name=lane,
@@ -82,7 +86,8 @@ def lanes_of(topics: Topics) -> Sequence[LaneSpec]:
         )
         for lane, share, prefetch in LANES
     )
-    return urgent, request, replace(live, newest_wins=True, stale=older_than_max_age), evidence
+    live = replace(live, newest_wins=True, stale=older_than_max_age)
+    return urgent, request, live, replace(evidence, held=held)
 
 
 def _detector(settings: DetectionSettings) -> FaceDetector:

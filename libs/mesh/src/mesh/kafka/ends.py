@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 
 from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as VendorPartition
@@ -47,6 +48,17 @@ class KafkaEnds:
         ends = self._ask(places, OffsetSpec.latest())
         firsts = self._ask(places, OffsetSpec.earliest())
         return {place: (firsts[place], ends[place]) for place in places}
+
+    def since(
+        self, places: Sequence[TopicPartition], at: datetime
+    ) -> dict[TopicPartition, int | None]:
+        """Offset of each partition's first record stamped `at` or later, if there is one; blocks.
+
+        Raises:
+            TransientError: The broker did not answer.
+        """
+        found = self._ask(places, OffsetSpec.for_timestamp(int(at.timestamp() * 1000)))
+        return {place: None if offset < 0 else offset for place, offset in found.items()}
 
     def _ask(self, places: Sequence[TopicPartition], what: OffsetSpec) -> dict[TopicPartition, int]:
         asked = {VendorPartition(*place): what for place in places}
