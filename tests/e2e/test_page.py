@@ -1,5 +1,6 @@
 """The live page in a real Chromium: sees a known person, enrols an unknown one, sees her named."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 PATIENCE = 90_000
+BALANCE = re.compile(r"captured [\d,]+ = processed [\d,]+( \+ (shed|failed) [\d,]+)*, open \d+")
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,7 @@ def test_the_page_names_who_is_enrolled_and_enrols_who_is_not(page: Page, sample
     expect(named.first).to_be_visible(timeout=PATIENCE)
     expect(page.locator("#people")).to_contain_text(sample.unknown_name)
     expect(page.locator("#events")).to_contain_text(sample.person_name)
+    expect(page.locator(".tile .book").first).to_have_text(BALANCE, timeout=PATIENCE)
     for stage in ("camera", "detection", "recognition", "aggregator", "gateway"):
         expect(page.locator(f'#health [data-stage="{stage}"]')).to_have_attribute(
             "data-state", "ok", timeout=PATIENCE

@@ -170,12 +170,6 @@ def test_a_number_that_later_ones_overtook_is_lost_after_a_grace() -> None:
     assert ledger.balance() == Balance(10, 9, lost={"crash": 1})
 
 
-def test_a_request_may_be_overtaken_for_as_long_as_requests_wait() -> None:
-    ledger = hole(lane=Lane.REQUEST)
-    assert not ledger.lost(3 * SECOND, 64 * SECOND)
-    assert ledger.lost(124 * SECOND) == NumberSet.single(4)
-
-
 def test_a_late_claim_overrides_and_settles_the_epoch() -> None:
     ledger = hole()
     assert ledger.lost(3 * SECOND, 64 * SECOND)

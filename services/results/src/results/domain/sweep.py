@@ -39,14 +39,9 @@ class SweepPolicy:
     partitions: int
     """Of every topic."""
     grace: timedelta = timedelta(seconds=60)
+    """How long after a proof a claim may still come."""
     silence: timedelta = timedelta(minutes=10)
     """An epoch that nothing is heard of for so long is over."""
-    patience: timedelta = timedelta(seconds=60)
-    """The longest time-out of a request: by so much may one overtake another."""
-
-    def grace_of(self, lane: str) -> timedelta:
-        """How long after a proof a claim may still come."""
-        return self.grace if lane in SINGLE_SOURCE else self.grace + self.patience
 
     def expires(self, lane: str) -> timedelta:
         """After how long a record of a frame is nowhere any more.
@@ -138,7 +133,7 @@ def judge(
     """
     unclaimed = rest.unclaimed
     mark, marked_at, lost = watch.mark, watch.marked_at, NumberSet()
-    ripe = marked_at is not None and until - marked_at >= policy.grace_of(watch.session.lane)
+    ripe = marked_at is not None and until - marked_at >= policy.grace
     if mark is not None and ripe:
         lost, mark = unclaimed & NumberSet.of([(0, mark)]), None
     left = unclaimed - lost

@@ -61,6 +61,7 @@ export const people = async () => (await call("GET", "/persons")).persons;
 export const health = async () => (await call("GET", "/system/health")).stages;
 export const models = async () => Object.values(await call("GET", "/models")).flat();
 export const sightings = async () => (await call("GET", "/sightings?page_size=30")).sightings;
+export const balances = async () => (await call("GET", "/ledger?page_size=100")).cameras;
 export const rename = (id, name) => call("PATCH", `/persons/${id}`, { name });
 export const erase = (id) => call("DELETE", `/persons/${id}`);
 export const deleteFace = (id, face) => call("DELETE", `/persons/${id}/faces/${face}`);

@@ -1,6 +1,7 @@
 // The live page: signs in, shows what is there, and follows what happens.
 
 import * as api from "./api.js";
+import { showBalances } from "./books.js";
 import { byId, element, notice } from "./dom.js";
 import { follow } from "./feed.js";
 import { renameSightings, showHealth, showModels, showSighting } from "./panels.js";
@@ -9,7 +10,9 @@ import { showCameras, showFrame, showState } from "./tiles.js";
 import { showFace } from "./why.js";
 
 const REFRESH = 5000;
+const BOOKS_EVERY = 3;
 let people = [];
+let turns = 0;
 
 const nameOf = (id) => people.find((person) => person.person_id === id)?.name;
 
@@ -26,6 +29,7 @@ async function refresh() {
     showHealth(health);
     showModels(models);
     await refreshPeople();
+    if (turns++ % BOOKS_EVERY === 0) showBalances(await api.balances());
   } catch (error) {
     if (error.status === 401) return askForToken(error.message);
     notice(error.message);

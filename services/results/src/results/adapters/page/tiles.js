@@ -76,6 +76,7 @@ function addTile(camera) {
     "article", { className: "tile", "data-camera": camera.camera_id },
     element("div", { className: "view" }, tile.image, tile.boxes, tile.waiting),
     element("footer", {}, tile.name, tile.latency, tile.state),
+    element("p", { className: "book", title: "What became of every captured frame of the last 24 hours" }),
   );
   byId("cameras").append(tile.root);
   tiles.set(camera.camera_id, tile);
