@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mesh.auth import ROLES, Tokens
+from mesh.cli_letters import add_letters
 from mesh.clock import SystemClock
 from mesh.crypto import Cipher
 from mesh.errors import MeshError
@@ -63,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="model packs").add_subparsers(required=True)
     models.add_parser("list", help="what is known and at hand").set_defaults(run=_list_models)
     models.add_parser("choose", help="fetch the first pack to be had").set_defaults(run=_choose)
+
+    add_letters(commands)
     return parser
 
 

@@ -13,6 +13,12 @@ from mesh.record import Headers, RawRecord, Record, TopicPartition
 from mesh.tracing import TRACEPARENT
 
 _REASON_LIMIT = 500
+_FRAME_FIELDS = ("camera_id", "epoch", "sequence_number", "frame_key", "lane")
+ADDED_HEADERS = frozenset(
+    {"origin-topic", "origin-partition", "origin-offset", "reason", "service", "version"}
+    | {"tombstone", *(name.replace("_", "-") for name in _FRAME_FIELDS)}
+)
+"""Headers that a letter has beside those of its record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +168,7 @@ def read_dead_letter(record: RawRecord, cipher: Cipher) -> DeadLetter:
 def _known_of(event: Any) -> dict[str, bytes]:
     """What is known of the frame, for the ledger: nothing if the envelope was unreadable."""
     frame = getattr(event, "frame", None)
-    names = ("camera_id", "epoch", "sequence_number", "frame_key", "lane")
-    return dict(_headers_of(frame, names)) if frame is not None else {}
+    return dict(_headers_of(frame, _FRAME_FIELDS)) if frame is not None else {}
 
 
 def _headers_of(frame: Any, names: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
