@@ -45,11 +45,17 @@ Step = SourceError | FakeFrame | RuntimeError | None
 
 
 class FakeSource:
-    """Gives the steps one after another, and then blocks until it is interrupted."""
+    """Gives the steps one after another, and then blocks until it is interrupted.
 
-    def __init__(self, steps: Sequence[Step] = (), refusal: Exception | None = None) -> None:
+    A deaf one goes on blocking until it is woken; either then gives one frame more.
+    """
+
+    def __init__(
+        self, steps: Sequence[Step] = (), refusal: Exception | None = None, *, deaf: bool = False
+    ) -> None:
         self._steps = list(steps)
         self._refusal = refusal
+        self._deaf = deaf
         self._interrupted = threading.Event()
         self.opened = self.closed = 0
         self.idle = False
@@ -64,13 +70,17 @@ class FakeSource:
         if not self._steps:
             self.idle = True
             self._interrupted.wait(10)
-            return None
+            return FakeFrame(media_time=1000.0)
         step = self._steps.pop(0)
         if isinstance(step, Exception):
             raise step
         return step
 
     def interrupt(self) -> None:
+        if not self._deaf:
+            self._interrupted.set()
+
+    def wake(self) -> None:
         self._interrupted.set()
 
     def close(self) -> None:

@@ -212,7 +212,7 @@ def test_a_topic_whose_schema_cannot_be_looked_up_waits_and_stops_no_other(
     assert publisher.check() is None
 
 
-@pytest.mark.parametrize("topic", [STATUS, EVENTS, LEDGER])
+@pytest.mark.parametrize("topic", [FRAMES, STATUS, EVENTS, LEDGER])
 def test_reports_that_cannot_be_encoded_are_told_later(
     publisher: KafkaPublisher, sender: FakeSender, clock: ManualClock, topic: str
 ) -> None:
@@ -223,6 +223,7 @@ def test_reports_that_cannot_be_encoded_are_told_later(
     for _ in range(3):
         publisher.status(a_status())
         publisher.event(an_event())
+        publisher.turn()
         publisher.turn()
         clock.advance(3)
     assert publisher.pending()

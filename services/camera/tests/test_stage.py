@@ -13,8 +13,10 @@ from services.camera.tests.doubles import (
     until,
 )
 
+from camera.domain.capture import Capture
 from camera.domain.life import ErrorCode
 from camera.stage import CameraStage
+from camera.stage.connection import Connection
 from camera.stage.parts import wait_for_event
 from camera.stage.stream import Stream
 from mesh.events import Camera, Lane, Overload, Priority, StreamConfig, StreamState, StreamType
@@ -50,6 +52,10 @@ async def stage(setting: Setting) -> AsyncIterator[CameraStage]:
 def a_live_camera(**changes: object) -> Camera:
     stream = StreamConfig(stream_type=StreamType.RTSP, url="rtsp://camera/live")
     return a_camera(**{"stream": stream, **changes})
+
+
+def threads_of(camera_id: str) -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name == f"camera-{camera_id[-12:]}"]
 
 
 async def test_nothing_is_connected_before_the_whole_registry_is_known(setting: Setting) -> None:
@@ -175,7 +181,7 @@ async def test_a_bug_in_reading_one_camera_stops_no_other(
     stage.changed(OTHER_ID, a_live_camera(camera_id=OTHER_ID))
     await until(lambda: StreamState.ERROR in setting.reports.states(CAMERA_ID))
     await until(lambda: StreamState.LIVE in setting.reports.states(OTHER_ID))
-    await until(lambda: f"camera-{CAMERA_ID[-12:]}" not in [t.name for t in threading.enumerate()])
+    await until(lambda: not threads_of(CAMERA_ID))
     codes = {s.error_code for s in setting.reports.statuses if s.camera_id == CAMERA_ID}
     assert codes == {None, "crashed"}
     assert not stage.broken.done()
@@ -375,9 +381,31 @@ async def test_a_stream_that_fails_in_the_moment_it_is_ended_stays_stopped(
     stream._connection._resolve(an_error())
     stream.end()
     stream.stopped("the camera was switched off")
-    stream._went_live()
+    stream._connection._tell_live()
     await asyncio.wait_for(running, 5)
     assert setting.reports.states() == [StreamState.CONNECTING, StreamState.STOPPED]
+
+
+async def test_a_connection_that_is_asked_to_end_before_it_began_reads_nothing(
+    setting: Setting,
+) -> None:
+    source = FakeSource(frames(1))
+    setting.sources.prepared[CAMERA_ID] = [source]
+    parts = setting.parts()
+    capture = Capture(a_live_camera(), parts.policy, NOON)
+    connection = Connection(parts, capture, lambda: pytest.fail("it went live"))
+    connection.end()
+    assert await connection.read() is None
+    await asyncio.wait_for(connection.gone.wait(), 5)
+    assert source.closed
+    assert not source.idle
+    assert not setting.frames.epochs
+
+
+def test_a_frame_that_cannot_be_published_before_any_epoch_is_nobodys(setting: Setting) -> None:
+    capture = Capture(a_live_camera(), setting.parts().policy, NOON)
+    capture.waste("too_large")
+    assert capture.status(NOON, 0.0).frames_dropped == {}
 
 
 async def test_a_stream_that_is_ended_before_its_turn_never_connects(setting: Setting) -> None:
@@ -414,8 +442,41 @@ async def test_while_nothing_can_be_published_a_stream_stops_and_says_what_is_aw
     assert len(setting.sources.made) == 1
     stage.publishing(None)
     await until(lambda: setting.reports.states()[-1] is StreamState.LIVE)
-    assert setting.wait.seconds == [1]
+    assert setting.wait.seconds[-1] == 1
     assert len(setting.frames.epochs) == 2
+
+
+async def test_a_connection_that_hangs_while_it_is_held_does_not_end_the_next_one(
+    stage: CameraStage, setting: Setting
+) -> None:
+    hanging, later = FakeSource(frames(1), deaf=True), FakeSource(frames(1))
+    setting.sources.prepared[CAMERA_ID] = [hanging, later]
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: StreamState.LIVE in setting.reports.states())
+    stage.publishing(KAFKA_AWAY)
+    await until(lambda: setting.reports.states()[-1] is StreamState.ERROR)
+    stage.changed(CAMERA_ID, a_live_camera(name="Back door"))
+    stage.publishing(None)
+    await until(lambda: len(setting.frames.epochs) == 2)
+    hanging.wake()
+    await until(lambda: hanging.closed)
+    await until(lambda: len(threads_of(CAMERA_ID)) == 1)
+    second = setting.frames.epochs[1]
+    assert second.offer(lambda n: a_frame_captured(frame=a_frame_header(sequence_number=n)))
+
+
+async def test_a_connection_that_opens_after_it_was_asked_to_end_begins_no_epoch(
+    stage: CameraStage, setting: Setting
+) -> None:
+    source = FakeSource([])
+    setting.sources.prepared[CAMERA_ID] = [source]
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: source.idle)
+    stage.revoked([0])
+    await until(lambda: source.closed)
+    await until(lambda: not threads_of(CAMERA_ID))
+    assert not setting.frames.epochs
+    assert StreamState.LIVE not in setting.reports.states()
 
 
 async def test_a_camera_whose_frames_must_not_be_missed_is_read_on(

@@ -58,8 +58,8 @@ async def _serve(settings: CameraSettings, process: Process) -> None:
     )
     group = _group(settings, process, on_loop)
     process.health.ready |= {
-        "kafka": lambda: publisher.check() or probe.check(),
-        "schema_registry": codec.check,
+        "broker": lambda: publisher.check() or probe.check(),
+        "registry": codec.check,
         "cameras": registry.check,
         "assignment": group.check,
     }

@@ -21,7 +21,8 @@ class Connection:
         self._parts = parts
         self._capture = capture
         self._on_live = on_live
-        self._over = False
+        self._lock = threading.Lock()
+        self._over = self._asked = False
         self._source: FrameSource | None = None
         self._loop = asyncio.get_running_loop()
         self._outcome: asyncio.Future[SourceError | None] = self._loop.create_future()
@@ -36,8 +37,8 @@ class Connection:
 
     def end(self, why: SourceError | None = None) -> None:
         """Ends at once as far as anybody can see; the thread follows when its read returns."""
-        self._over = True
-        self._capture.close_session()
+        self._asked = True
+        self._close_session()
         if self._source is not None:
             self._source.interrupt()
         self._resolve(why)
@@ -47,7 +48,7 @@ class Connection:
         try:
             outcome = self._read()
         finally:
-            self._capture.close_session()
+            self._close_session()
             # The loop is closed only when the process ends: nobody waits for the answer then.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._resolve, outcome)
@@ -66,19 +67,31 @@ class Connection:
     def _pump(self, source: FrameSource) -> None:
         live = False
         while not self._over and (frame := source.read()) is not None:
-            if self._over:
-                return
             arrival = self._arrival(frame)
-            if not live:
-                self._parts.frames.attach(self._capture.open_session(arrival.received))
+            if not live and not self._open_session(arrival):
+                return
             kept = self._capture.keeps(arrival)
             if not live:
-                self._loop.call_soon_threadsafe(self._on_live)
+                self._loop.call_soon_threadsafe(self._tell_live)
                 live = True
             if kept:
                 self._keep(frame, arrival)
         if not self._over:
             raise SourceError(ErrorCode.STREAM_ENDED, "the stream ended")
+
+    def _open_session(self, arrival: Arrival) -> bool:
+        """Begins an epoch, unless the connection was asked to end meanwhile."""
+        with self._lock:
+            if not self._over:
+                self._parts.frames.attach(self._capture.open_session(arrival.received))
+            return not self._over
+
+    def _close_session(self) -> None:
+        """Ends this connection's epoch once; a later one is another connection's."""
+        with self._lock:
+            if not self._over:
+                self._over = True
+                self._capture.close_session()
 
     def _arrival(self, frame: VideoFrame) -> Arrival:
         return Arrival(
@@ -98,6 +111,10 @@ class Connection:
             self._capture.waste("too_large")
         elif self._capture.offer(arrival, image, self._parts.clock.now()):
             self._parts.frames.wake()
+
+    def _tell_live(self) -> None:
+        if not self._asked:
+            self._on_live()
 
     def _resolve(self, outcome: SourceError | None) -> None:
         if not self._outcome.done():

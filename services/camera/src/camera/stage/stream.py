@@ -79,8 +79,6 @@ class Stream:
         self._parts.reports.status(self.capture.status(clock.now(), clock.monotonic()))
 
     def _went_live(self) -> None:
-        if self._ending.is_set():
-            return
         clock, attempt = self._parts.clock, self.capture.life.attempts
         self.capture.life = self.capture.life.went_live(clock.now())
         kind = self.capture.camera.stream.stream_type
@@ -117,6 +115,8 @@ class Stream:
         delay = self._failed(error)
         if error is self._held:
             await self._freed.wait()
+            if self.gone is not None:
+                await self._parts.wait(self.gone, _HAND_OVER_SECONDS)
         await self._parts.wait(self._ending, delay)
         if not self._ending.is_set():
             self.capture.life = self.capture.life.connecting()
