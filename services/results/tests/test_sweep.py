@@ -6,24 +6,25 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.events import Lane
 from mesh.partitioning import partition_of
+from mesh.record import TopicPartition
 from mesh.testing import CAMERA_ID, NOON
 from results.domain.balance import Balance, balance
+from results.domain.gaps import Missing, OffsetGap, gap_event, gap_of, reasons
 from results.domain.ledger import BLOCK, Book, Cell, CellKey, Entry, EpochKey, fold
 from results.domain.numbers import NumberSet
 from results.domain.sweep import (
+    MOST_LOST,
     BlockSpan,
-    OffsetGap,
     Remainder,
     SweepPolicy,
     Verdict,
     Watch,
     judge,
-    reasons,
 )
 
 SECOND, MINUTE, HOUR, DAY = (
@@ -287,6 +288,7 @@ MINE = partition_of(CAMERA_ID, POLICY.partitions)
         (OffsetGap("frames.live", MINE, NOON, NOON + MINUTE), "retention"),
         (OffsetGap("detections", MINE, NOON + 30 * MINUTE, NOON + HOUR), "retention"),
         (OffsetGap("frames.live", MINE, None, None), "retention"),
+        (OffsetGap("results", MINE, None, NOON + HOUR), "retention"),
         (OffsetGap("frames.live", (MINE + 1) % 4, NOON, NOON + MINUTE), "crash"),
         (OffsetGap("frames.request", MINE, NOON, NOON + MINUTE), "crash"),
         (OffsetGap("frames.live", MINE, NOON - HOUR, NOON - 30 * MINUTE), "crash"),
@@ -309,6 +311,21 @@ def test_of_several_reasons_the_source_knows_best_and_crash_is_a_guess() -> None
     assert ledger.balance().lost == {"retention": 1}
     ledger.add(claim("lost", 4, 4, SECOND, reason="unacknowledged"))
     assert ledger.balance().lost == {"unacknowledged": 1}
+
+
+def test_a_gap_is_read_from_its_event_and_nonsense_is_not() -> None:
+    missing = Missing(TopicPartition("s.results", 3), 5, 9, NOON)
+    event = gap_event(missing, NOON + HOUR, "writer-1")
+    assert gap_of(event.attributes, NOON + HOUR, "s.") == OffsetGap("results", 3, None, NOON)
+    local = {"topic": "s.ledger", "partition": "0", "since": "2026-01-01T12:00:00"}
+    assert gap_of(local, NOON + HOUR, "s.") == OffsetGap("ledger", 0, NOON, NOON + HOUR)
+    assert gap_of({"topic": "s.ledger"}, NOON, "s.") is None
+    assert gap_of({"topic": "x", "partition": "one"}, NOON, "s.") is None
+
+
+def test_a_source_that_counts_nonsense_does_not_stop_the_sweep() -> None:
+    ledger = Ledger().add(claim("processed", 1 << 60, 1 << 60, SECOND))
+    assert len(ledger.lost(2 * SECOND, 63 * SECOND)) == MOST_LOST
 
 
 @st.composite
@@ -341,6 +358,7 @@ def parts(entry: Entry) -> Iterable[Entry]:
         yield replace(entry, numbers=numbers)
 
 
+@settings(deadline=None)
 @given(histories(), st.data())
 def test_any_order_repetition_cut_and_any_sweeps_fold_to_the_same_book(
     entries: list[Entry], data: st.DataObject
@@ -364,6 +382,7 @@ def test_any_order_repetition_cut_and_any_sweeps_fold_to_the_same_book(
     assert wild.settled == calm.settled == set(wild.book.sessions)
 
 
+@settings(deadline=None)
 @given(histories(), st.lists(st.integers(0, 7200), max_size=5))
 def test_a_sweep_takes_nothing_that_is_claimed(entries: list[Entry], times: list[int]) -> None:
     ledger = Ledger().add(*entries)

@@ -22,6 +22,7 @@ from results.adapters.writer import MAX_FENCES, BatchWriter, Writer
 from results.adapters.writer_reader import PositionedReader
 from results.adapters.writer_store import FencedError, Move, UnstorableError
 from results.domain.changes import Changes
+from results.domain.rows import Row
 
 from .stored_events import a_result, a_snapshot
 
@@ -40,6 +41,7 @@ class InMemoryStore:
         self.numbers: list[int] = []
         self.failed: list[str] = []
         self.links: list[str] = []
+        self.events: list[Row] = []
         self.away = False
         self.after_commit: Callable[[], None] = lambda: None
         self.unstorable: Collection[int] = ()
@@ -61,6 +63,7 @@ class InMemoryStore:
         self.numbers += [number for number in numbers if number not in self.numbers]
         self.failed += [e.reason for e in changes.entries if e.outcome == "failed"]
         self.links += [row["detection_id"] for row in changes.snapshots]
+        self.events += changes.rows.get("events", [])
         self.after_commit()
 
     def _reach(self) -> None:
@@ -342,6 +345,8 @@ def test_records_that_expired_unread_do_not_stop_the_writer(bench: Bench) -> Non
     writer, _, _ = bench.writer()
     turns(writer)
     assert bench.store.numbers == [2]
+    (told,) = bench.store.events
+    assert (told["event_type"], told["attributes"]["last_missing"]) == ("offset_gap", "1")
 
 
 def test_the_loop_ends_when_it_is_told_to(bench: Bench) -> None:

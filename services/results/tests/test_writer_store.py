@@ -17,7 +17,6 @@ from mesh.events import (
 from mesh.identity import detection_id
 from mesh.record import Record, TopicPartition
 from mesh.testing import (
-    CAMERA_ID,
     EPOCH,
     NOON,
     PERSON_ID,

@@ -8,8 +8,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as VendorPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from mesh.errors import ConfigurationError
-from mesh.kafka.vendor import translate, translated
+from mesh.errors import TransientError
+from mesh.kafka.vendor import translated
 from mesh.record import TopicPartition
 
 _ANSWER_SECONDS = 10.0
@@ -30,15 +30,13 @@ class KafkaEnds:
         """First offset, and the offset after the last, of every partition; blocks.
 
         Raises:
-            TransientError: The broker did not answer.
-            ConfigurationError: A topic does not exist.
+            TransientError: The broker did not answer, or does not know a topic (yet).
         """
         with translated("looking partitions up"):
             known = self._admin.list_topics(timeout=_ANSWER_SECONDS).topics
         missing = [topic for topic in self._topics if topic not in known]
         if missing:
-            message = f"topic {missing[0]} does not exist; run `mesh topics create`"
-            raise ConfigurationError(message)
+            raise TransientError(f"the broker knows no topic {missing[0]}")
         places = [
             TopicPartition(topic, number)
             for topic in self._topics
@@ -68,5 +66,5 @@ class KafkaEnds:
             try:
                 found[TopicPartition(vendor.topic, vendor.partition)] = future.result().offset
             except KafkaException as error:
-                raise translate(error.args[0], "looking offsets up") from error
+                raise TransientError(f"looking offsets up: {error.args[0].str()}") from error
         return found

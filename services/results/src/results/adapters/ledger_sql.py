@@ -1,6 +1,6 @@
 """The statements of the ledger's sweep; every one of them may run again without harm."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,12 +8,10 @@ from psycopg import Connection, Cursor
 
 from mesh.record import TopicPartition
 from mesh.topics import Topics
+from results.domain.gaps import OFFSET_GAP, OffsetGap, gap_of
 from results.domain.ledger import BLOCK, EpochKey, Session
 from results.domain.numbers import NumberSet, Range
-from results.domain.sweep import BlockSpan, OffsetGap, Remainder, Verdict, Watch
-
-GAP = "offset_gap"
-"""The type of events that tell of records that were deleted unread."""
+from results.domain.sweep import BlockSpan, Remainder, Verdict, Watch
 
 
 def read_barrier(connection: Connection[Any]) -> dict[TopicPartition, tuple[int, int, datetime]]:
@@ -84,17 +82,10 @@ def remainders(connection: Connection[Any], watched: Sequence[Watch]) -> dict[Ep
         spans[key].append(BlockSpan(*row[2:6]))
         left[key] += zip(row[6], row[7], strict=True)
     for each in watched:
-        known = {span.block for span in spans[each.key]}
-        left[each.key] += _unheard(each, known)
+        known = NumberSet.of((s.block * BLOCK, s.block * BLOCK + BLOCK) for s in spans[each.key])
+        whole = NumberSet.of([(each.balanced_below, each.session.highest + 1)])
+        left[each.key] += (whole - known).ranges  # blocks of which the book has no row at all
     return {key: Remainder(NumberSet.of(left[key]), spans[key]) for key in left}
-
-
-def _unheard(watch: Watch, known: Collection[int]) -> Iterator[Range]:
-    """The numbers of blocks of which the book has no row at all."""
-    low, end = watch.balanced_below, watch.session.highest + 1
-    for block in range(low // BLOCK, -(-end // BLOCK)):
-        if block not in known:
-            yield max(low, block * BLOCK), min(end, (block + 1) * BLOCK)
 
 
 _REMAINDERS = """
@@ -145,22 +136,12 @@ WHERE l.camera_id = k.camera_id AND l.epoch = k.epoch AND l.size IS NULL
 
 
 def gaps(connection: Connection[Any], topics: Topics) -> list[OffsetGap]:
-    """The gaps that consumers reported, as far as they concern frames."""
+    """The gaps that consumers reported."""
     rows = connection.execute(
-        "SELECT attributes ->> 'topic', attributes ->> 'partition', attributes ->> 'since',"
-        " attributes ->> 'until', occurred_at FROM results.events WHERE event_type = %s",
-        (GAP,),
+        "SELECT attributes, occurred_at FROM results.events WHERE event_type = %s", (OFFSET_GAP,)
     )
-    return [
-        OffsetGap(
-            topic.removeprefix(topics.prefix),
-            int(partition),
-            datetime.fromisoformat(since) if since else None,
-            datetime.fromisoformat(until) if until else occurred_at,
-        )
-        for topic, partition, since, until, occurred_at in rows
-        if topic and partition
-    ]
+    found = (gap_of(attributes, at, topics.prefix) for attributes, at in rows)
+    return [gap for gap in found if gap is not None]
 
 
 def camera_name(connection: Connection[Any], camera_id: str) -> str | None:

@@ -17,16 +17,15 @@ from results.adapters import ledger_sql as statements
 from results.adapters import writer_statistics as statistics
 from results.adapters.ledger_metrics import LedgerMetrics
 from results.adapters.writer_sql import write_book
+from results.domain.gaps import OffsetGap, reasons
 from results.domain.ledger import BLOCK, Book, Cell, CellKey, EpochKey
 from results.domain.numbers import NumberSet
 from results.domain.sweep import (
-    OffsetGap,
     Remainder,
     SweepPolicy,
     Verdict,
     Watch,
     judge,
-    reasons,
     span_of,
 )
 from results.ports import LogEnds

@@ -15,8 +15,9 @@ from mesh.record import RawRecord, Record
 from mesh.retry import RetryPolicy
 from results.adapters.writer_reader import PositionedReader
 from results.adapters.writer_store import FencedError, Move, UnstorableError
-from results.domain.changes import DEAD_LETTERS, Changes, DeadFrame, changes_of
+from results.domain.changes import DEAD_LETTERS, EVENTS, Changes, DeadFrame, changes_of
 from results.domain.ledger import entry_of_dead_letter, entry_of_result
+from results.domain.rows import event_row
 
 MAX_FENCES = 5
 """Fences lost one after the other before the process gives up: two writers share a group's work."""
@@ -119,7 +120,10 @@ class BatchWriter:
             decoded = [record for record in map(self._decode, records) if record is not None]
             changes = changes_of([(self._name(record.topic), record) for record in decoded])
             self._pictures.upload(decoded)
+            told = [event_row(event) for event in self._reader.missing]
+            changes.rows[EVENTS] = [*changes.rows.get(EVENTS, []), *told]
             self._commit(records, changes)
+            self._reader.missing.clear()
             self._observer.written(decoded, self._since)
             self._dead_letters.accepted([r for r in records if _place(r) not in self._parked])
         except (UnstorableError, ValueError) as error:

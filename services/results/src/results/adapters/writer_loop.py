@@ -52,7 +52,9 @@ def writer_loop(
         session_timeout=settings.session_timeout,
     )
     store = PostgresStore(settings.database_url)
-    reader = PositionedReader(consumer=consumer, positions=store, clock=SystemClock())
+    reader = PositionedReader(
+        consumer=consumer, positions=store, clock=SystemClock(), instance_id=settings.instance_id
+    )
     library = SchemaLibrary.packaged()
     writer = Writer(
         reader=reader,

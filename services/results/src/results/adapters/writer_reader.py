@@ -5,10 +5,12 @@ from datetime import timedelta
 from typing import Protocol
 
 from mesh.clock import Clock
+from mesh.events import LogEvent
 from mesh.logs import get_logger
 from mesh.ports import Consumer, StoredOffset
 from mesh.record import RawRecord, TopicPartition
 from results.adapters.writer_store import Move
+from results.domain.gaps import Missing, gap_event
 
 _POLL = timedelta(milliseconds=100)
 _SHORTEST_SECONDS = 0.001
@@ -29,15 +31,25 @@ class PositionedReader:
     """One member of the writer's group; used from the thread that polls.
 
     A partition is read only once its position is known and sought to; records of any other are
-    dropped, because they will come again. `pending` is what was read and is not written yet.
+    dropped, because they will come again. `pending` is what was read and is not written yet,
+    `missing` tells of what could not be read, until it is stored.
     """
 
-    def __init__(self, *, consumer: Consumer, positions: Positions, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        consumer: Consumer,
+        positions: Positions,
+        clock: Clock,
+        instance_id: str = "writer",
+    ) -> None:
         self.pending: list[RawRecord] = []
+        self.missing: list[LogEvent] = []
         self.assigned = False
         self._consumer = consumer
         self._positions = positions
         self._clock = clock
+        self._instance_id = instance_id
         self._next: dict[TopicPartition, int] = {}
         self._joining: set[TopicPartition] = set()
         self._rewinding: dict[TopicPartition, Move] = {}
@@ -138,3 +150,5 @@ class PositionedReader:
         elif record.offset > expected and not source.topic.endswith(_COMPACTED):
             missed = record.offset - expected
             self._log.error("records_expired_unread", partition=source, count=missed)
+            found = Missing(source, expected, record.offset, record.timestamp)
+            self.missing.append(gap_event(found, self._clock.now(), self._instance_id))

@@ -12,18 +12,18 @@ A proof becomes a *mark*: the numbers below it are due. What is still unclaimed 
 everything that was published until then is in the book, is lost.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mesh.events import Lane
-from mesh.partitioning import partition_of
-from results.domain.balance import CRASH, RETENTION
 from results.domain.ledger import BLOCK, EpochKey, Session
 from results.domain.numbers import NumberSet
 
 DOWNSTREAM = ("detections", "recognitions")
 """Catalogue names of the topics that a frame's record passes after its lane."""
+MOST_LOST = 1 << 20
+"""Numbers of an epoch that one sweep books as lost."""
 SINGLE_SOURCE = frozenset({Lane.LIVE, Lane.EVIDENCE})
 """Lanes in which a camera has one source at a time; gateways share the others."""
 
@@ -107,18 +107,6 @@ class Verdict:
     """About when the first open number was reported."""
 
 
-@dataclass(frozen=True, slots=True)
-class OffsetGap:
-    """Records that a consumer found deleted before it read them."""
-
-    topic: str
-    """Catalogue name."""
-    partition: int
-    since: datetime | None
-    """When the record before them was published, if that is known."""
-    until: datetime | None
-
-
 def judge(
     watch: Watch, rest: Remainder, policy: SweepPolicy, *, until: datetime, now: datetime
 ) -> Verdict:
@@ -135,7 +123,7 @@ def judge(
     mark, marked_at, lost = watch.mark, watch.marked_at, NumberSet()
     ripe = marked_at is not None and until - marked_at >= policy.grace
     if mark is not None and ripe:
-        lost, mark = unclaimed & NumberSet.of([(0, mark)]), None
+        lost, mark = _first(unclaimed & NumberSet.of([(0, mark)])), None
     left = unclaimed - lost
     if mark is None:
         due = due_below(watch, rest.spans, policy, until)
@@ -162,6 +150,13 @@ def judge(
     )
 
 
+def _first(numbers: NumberSet) -> NumberSet:
+    """As many as one sweep takes: a source that counts nonsense must not stop it."""
+    if not numbers:
+        return numbers
+    return numbers & NumberSet.of([(numbers.lowest, numbers.lowest + MOST_LOST)])
+
+
 def due_below(
     watch: Watch, spans: Iterable[BlockSpan], policy: SweepPolicy, until: datetime
 ) -> int:
@@ -182,40 +177,6 @@ def ended(watch: Watch, policy: SweepPolicy, until: datetime) -> datetime | None
         return watch.next_opened_at
     silent_at = watch.session.last_at + policy.silence
     return silent_at if silent_at < until else None
-
-
-def reasons(
-    watch: Watch,
-    lost: NumberSet,
-    spans: Sequence[BlockSpan],
-    gaps: Sequence[OffsetGap],
-    policy: SweepPolicy,
-) -> Iterator[tuple[str, NumberSet]]:
-    """Why these numbers are lost: expired if a consumer found a gap where they must have been."""
-    partition = partition_of(watch.key.camera_id, policy.partitions)
-    mine = [gap for gap in gaps if gap.partition == partition]
-    expired = NumberSet.of(
-        part
-        for block, numbers in lost.blocks(BLOCK)
-        if any(_explains(gap, span_of(block, spans, watch.session), watch, policy) for gap in mine)
-        for part in numbers.ranges
-    )
-    for reason, numbers in ((RETENTION, expired), (CRASH, lost - expired)):
-        if numbers:
-            yield reason, numbers
-
-
-def _explains(gap: OffsetGap, span: BlockSpan, watch: Watch, policy: SweepPolicy) -> bool:
-    """Whether frames that were reported within the span may have been in the gap."""
-    lane = watch.session.lane
-    if gap.topic == f"frames.{lane}":
-        delay = timedelta(0)
-    elif gap.topic in DOWNSTREAM:
-        delay = policy.expires(lane)  # it waited on the topics before, at most for so long
-    else:
-        return False
-    first, last = span.first_at - policy.grace, span.last_at + policy.grace + delay
-    return (gap.until is None or gap.until >= first) and (gap.since is None or gap.since <= last)
 
 
 def span_of(block: int, spans: Sequence[BlockSpan], session: Session) -> BlockSpan:
