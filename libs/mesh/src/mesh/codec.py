@@ -36,6 +36,7 @@ class AvroCodec:
         self._own: dict[str, ParsedSchema] = {}
         self._headers: dict[str, bytes] = {}
         self._writers: dict[int, ParsedSchema] = {}
+        self._resolved: dict[tuple[str, int], tuple[ParsedSchema, ParsedSchema | None]] = {}
 
     @classmethod
     def in_memory(cls, topics: Topics | None = None) -> "AvroCodec":
@@ -75,13 +76,12 @@ class AvroCodec:
         """
         if len(data) < _HEADER.size or data[0] != _MAGIC:
             raise RejectedRecordError("the value lacks the 5-byte Confluent header")
-        schema = self._own_schema(topic)
-        writer = self._writer_schema(_HEADER.unpack_from(data)[1])
+        writer, reader = self._schemas(topic, _HEADER.unpack_from(data)[1])
         buffer = io.BytesIO(data)
         buffer.seek(_HEADER.size)
         try:
             value: Any = fastavro.schemaless_reader(
-                buffer, writer, schema, return_record_name=True, return_record_name_override=True
+                buffer, writer, reader, return_record_name=True, return_record_name_override=True
             )
             name, body = value if isinstance(value, tuple) else (self._only_record(topic), value)
             return structurer(getattr(events, name.removeprefix(f"{NAMESPACE}.")))(body)
@@ -98,6 +98,14 @@ class AvroCodec:
                 raise ConfigurationError(f"topic {topic} carries opaque bytes, not events")
             self._own[topic] = _parse(raw)
         return self._own[topic]
+
+    def _schemas(self, topic: str, schema_id: int) -> tuple[ParsedSchema, ParsedSchema | None]:
+        """The writer's schema, and ours where it differs: resolving them is slow."""
+        found = self._resolved.get((topic, schema_id))
+        if found is None:
+            own, writer = self._own_schema(topic), self._writer_schema(schema_id)
+            found = self._resolved[topic, schema_id] = (writer, None if writer == own else own)
+        return found
 
     def _writer_schema(self, schema_id: int) -> ParsedSchema:
         if schema_id not in self._writers:

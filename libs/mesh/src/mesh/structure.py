@@ -26,7 +26,7 @@ def unstructure(event: Any) -> dict[str, Any]:
 @cache
 def unstructurer(cls: type) -> Convert:
     """Turns an instance of the class into a dict; nullable records are tagged with their name."""
-    plan = [(name, _to_plain(kind)) for name, kind in _field_types(cls)]
+    plan = [(name, _to_plain(kind)) for name, kind in _fields(cls)]
     plain = [name for name, convert in plan if convert is None]
     nested = [(name, convert) for name, convert in plan if convert is not None]
 
@@ -41,22 +41,28 @@ def unstructurer(cls: type) -> Convert:
 
 @cache
 def structurer(cls: type) -> Convert:
-    """Turns a dict back into an instance of the class; unknown keys are ignored."""
-    plan = [(name, _from_plain(kind)) for name, kind in _field_types(cls)]
+    """Turns a dict, whole, back into an instance of the class; unknown keys are ignored.
+
+    Slots are filled directly, as the generated `__init__` of a frozen class does one by one, only
+    without the detour over keywords: half the time.
+    """
+    plan = [(name, getattr(cls, name).__set__, _from_plain(kind)) for name, kind in _fields(cls)]
+    plain = [(name, fill) for name, fill, inner in plan if inner is None]
+    nested = [(name, fill, inner) for name, fill, inner in plan if inner is not None]
+    new: Callable[[type], Any] = object.__new__
 
     def convert(value: Mapping[str, Any]) -> Any:
-        return cls(
-            **{
-                name: value[name] if inner is None else inner(value[name])
-                for name, inner in plan
-                if name in value
-            }
-        )
+        made = new(cls)
+        for name, fill in plain:
+            fill(made, value[name])
+        for name, fill, inner in nested:
+            fill(made, inner(value[name]))
+        return made
 
     return convert
 
 
-def _field_types(cls: type) -> list[tuple[str, Any]]:
+def _fields(cls: type) -> list[tuple[str, Any]]:
     hints = get_type_hints(cls)
     return [(item.name, hints[item.name]) for item in fields(cls)]
 
@@ -87,7 +93,7 @@ def _from_plain(kind: Any) -> Convert | None:
     if isinstance(kind, type) and is_dataclass(kind):
         return structurer(kind)
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind
+        return {member.value: member for member in kind}.__getitem__
     if get_origin(kind) is tuple:
         inner = _from_plain(get_args(kind)[0])
         return tuple if inner is None else _each(tuple, inner)
