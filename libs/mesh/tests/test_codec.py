@@ -19,6 +19,8 @@ from mesh.codec import AvroCodec
 from mesh.errors import ConfigurationError, RejectedRecordError
 from mesh.registry import InMemoryRegistry
 from mesh.schemas import SchemaLibrary
+from mesh.structure import structurer, unstructure
+from mesh.testing import a_detection_config
 from mesh.topics import CATALOGUE, Topics
 
 GOLDEN = Path(__file__).parent / "golden" / "records.json"
@@ -107,6 +109,13 @@ def test_encoding_without_a_registered_schema_names_the_subject() -> None:
 def test_dead_letters_carry_no_schema() -> None:
     with pytest.raises(ConfigurationError, match="opaque"):
         CODEC.encode(Topics()("dead-letters"), sample(events.Alert, full=True))
+
+
+def test_what_a_dict_lacks_is_the_default() -> None:
+    whole = unstructure(a_detection_config(max_age_ms=500))
+    part = {name: whole[name] for name in whole if name != "max_age_ms"}
+    assert structurer(events.DetectionConfig)(part) == a_detection_config()
+    assert structurer(events.DetectionConfig)({**whole, "unknown": 1}).max_age_ms == 500
 
 
 def test_a_reader_without_a_new_field_still_reads_a_record_that_has_it() -> None:
