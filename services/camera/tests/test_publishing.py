@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from structlog.testing import capture_logs
 
 from camera.adapters.kafka_publisher import KafkaPublisher, PublisherSettings
 from camera.adapters.refusals import Refusals
+from camera.adapters.report_queue import ReportQueue
 from camera.domain.epoch import Epoch
 from camera.domain.ring import RingLimits
 from camera.domain.statistics import Statistics
@@ -373,6 +375,17 @@ def test_the_end_does_not_wait_for_a_broker_that_is_gone(
     assert 5 <= clock.monotonic() < 6
     (left,) = logs
     assert (left["event"], left["frames"], left["cameras"]) == ("frames_abandoned", 5, [CAMERA_ID])
+
+
+def test_an_event_that_comes_back_to_a_full_queue_is_the_oldest_and_goes() -> None:
+    queue, oldest = ReportQueue(), an_event()
+    for _ in range(1000):
+        queue.event(replace(oldest, event_id="evt_2"))
+    queue.give_back(oldest)
+    assert {event.event_id for event in queue.take_events()} == {"evt_2"}
+    queue.give_back(oldest)
+    assert queue.take_events() == [oldest]
+    assert not queue
 
 
 def test_what_waits_is_shown_by_lane(

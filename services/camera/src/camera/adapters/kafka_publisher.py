@@ -1,7 +1,7 @@
 """Frames, their account, statuses and events on their way to Kafka, from one thread."""
 
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,6 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from camera.adapters.refusals import Refusals
+from camera.adapters.report_queue import ReportQueue
 from camera.domain.epoch import Epoch, Waiting
 from camera.domain.silence import Silence
 from camera.ports import Gauges
@@ -23,8 +24,6 @@ from mesh.tracing import TraceContext, headers_for
 
 _IN_FLIGHT = 10
 """Frames of one camera that may be on their way."""
-_EVENTS = 1000
-"""Events that may wait for the broker; older ones are dropped first."""
 _BUSY_SECONDS = 0.02
 _IDLE_SECONDS = 0.2
 
@@ -78,10 +77,7 @@ class KafkaPublisher:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._epochs: list[Epoch] = []
-        self._statuses: dict[str, CameraStatus | None] = {}
-        self._telling: set[str] = set()
-        """Cameras whose status is on its way; a newer one waits for it."""
-        self._events: deque[LogEvent] = deque(maxlen=_EVENTS)
+        self._reports = ReportQueue()
         self._in_flight = 0
         self._silence = Silence()
         self._refusals = Refusals(clock)
@@ -99,16 +95,15 @@ class KafkaPublisher:
 
     def status(self, status: CameraStatus) -> None:
         """The latest status of a camera; replaces one that was not sent yet."""
-        self._note_status(status.camera_id, status)
+        self._reports.status(status.camera_id, status)
 
     def forget(self, camera_id: str) -> None:
         """A camera was deleted: a tombstone replaces its status."""
-        self._note_status(camera_id, None)
+        self._reports.status(camera_id, None)
 
     def event(self, event: LogEvent) -> None:
         """Something happened."""
-        with self._lock:
-            self._events.append(event)
+        self._reports.event(event)
 
     def check(self) -> str | None:
         """Why nothing can be published, naming what is away; called from any thread."""
@@ -138,7 +133,7 @@ class KafkaPublisher:
         """Whether anything is not published and acknowledged yet."""
         with self._lock:
             unfinished = any(not epoch.finished for epoch in self._epochs)
-            return bool(unfinished or self._statuses or self._events or self._in_flight)
+        return bool(unfinished or self._reports or self._in_flight)
 
     def turn(self) -> None:
         """Sends what there is and hears what became of the rest; blocks for at most seconds.
@@ -156,10 +151,6 @@ class KafkaPublisher:
         self._sender.poll(timedelta(0))
         if self._fatal is not None:
             raise self._fatal
-
-    def _note_status(self, camera_id: str, status: CameraStatus | None) -> None:
-        with self._lock:
-            self._statuses[camera_id] = status
 
     def _send_frames(self) -> None:
         with self._lock:
@@ -179,25 +170,17 @@ class KafkaPublisher:
 
     def _send_events(self) -> None:
         topic = self._settings.topics("events")
-        with self._lock:
-            if self._refusals.waits(topic):
-                return
-            events = [self._events.popleft() for _ in range(len(self._events))]
-        for event in events:
-            output = Output(topic, event.camera_id or "", event)
-            self._send(output, partial(self._event_delivered, event))
+        if not self._refusals.waits(topic):
+            for event in self._reports.take_events():
+                output = Output(topic, event.camera_id or "", event)
+                self._send(output, partial(self._event_delivered, event))
 
     def _send_statuses(self) -> None:
         topic = self._settings.topics("camera-status")
-        if self._refusals.waits(topic):
-            return
-        with self._lock:
-            free = self._statuses.keys() - self._telling
-            statuses = {camera_id: self._statuses.pop(camera_id) for camera_id in free}
-            self._telling |= free
-        for camera_id, status in statuses.items():
-            output = Output(topic, camera_id, status)
-            self._send(output, partial(self._status_delivered, camera_id, status))
+        if not self._refusals.waits(topic):
+            for camera_id, status in self._reports.take_statuses().items():
+                output = Output(topic, camera_id, status)
+                self._send(output, partial(self._status_delivered, camera_id, status))
 
     def _send_ledger(self) -> None:
         with self._lock:
@@ -262,16 +245,11 @@ class KafkaPublisher:
     def _status_delivered(
         self, camera_id: str, status: CameraStatus | None, error: MeshError | None
     ) -> None:
-        with self._lock:
-            self._telling.discard(camera_id)
-            if error is not None:
-                self._statuses.setdefault(camera_id, status)
+        self._reports.answered(camera_id, status, taken=error is None)
 
     def _event_delivered(self, event: LogEvent, error: MeshError | None) -> None:
         if error is not None:
-            with self._lock:
-                if len(self._events) < _EVENTS:
-                    self._events.appendleft(event)
+            self._reports.give_back(event)
 
     def _measure(self, epochs: list[Epoch]) -> None:
         frames: Counter[str] = Counter()
