@@ -121,8 +121,10 @@ def is_ready(health: int) -> bool:
 
     One that has nothing to check yet is still putting itself together.
     """
+    address = f"http://{LOOPBACK}:{health}/ready"
     try:
-        answer = httpx.get(f"http://{LOOPBACK}:{health}/ready", timeout=2, trust_env=False)
+        # Certificates would be read at every call: 60 ms of CPU, ten times a second and process.
+        answer = httpx.get(address, timeout=2, trust_env=False, verify=False)  # noqa: S501 -- no TLS
     except httpx.HTTPError:
         return False
     return answer.is_success and bool(answer.json()["checks"])
