@@ -6,13 +6,18 @@ import secrets
 import sys
 import tempfile
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.chaos.auditor import Patience
 from tests.chaos.schedule import STAGES, fault
-from tests.chaos.site import Site
+from tests.chaos.site import HASTY, Site
 from tests.chaos.trial import Load, Trial, keep
+from tests.e2e.observer import Mesh, enrol
+
+from local.layout import state_root
+from local.sample import prepare
 
 INSTANCES = dict.fromkeys((*STAGES, "gateway"), 2)
 
@@ -20,32 +25,45 @@ INSTANCES = dict.fromkeys((*STAGES, "gateway"), 2)
 def main() -> None:
     """Run a schedule; ends with 1 if a round had problems."""
     arguments = _arguments()
-    rounds = range(arguments.first, arguments.first + arguments.rounds)
-    report = arguments.report / f"{arguments.seed}.jsonl"
-    _say(f"seed {arguments.seed}, rounds {rounds.start} to {rounds.stop - 1}, report {report}")
+    last = arguments.first + arguments.rounds - 1
+    _say(f"seed {arguments.seed}, rounds {arguments.first} to {last}")
     until = time.monotonic() + 60 * arguments.minutes
-    bad = []
     with tempfile.TemporaryDirectory(prefix="sightline-chaos-", ignore_cleanup_errors=True) as root:
-        Path(root).chmod(0o755)
         site = Site(Path(root), instances=INSTANCES, environment=_environment(), report=_say)
-        with Trial(site, Load(fps=arguments.fps), Patience(), _say) as trial:
-            _say(f"object store: {'bounded' if site.bounded else 'a folder'}")
-            for number in rounds:
-                if time.monotonic() > until:
-                    _say(f"out of time before round {number}")
-                    break
-                found = trial.round(number, fault(arguments.seed, number, tuple(site.specs)))
-                keep(report, found, site)
-                _say(found.line())
-                bad += [number] if found.problems else []
-    _say(f"seed {arguments.seed}: {f'problems in rounds {bad}' if bad else 'no problems'}")
+        with site, closing(Mesh(site)) as mesh:
+            _say(f"object store: {'a small file system' if site.bounded else 'a folder'}")
+            sample = prepare(state_root(os.environ), _say)
+            enrol(mesh, sample.person_name, sample.portrait.read_bytes())
+            load = Load(fps=arguments.fps)
+            with Trial(site, mesh, sample, load=load, patience=Patience()) as trial:
+                bad = _rounds(trial, site, arguments, until)
+    _say(f"seed {arguments.seed}: {f'problems in {bad}' if bad else 'no problems'}")
     sys.exit(bool(bad))
+
+
+def _rounds(
+    trial: Trial, site: Site, arguments: argparse.Namespace, until: float
+) -> list[int | str]:
+    """Run them; returns those that had problems."""
+    report = arguments.report / f"{arguments.seed}.jsonl"
+    bad: list[int | str] = []
+    for number in range(arguments.first, arguments.first + arguments.rounds):
+        if time.monotonic() > until:
+            _say(f"out of time before round {number}")
+            break
+        found = trial.round(number, fault(arguments.seed, number, tuple(site.specs)))
+        keep(report, found, site)
+        _say(found.line())
+        bad += [number] if found.problems else []
+    book, problems = trial.rest()
+    _say(f"at rest: {book} {'; '.join(problems) or 'ok'}")
+    return [*bad, "rest"] if problems else bad
 
 
 def _environment() -> dict[str, str]:
     """The faster pack where its files are."""
     pack = "yunet-omz" if os.environ.get("SIGHTLINE_MODELS_DIR") else "dlib"
-    return {"SIGHTLINE_MODEL_PACK": pack, "SIGHTLINE_BATCH_TIMEOUT_S": "6"}
+    return {"SIGHTLINE_MODEL_PACK": pack, **HASTY}
 
 
 def _say(line: str) -> None:

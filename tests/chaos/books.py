@@ -121,7 +121,7 @@ def look(facts: Facts) -> Findings:
 
 def _frames(facts: Facts, findings: Findings) -> None:
     """Every frame has exactly one outcome, and a result whenever somebody is to read one."""
-    silent, spoken = [], []
+    silent, lost = [], []
     for key, frame in facts.frames.items():
         claims = facts.claims.get(place_of(frame))
         if claims is None:
@@ -134,10 +134,10 @@ def _frames(facts: Facts, findings: Findings) -> None:
         asked = frame.frame.purpose is not Purpose.SURVEILLANCE
         if not told and (ended in {"processed", "failed"} or (asked and ended == "shed")):
             silent.append(f"{key} {ended}({reason})")
-        if key in facts.results and ended == "lost":
-            spoken.append(key)
+        if ended == "lost":
+            lost.append(f"{key} ({reason})")
     findings.wrong("an outcome but no result", silent)
-    findings.wrong("a result of a frame that is lost", spoken)
+    findings.wrong("lost although the broker had it", lost)
 
 
 def _results(facts: Facts, findings: Findings) -> None:

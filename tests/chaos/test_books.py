@@ -82,8 +82,8 @@ def test_a_shed_surveillance_frame_needs_no_result_but_a_shed_request_does() -> 
     assert problems(asked, {"shed": "deadline"}) == ["an outcome but no result"]
 
 
-def test_a_lost_frame_has_no_result() -> None:
-    assert "a result of a frame that is lost" in problems(FRAME, {"lost": "crash"}, RESULT)
+def test_a_frame_that_the_broker_had_is_never_lost() -> None:
+    assert problems(FRAME, {"lost": "crash"}) == ["lost although the broker had it"]
 
 
 def test_rows_are_the_detections_of_the_result_each_once() -> None:

@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,10 +25,9 @@ from tests.chaos.faults import Bench, Done, inflict
 from tests.chaos.schedule import Fault
 from tests.chaos.site import Site
 from tests.e2e.clips import shrink
-from tests.e2e.observer import Mesh, enrol, jpeg, wait_for
+from tests.e2e.observer import Mesh, jpeg, wait_for
 
-from local.layout import state_root
-from local.sample import Sample, prepare
+from local.sample import Sample
 from mesh.errors import MeshError
 
 WIDTH, HEIGHT = 320, 180
@@ -88,32 +88,34 @@ class Round:
 
 
 class Trial:
-    """An installation of its own under load; use it as a context manager.
+    """A running installation under load; use it as a context manager.
 
     Args:
-        site: The installation, not started yet.
+        site: The installation.
+        mesh: The same from outside.
+        sample: What is seen.
         load: What keeps it busy.
         patience: How long it may take to come to rest after a fault.
-        say: Takes progress lines.
     """
 
     def __init__(
-        self, site: Site, load: Load, patience: Patience, say: Callable[[str], None]
+        self, site: Site, mesh: Mesh, sample: Sample, *, load: Load, patience: Patience
     ) -> None:
         self._site = site
+        self._mesh = mesh
+        self._sample = sample
         self._load = load
+        self.auditor = Auditor(mesh, site.objects, patience)
+        self.clients = Clients(lambda: site.gateways, mesh.token, pause=load.pause)
+        self._cameras: list[str] = []
         self._patience = patience
-        self._say = say
-        self.clients = Clients(lambda: site.gateways, site.token(), pause=load.pause)
 
     def __enter__(self) -> Self:
-        """Start everything and wait until it flows."""
+        """Start cameras and clients, and wait until it flows."""
         try:
-            self._site.start()
             self._set_up()
         except BaseException:
             self.clients.stop()
-            self._site.stop()
             raise
         return self
 
@@ -123,24 +125,20 @@ class Trial:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop everything."""
+        """Stop the load."""
         self.clients.stop()
-        self._mesh.close()
-        self._site.stop()
+        for camera_id in self._cameras:
+            with suppress(httpx.HTTPError):
+                self._mesh.http.delete(f"/cameras/{camera_id}")
 
     def _set_up(self) -> None:
-        self._mesh = mesh = Mesh(self._site)
-        folder = self._site.logs.parent
-        sample = prepare(state_root(os.environ), self._say)
-        clip = shrink(sample.video, folder / "small.mp4", WIDTH, HEIGHT)
-        enrol(mesh, sample.person_name, sample.portrait.read_bytes())
-        self.cameras = [
-            mesh.add_file_camera(f"Door {n}", str(clip), self._load.fps)
-            for n in range(self._load.cameras)
-        ]
-        pushed = [mesh.add_file_camera(f"Pushed {n}", str(clip), 0.5) for n in range(3)]
+        mesh, sample, folder = self._mesh, self._sample, self._site.logs.parent
+        clip = shrink(sample.video, folder / "chaos.mp4", WIDTH, HEIGHT)
+        pushed = [self._camera(f"Pushed {n}", clip, 0.5) for n in range(3)]
         for camera_id in pushed:
             mesh.stop_camera(camera_id)
+        for number in range(self._load.cameras):
+            self._camera(f"Door {number}", clip, self._load.fps)
         astronaut = data.astronaut()[:300, 70:370]
         self._bench = Bench(
             site=self._site,
@@ -149,9 +147,12 @@ class Trial:
             hanging=tuple(jpeg(marked(astronaut, mark), 95) for mark in (HANGING, SEIZING)),
             camera_id=pushed[-1],
         )
-        self.auditor = Auditor(mesh, self._site.objects, self._patience)
         self.clients.start(self._load.clients, cameras=pushed[:-1], pictures=_pictures(sample))
         wait_for(lambda: mesh.get("/detections")["detections"], 90, "nothing flows at the start")
+
+    def _camera(self, name: str, clip: Path, fps: float) -> str:
+        self._cameras.append(self._mesh.add_file_camera(name, str(clip), fps))
+        return self._cameras[-1]
 
     def round(self, number: int, fault: Fault) -> Round:
         """Inflict a fault, wait until all is well again, and judge what is there then."""
@@ -195,10 +196,23 @@ class Trial:
         findings.wrong("answered but not stored", told - stored)
         return findings
 
-    def stop_cameras(self) -> None:
-        """Stop capturing, so that every number of every session comes to rest."""
-        for camera_id in self.cameras:
+    def rest(self) -> tuple[dict[str, Any], list[str]]:
+        """Stop the load, and wait until every number of every camera has an outcome.
+
+        Returns:
+            The balance of all cameras, and what is wrong with it.
+        """
+        self.clients.stop()
+        for camera_id in self._cameras:
             self._mesh.stop_camera(camera_id)
+        deadline = time.monotonic() + self._patience.due
+        while (book := self._mesh.get("/ledger", page_size=100)["in_all"])["open"]:
+            if time.monotonic() > deadline:
+                return book, [f"{book['open']} numbers are open at the end"]
+            time.sleep(1)
+        ended = book["processed"] + sum(book[name]["total"] for name in ("failed", "shed", "lost"))
+        wrong = [] if ended == book["captured"] else [f"the books do not balance: {book}"]
+        return book, [*wrong, *self.auditor.audit().problems]
 
 
 def _pictures(sample: Sample) -> list[Pixels]:
