@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import overload, whole
+from bench import api, fanout, overload, whole
 from bench.figures import write
 from bench.material import material
 from mesh.errors import MeshError
@@ -38,6 +38,17 @@ def _overload(arguments: argparse.Namespace) -> dict[str, Any]:
     return overload.measure(material(), options)
 
 
+def _fanout(arguments: argparse.Namespace) -> dict[str, Any]:
+    options = fanout.Options(
+        clients=arguments.clients, rates=arguments.rates, seconds=arguments.seconds
+    )
+    return fanout.measure(material(), options)
+
+
+def _api(arguments: argparse.Namespace) -> dict[str, Any]:
+    return api.measure(material(), api.Options(rows=arguments.rows, requests=arguments.requests))
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("var/bench"), help="folder of the reports")
@@ -54,6 +65,15 @@ def _arguments() -> argparse.Namespace:
     load.set_defaults(run=_overload)
     load.add_argument("--seconds", type=float, default=30.0, help="of each phase")
     load.add_argument("--frames", type=int, default=300, help="that measure the capacity")
+    fan = kinds.add_parser("fanout", help="one gateway and very many WebSocket clients")
+    fan.set_defaults(run=_fanout)
+    fan.add_argument("--clients", type=int, nargs="+", default=[500, 1000], help="so many each")
+    fan.add_argument("--rates", type=int, nargs="+", default=[5, 10, 20, 40], help="results/s")
+    fan.add_argument("--seconds", type=float, default=5.0, help="of each rate")
+    ask = kinds.add_parser("api", help="the live cache and a database of millions of detections")
+    ask.set_defaults(run=_api)
+    ask.add_argument("--rows", type=int, default=5_000_000, help="detections")
+    ask.add_argument("--requests", type=int, default=60, help="of each kind")
     return parser.parse_args()
 
 
