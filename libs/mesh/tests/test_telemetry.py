@@ -11,11 +11,12 @@ from prometheus_client import CollectorRegistry
 
 from mesh.clock import ManualClock
 from mesh.health import Health, HealthServer
-from mesh.logs import bind_record, configure_logs, get_logger
+from mesh.logs import configure_logs, get_logger, handling, handling_request
 from mesh.metrics import StageMetrics
 from mesh.record import TopicPartition
 from mesh.settings import MeshSettings
-from mesh.tracing import TraceContext, child_headers, context_of, headers_for
+from mesh.testing import a_frame_captured, a_record, a_request
+from mesh.tracing import TRACEPARENT, TraceContext, child_headers, context_of, headers_for
 
 
 @pytest.fixture
@@ -32,9 +33,8 @@ def last(out: io.StringIO) -> dict[str, object]:
 
 def test_a_log_line_has_the_shape_of_the_specification(lines: io.StringIO) -> None:
     context = TraceContext.new()
-    bind_record(headers_for(context), request_id="req_1")
-
-    get_logger("x").info("camera_connected", camera={"camera_id": "cam_1"}, attempt=2)
+    with handling_request(context, "req_1"):
+        get_logger("x").info("camera_connected", camera={"camera_id": "cam_1"}, attempt=2)
 
     line = last(lines)
     assert line["level"] == "INFO"
@@ -47,6 +47,41 @@ def test_a_log_line_has_the_shape_of_the_specification(lines: io.StringIO) -> No
     assert line["metadata"] == {"component": "x", "attempt": 2}
     assert str(line["log_id"]).startswith("log_")
     assert str(line["timestamp"]).endswith("Z")
+
+
+def test_lines_join_the_trace_of_the_record_in_hand_and_leave_it_afterwards(
+    lines: io.StringIO,
+) -> None:
+    context = TraceContext.new()
+    record = a_record(
+        a_frame_captured(request=a_request()), headers=headers_for(context) | {"other": b"x"}
+    )
+    with handling([record]):
+        logging.getLogger("library").warning("in between")
+    inside = last(lines)
+    get_logger("x").info("afterwards")
+
+    assert (inside["trace_id"], inside["span_id"]) == (context.trace_id, context.span_id)
+    assert inside["request_id"] == a_request().request_id
+    assert not {"trace_id", "span_id", "request_id"} & last(lines).keys()
+
+
+def test_the_client_s_own_identifier_is_the_one_in_the_log(lines: io.StringIO) -> None:
+    headers = {"baggage": b"other=1, request_id=mine%2F1;p=2", TRACEPARENT: b"nonsense"}
+    with handling([a_record(a_frame_captured(request=a_request()), headers=headers)]):
+        get_logger("x").info("working")
+    assert last(lines)["request_id"] == "mine/1"
+    assert "trace_id" not in last(lines)
+
+
+def test_a_batch_names_all_its_traces(lines: io.StringIO) -> None:
+    contexts = [TraceContext.new(), TraceContext.new()]
+    with handling([a_record(a_frame_captured(), headers=headers_for(each)) for each in contexts]):
+        get_logger("x").info("working")
+    assert last(lines)["metadata"] == {
+        "component": "x",
+        "trace_ids": [each.trace_id for each in contexts],
+    }
 
 
 def test_a_library_s_sentence_is_a_message(lines: io.StringIO) -> None:

@@ -3,15 +3,17 @@
 import logging
 import sys
 import uuid
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TextIO
+from urllib.parse import unquote
 
 import structlog
 
-from mesh.record import Headers
+from mesh.record import Record
 from mesh.settings import MeshSettings
-from mesh.tracing import context_of
+from mesh.tracing import TRACEPARENT, TraceContext
 
 _SECRET_WORDS = ("password", "secret", "token", "authorization")
 _TOP = (
@@ -59,12 +61,47 @@ def configure_logs(service: str, settings: MeshSettings, stream: TextIO | None =
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
 
 
-def bind_record(headers: Headers, **context: Any) -> None:
-    """Join the log lines that follow in this thread to the trace of a record."""
-    trace = context_of(headers)
-    structlog.contextvars.bind_contextvars(
-        trace_id=trace.trace_id, span_id=trace.span_id, **context
-    )
+@contextmanager
+def handling(records: Sequence[Record[Any]]) -> Iterator[None]:
+    """Join the log lines of this block to the traces of the records that it works on.
+
+    One record gives `trace_id`, `span_id` and, if a client waits for it, `request_id`; a batch
+    gives the list of its `trace_ids`.
+    """
+    traces = [trace for trace in map(_trace_of, records) if trace is not None]
+    if len(records) == 1:
+        named: dict[str, Any] = _named(next(iter(traces), None), _request_of(records[0]))
+    else:
+        named = {"trace_ids": [trace.trace_id for trace in traces]} if traces else {}
+    with structlog.contextvars.bound_contextvars(**named):
+        yield
+
+
+@contextmanager
+def handling_request(trace: TraceContext, request_id: str) -> Iterator[None]:
+    """Join the log lines of this block to a client's request."""
+    with structlog.contextvars.bound_contextvars(**_named(trace, request_id)):
+        yield
+
+
+def _trace_of(record: Record[Any]) -> TraceContext | None:
+    value = record.headers.get(TRACEPARENT)
+    return None if value is None else TraceContext.parse(value.decode("ascii", "replace"))
+
+
+def _request_of(record: Record[Any]) -> str | None:
+    """The identifier that the client knows, from the baggage; else the mesh's own."""
+    for member in record.headers.get("baggage", b"").decode("ascii", "replace").split(","):
+        name, _, value = member.partition("=")
+        if name.strip() == "request_id":
+            return unquote(value.partition(";")[0].strip())
+    request: str | None = getattr(getattr(record.event, "request", None), "request_id", None)
+    return request
+
+
+def _named(trace: TraceContext | None, request_id: str | None) -> dict[str, str]:
+    found = {"trace_id": trace.trace_id, "span_id": trace.span_id} if trace else {}
+    return found | ({"request_id": request_id} if request_id else {})
 
 
 def get_logger(name: str) -> Any:

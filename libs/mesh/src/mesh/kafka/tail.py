@@ -16,6 +16,7 @@ from confluent_kafka import TopicPartition as VendorPartition
 from mesh.clock import Clock, SystemClock
 from mesh.errors import ConfigurationError, RejectedRecordError, TransientError
 from mesh.kafka.vendor import MAX_LETTER_BYTES, record_of, translate, translated
+from mesh.logs import handling
 from mesh.ports import Codec
 from mesh.record import Record, TopicPartition
 from mesh.retry import RetryPolicy
@@ -142,12 +143,13 @@ class KafkaTail:
             self._take_error(error, message, behind)
             return
         raw = record_of(message)
-        try:
-            event = None if raw.event is None else self._decode(raw.topic, raw.event, stop)
-        except RejectedRecordError as rejected:
-            _log.error("passed over %s at offset %d: %s", raw.source, raw.offset, rejected)
-        else:
-            handle(replace(raw, event=event))
+        with handling([raw]):
+            try:
+                event = None if raw.event is None else self._decode(raw.topic, raw.event, stop)
+            except RejectedRecordError as rejected:
+                _log.error("passed over %s at offset %d: %s", raw.source, raw.offset, rejected)
+            else:
+                handle(replace(raw, event=event))
 
     def _decode(self, topic: str, data: bytes, stop: threading.Event) -> Any:
         """The event in a value; waits for the schema registry, if it must, until `stop`."""

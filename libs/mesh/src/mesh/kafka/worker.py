@@ -15,6 +15,7 @@ from mesh.kafka.handler import Handler
 from mesh.kafka.lane import Consumed, Lane
 from mesh.kafka.outbox import Outbox, Settled
 from mesh.kafka.progress import Gap
+from mesh.logs import handling
 from mesh.ports import Codec, Heartbeat, NoMetrics, WorkerMetrics
 from mesh.retry import RetryPolicy
 from mesh.scheduler import Scheduled, Scheduler, Shed
@@ -136,7 +137,8 @@ class StreamWorker:
         self._stuck = not (scheduled.batch or scheduled.shed)
         ended = [*self._take_undecodable(), *self._give_up(scheduled.shed)]
         for batch in self._batches(scheduled):
-            self._settle([*ended, *self._process(batch)])
+            with handling(batch):
+                self._settle([*ended, *self._process(batch)])
             ended = []
         self._settle(ended)
         self._report()
@@ -181,7 +183,8 @@ class StreamWorker:
     def _take_in(self, lane: Lane, records: Sequence[Consumed]) -> None:
         for record in records:
             try:
-                decoded = self._patiently(partial(self._decode, record))
+                with handling([record]):
+                    decoded = self._patiently(partial(self._decode, record))
             except RejectedRecordError as error:
                 self._undecodable.append(self._handler.reject(record, f"undecodable: {error}"))
             else:
@@ -206,7 +209,9 @@ class StreamWorker:
             self._around.metrics.shed(lane, reason, count)
         for reason in dict.fromkeys(each.reason for each in shed):
             records = [cast(Consumed, each.record) for each in shed if each.reason == reason]
-            yield from self._patiently(partial(self._handler.give_up, records, "shed", reason))
+            with handling(records):
+                settled = self._patiently(partial(self._handler.give_up, records, "shed", reason))
+            yield from settled
 
     def _batches(self, scheduled: Scheduled) -> Iterator[list[Consumed]]:
         """Suspects first and alone, which keeps the order within each key, then the rest."""

@@ -15,7 +15,7 @@ from aggregator.ports import CameraStates, Reducer, Step
 from mesh.clock import Clock
 from mesh.errors import ConfigurationError, RejectedRecordError, TransientError
 from mesh.events import FrameRecognized
-from mesh.logs import get_logger
+from mesh.logs import get_logger, handling
 from mesh.ports import Codec
 from mesh.record import RawRecord, Record
 from mesh.tracing import child_headers
@@ -60,7 +60,8 @@ class Aggregation:
             MeshError: Registry or configuration stand in the way.
         """
         async with self._turn:
-            pending = await self._react(raw, self._clock.now())
+            with handling([raw]):
+                pending = await self._react(raw, self._clock.now())
         await self._acknowledgements.put(pending, done)
 
     async def close_silent(self, caught_up: Callable[[int], bool]) -> None:

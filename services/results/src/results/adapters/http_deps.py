@@ -16,7 +16,7 @@ from mesh.crypto import Cipher
 from mesh.events import Person
 from mesh.health import Health
 from mesh.topics import Topics
-from mesh.tracing import TRACEPARENT, TraceContext, headers_for
+from mesh.tracing import headers_for
 from results.adapters.callback_targets import CallbackTargets
 from results.adapters.frame_requests import FrameRequests
 from results.adapters.gateway_metrics import GatewayMetrics
@@ -111,8 +111,7 @@ def trace_headers(connection: HTTPConnection) -> dict[str, bytes]:
 
     The request's identifier travels as W3C baggage, which every stage passes on.
     """
-    parent = TraceContext.parse(connection.headers.get(TRACEPARENT, ""))
-    headers = headers_for(parent.child() if parent else TraceContext.new())
+    headers = headers_for(connection.state.trace)
     request_id = quote(connection.state.request_id, safe="")
     return headers | {"baggage": f"request_id={request_id}".encode()}
 

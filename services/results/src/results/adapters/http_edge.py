@@ -9,10 +9,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bind_contextvars
 
 from mesh.auth import Identity, InvalidTokenError, Tokens
 from mesh.identity import new_id
+from mesh.logs import handling_request
+from mesh.tracing import TRACEPARENT, TraceContext
 from results.adapters.http_deps import COOKIE
 from results.domain.errors import ApiError
 
@@ -57,7 +58,9 @@ class RequestIds:
         given = Headers(scope=scope).get(REQUEST_ID, "")
         request_id = given if _SANE.fullmatch(given) else new_id("req")
         _state(scope)["request_id"] = request_id
-        bind_contextvars(request_id=request_id)
+        parent = TraceContext.parse(Headers(scope=scope).get(TRACEPARENT, ""))
+        trace = parent.child() if parent else TraceContext.new()
+        _state(scope)["trace"] = trace
         path: str = scope["path"]
 
         async def stamped(message: Message) -> None:
@@ -72,7 +75,8 @@ class RequestIds:
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        await self._app(scope, receive, stamped)
+        with handling_request(trace, request_id):
+            await self._app(scope, receive, stamped)
 
 
 class BodyLimit:

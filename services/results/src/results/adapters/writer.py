@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast
 from mesh.clock import Clock
 from mesh.errors import RejectedRecordError, TransientError
 from mesh.events import FrameResult, Outcome
-from mesh.logs import get_logger
+from mesh.logs import get_logger, handling
 from mesh.ports import Codec, Heartbeat, WorkerMetrics
 from mesh.record import RawRecord, Record
 from mesh.retry import RetryPolicy
@@ -154,6 +154,10 @@ class BatchWriter:
             return DeadFrame(None)
 
     def _refuse(self, raw: RawRecord, reason: str) -> None:
+        with handling([raw]):
+            self._refused(raw, reason)
+
+    def _refused(self, raw: RawRecord, reason: str) -> None:
         self._park(raw, f"unstorable: {reason}")
         try:
             self._commit([raw], self._failed(raw))
