@@ -10,7 +10,7 @@ from mesh.errors import TransientError
 from mesh.ports import Codec
 
 _EVERY_SECONDS = 2.0
-_PATIENCE = timedelta(seconds=2)
+_PATIENCE = timedelta(seconds=5)
 
 
 class BrokerProbe:
