@@ -1,11 +1,11 @@
 """How far groups are behind on topics, asked of the broker."""
 
+import logging
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from mesh.errors import TransientError
 from mesh.events import Lane
@@ -16,15 +16,25 @@ _ANSWER_SECONDS = 2.0
 _EVERY_SECONDS = 1.0
 _SILENCE = 3
 _LANES = (Lane.URGENT, Lane.REQUEST)
-_NEVER_COMMITTED = -1
 
 
 class TopicEnds:
-    """Asks the broker where topics end; blocks for at most seconds."""
+    """Asks the broker where topics end and how far a group is; blocks for at most seconds.
 
-    def __init__(self, settings: MeshSettings) -> None:
-        self._admin = AdminClient(
-            {"bootstrap.servers": settings.kafka_bootstrap, "client.id": settings.instance_id}
+    It looks over the group's shoulder and never joins it. An AdminClient would do, but
+    librdkafka 2.16 crashes the process in `list_consumer_group_offsets` while a new broker has no
+    coordinator yet.
+    """
+
+    def __init__(self, settings: MeshSettings, group: str = "watch") -> None:
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": settings.kafka_bootstrap,
+                "client.id": settings.instance_id,
+                "group.id": settings.group(group),
+                "enable.auto.commit": False,
+            },
+            logger=logging.getLogger("mesh.kafka"),
         )
 
     def ends(self, topic: str) -> dict[int, int]:
@@ -33,53 +43,56 @@ class TopicEnds:
         Raises:
             TransientError: The broker does not answer.
         """
-        return self._offsets(self._partitions(topic), OffsetSpec.latest())
+        with _translated():
+            return {place.partition: self._bounds(place)[1] for place in self._partitions(topic)}
 
-    def waiting(self, topic: str, group: str) -> int:
-        """Records of a topic that a group has not finished.
+    def waiting(self, topic: str) -> int:
+        """Records of a topic that the group has not finished.
 
         Raises:
             TransientError: The broker does not answer.
         """
-        places = self._partitions(topic)
-        ends = self._offsets(places, OffsetSpec.latest())
-        starts = self._offsets(places, OffsetSpec.earliest())
-        done = self._committed(places, group)
+        with _translated():
+            places = self._partitions(topic)
+            done = self._consumer.committed(places, timeout=_ANSWER_SECONDS)
+            bounds = [self._bounds(place) for place in places]
         return sum(
-            max(0, end - max(done.get(number, _NEVER_COMMITTED), starts[number]))
-            for number, end in ends.items()
+            max(0, end - max(place.offset, start))
+            for place, (start, end) in zip(done, bounds, strict=True)
         )
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._consumer.close()
 
     def _partitions(self, topic: str) -> list[TopicPartition]:
-        try:
-            found = self._admin.list_topics(topic, timeout=_ANSWER_SECONDS).topics[topic]
-        except KafkaException as error:
-            raise TransientError(f"the broker does not answer: {error}") from error
-        return [TopicPartition(topic, number) for number in found.partitions]
+        found = self._consumer.list_topics(topic, timeout=_ANSWER_SECONDS).topics[topic]
+        return [TopicPartition(topic, number) for number in sorted(found.partitions)]
 
-    def _offsets(self, places: Sequence[TopicPartition], spec: Any) -> dict[int, int]:
-        asked = self._admin.list_offsets(
-            dict.fromkeys(places, spec), request_timeout=_ANSWER_SECONDS
-        )
-        return {place.partition: _result(future).offset for place, future in asked.items()}
+    def _bounds(self, place: TopicPartition) -> tuple[int, int]:
+        bounds = self._consumer.get_watermark_offsets(place, timeout=_ANSWER_SECONDS)
+        if bounds is None:
+            raise TransientError(f"the broker does not tell where {place.topic} ends")
+        start, end = bounds
+        return start, end
 
-    def _committed(self, places: Sequence[TopicPartition], group: str) -> dict[int, int]:
-        asked = self._admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group, list(places))], request_timeout=_ANSWER_SECONDS
-        )
-        found = _result(asked[group]).topic_partitions
-        return {place.partition: place.offset for place in found}
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as error:
+        raise TransientError(f"the broker does not answer: {error}") from error
 
 
 class Backlog:
     """Follows how many pushed pictures wait for their first stage; one thread."""
 
-    def __init__(self, settings: MeshSettings, ends: TopicEnds) -> None:
-        self._ends = ends
-        self._queues = [
-            (settings.topics.lane(lane), settings.group(f"detection.{lane.value}"))
+    def __init__(self, settings: MeshSettings) -> None:
+        self._queues = {
+            settings.topics.lane(lane): TopicEnds(settings, f"detection.{lane.value}")
             for lane in _LANES
-        ]
+        }
         self._failures = 0
         self._problem: str | None = "the broker has not answered yet"
         self.waiting = 0
@@ -89,7 +102,7 @@ class Backlog:
         """Ask every second until `stop` is set."""
         while not stop.is_set():
             try:
-                self.waiting = sum(self._ends.waiting(*queue) for queue in self._queues)
+                self.waiting = sum(ends.waiting(topic) for topic, ends in self._queues.items())
                 self._failures, self._problem = 0, None
             except TransientError as error:
                 self._failures += 1
@@ -97,14 +110,9 @@ class Backlog:
                     self._problem = str(error)
                 get_logger("backlog").warning("broker_away", message=str(error))
             stop.wait(_EVERY_SECONDS)
+        for ends in self._queues.values():
+            ends.close()
 
     def check(self) -> str | None:
         """What keeps the broker from answering, or nothing."""
         return self._problem
-
-
-def _result(future: Any) -> Any:
-    try:
-        return future.result(_ANSWER_SECONDS)
-    except (KafkaException, TimeoutError) as error:
-        raise TransientError(f"the broker does not answer: {error}") from error

@@ -24,7 +24,7 @@ from mesh.process import Process
 from mesh.registry import ConfluentRegistry
 from mesh.schemas import SchemaLibrary
 from mesh.settings import MeshSettings
-from results.adapters.backlog import Backlog, TopicEnds
+from results.adapters.backlog import Backlog
 from results.adapters.callback_targets import CallbackTargets
 from results.adapters.dependencies import Dependencies, registry_problem
 from results.adapters.frame_requests import FrameRequests, SharedRecords
@@ -100,7 +100,7 @@ class Gateway:
                 self._codec, KafkaProducer(mesh.kafka_bootstrap, instance_id=mesh.instance_id)
             )
         )
-        self._backlog = Backlog(mesh, TopicEnds(mesh))
+        self._backlog = Backlog(mesh)
         self._deps = self._build()
         self._feed = Feed(
             topics=mesh.topics,
