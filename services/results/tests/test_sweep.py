@@ -171,6 +171,14 @@ def test_a_number_that_later_ones_overtook_is_lost_after_a_grace() -> None:
     assert ledger.balance() == Balance(10, 9, lost={"crash": 1})
 
 
+def test_a_number_that_comes_within_the_grace_is_not_lost() -> None:
+    ledger = hole()
+    ledger.sweep(3 * SECOND)
+    ledger.add(claim("shed", 4, 4, 40 * SECOND))
+    assert not ledger.lost(64 * SECOND)
+    assert ledger.watches[EpochKey(CAMERA_ID, 1)].mark is None
+
+
 def test_a_late_claim_overrides_and_settles_the_epoch() -> None:
     ledger = hole()
     assert ledger.lost(3 * SECOND, 64 * SECOND)

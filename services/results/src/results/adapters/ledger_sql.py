@@ -111,7 +111,10 @@ ORDER BY 1, 2, 3
 
 
 def measure(cursor: Cursor[Any], balanced: Sequence[Watch]) -> None:
-    """Count the numbers of the rows of blocks that are balanced, so that readers need not."""
+    """Count the numbers of the rows of blocks that are balanced, so that readers need not.
+
+    Rows are locked in the order in which writers lock them, and before those of `note`.
+    """
     cursor.execute(_MEASURE, _bounds(balanced))
 
 
@@ -126,12 +129,18 @@ def _bounds(watched: Sequence[Watch]) -> dict[str, Any]:
 
 
 _MEASURE = """
+WITH locked AS MATERIALIZED (
+    SELECT l.ctid FROM results.ledger AS l
+    JOIN unnest(%(cameras)s::text[], %(epochs)s::bigint[], %(lows)s::bigint[], %(ups)s::bigint[])
+        AS k(camera_id, epoch, below, up) USING (camera_id, epoch)
+    WHERE l.size IS NULL AND l.outcome <> 'captured'
+        AND least(k.up, l.block * %(block)s + %(block)s) <= k.below
+    ORDER BY l.camera_id COLLATE "C", l.epoch, l.block, l.outcome COLLATE "C", l.reason COLLATE "C"
+    FOR UPDATE OF l
+)
 UPDATE results.ledger AS l SET size = (
     SELECT coalesce(sum(upper(r) - lower(r)), 0) FROM unnest(l.numbers) AS r)
-FROM unnest(%(cameras)s::text[], %(epochs)s::bigint[], %(lows)s::bigint[], %(ups)s::bigint[])
-    AS k(camera_id, epoch, below, up)
-WHERE l.camera_id = k.camera_id AND l.epoch = k.epoch AND l.size IS NULL
-    AND l.outcome <> 'captured' AND least(k.up, l.block * %(block)s + %(block)s) <= k.below
+FROM locked WHERE l.ctid = locked.ctid
 """
 
 
@@ -169,9 +178,17 @@ def note(cursor: Cursor[Any], verdicts: Sequence[Verdict], now: datetime) -> Non
         )
         for verdict in verdicts
     ]
+    keys = [[key.camera_id, key.epoch] for key in sorted(v.after.key for v in verdicts)]
+    cursor.execute(_LOCK, [list(column) for column in zip(*keys, strict=True)])
     cursor.execute(_NOTE, [list(column) for column in zip(*rows, strict=True)])
 
 
+# In the order of the writers.
+_LOCK = """
+SELECT FROM results.epochs AS e JOIN unnest(%s::text[], %s::bigint[]) AS k(camera_id, epoch)
+    USING (camera_id, epoch)
+ORDER BY camera_id COLLATE "C", epoch FOR UPDATE OF e
+"""
 _NOTE = """
 UPDATE results.epochs AS e SET
     balanced_below = v.balanced_below,

@@ -148,8 +148,8 @@ class LedgerSweep:
             statistics.count(cursor, (), book)
             write_book(cursor, book)
             if changed:
-                statements.note(cursor, changed, now)
                 statements.measure(cursor, [each.after for each in changed])
+                statements.note(cursor, changed, now)
             for camera_id, payload in payloads.items():
                 statements.announce(cursor, camera_id, payload)
 
