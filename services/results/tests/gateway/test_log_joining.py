@@ -1,0 +1,37 @@
+"""What the gateway logs while it serves a request carries the request's trace and identifier."""
+
+import io
+import json
+import logging
+
+import httpx
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from mesh.logs import configure_logs
+from mesh.settings import MeshSettings
+from results.adapters.http_deps import trace_headers
+from results.adapters.http_edge import RequestIds
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+async def test_a_line_joins_the_client_s_trace_and_identifier() -> None:
+    out = io.StringIO()
+    configure_logs("results", MeshSettings(instance_id="gateway-0"), out)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        logging.getLogger("endpoint").warning("in between")
+        headers = trace_headers(Request(scope))
+        await Response(headers["traceparent"])(scope, receive, send)
+
+    transport = httpx.ASGITransport(app=RequestIds(app))
+    sent = {"X-Request-ID": "mine-1", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        answer = await client.get("/", headers=sent)
+
+    line = json.loads(out.getvalue().splitlines()[0])
+    assert answer.headers["X-Request-ID"] == line["request_id"] == "mine-1"
+    assert line["trace_id"] == TRACE
+    assert answer.text == f"00-{TRACE}-{line['span_id']}-01"
