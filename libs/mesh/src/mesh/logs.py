@@ -59,6 +59,8 @@ def configure_logs(service: str, settings: MeshSettings, stream: TextIO | None =
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
+    # It tells every request with its whole URL, and a callback's may hold a secret.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 @contextmanager
