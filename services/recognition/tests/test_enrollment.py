@@ -161,7 +161,7 @@ def test_without_consent_nothing_is_stored(bench: Bench, consent: Consent) -> No
         (Outcome.FAILED, "unreadable_image", "FRAME_UNREADABLE"),
         (Outcome.FAILED, "model_timeout", "MODEL_TIMEOUT"),
         (Outcome.FAILED, "poison", "PROCESSING_FAILED"),
-        (Outcome.SHED, "deadline", "OVERLOADED"),
+        (Outcome.SHED, "deadline", "DEADLINE_EXCEEDED"),
         (Outcome.FAILED, None, "PROCESSING_FAILED"),
     ],
 )

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -22,7 +23,7 @@ from mesh.events import Answer, FrameRecognized, Lane, Outcome, Purpose, Rejecti
 from mesh.stage import Emit, Reject
 from mesh.testing import NOON, a_detection_config, a_frame_header, a_request
 from recognition.domain.embedding import Vectors, from_event
-from recognition.ports import SearchResult
+from recognition.ports import RegistryTransaction, SearchResult, StoredChip
 
 
 class Outage:
@@ -47,6 +48,16 @@ class Outage:
 
     def size(self, collection: str | None = None) -> int:
         return self._gallery.size(collection)
+
+
+class NoRegistry:
+    """A registry whose database is away."""
+
+    def transaction(self) -> AbstractContextManager[RegistryTransaction]:
+        raise TransientError("the database is away")
+
+    def unembedded(self, model_id: str, *, after: str, limit: int) -> Sequence[StoredChip]:
+        raise TransientError("the database is away")
 
 
 @pytest.fixture
@@ -206,7 +217,7 @@ def test_who_waits_for_an_enrolment_hears_that_it_was_given_up(bench: Bench) -> 
     outputs = emitted(bench.stage.give_up([a_photo(a_face_of(1.0))], "shed", "deadline"))
     answer = outputs[1].event
     assert isinstance(answer, Answer)
-    assert (answer.status, answer.code) == ("error", "OVERLOADED")
+    assert (answer.status, answer.code) == ("error", "DEADLINE_EXCEEDED")
 
 
 def test_an_enrolment_without_a_person_is_rejected(bench: Bench) -> None:
@@ -262,6 +273,20 @@ class TestGalleryAway:
         clock.advance(60)
         (late,) = recognized(away, a_frame(a_face_of(1.0), sequence=2))
         assert [frame.outcome for frame in (fresh, late)] == [Outcome.PROCESSED] * 2
+
+    def test_a_photo_is_answered_at_its_deadline_though_the_registry_is_away(
+        self, bench: Bench, clock: ManualClock
+    ) -> None:
+        away = replace(bench, registry=NoRegistry(), clock=clock)
+        photo = a_photo(a_face_of(1.0))
+        header = replace(photo.event.frame, deadline=NOON + timedelta(seconds=5))
+        photo = replace(photo, event=replace(photo.event, frame=header))
+        with pytest.raises(TransientError):
+            away.stage.process([photo])
+        clock.advance(5)
+        frame, answer = (output.event for output in away.outputs(photo))
+        assert (frame.outcome, frame.reason) == (Outcome.SHED, "deadline")
+        assert (answer.status, answer.code) == ("error", "DEADLINE_EXCEEDED")
 
     def test_frames_without_faces_pass(self, away: Bench, outage: Outage) -> None:
         outage.away = True

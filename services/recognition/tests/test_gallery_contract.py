@@ -23,9 +23,10 @@ from mesh.events import Person
 from mesh.testing import an_enrollment
 from recognition.adapters.database import Database
 from recognition.adapters.memory import InMemoryGallery, InMemoryRegistry
-from recognition.adapters.pgvector_gallery import GalleryPolicy, PgVectorGallery
+from recognition.adapters.pgvector_gallery import PgVectorGallery
 from recognition.adapters.postgres_registry import PostgresRegistry
 from recognition.domain.matching import Hit
+from recognition.ports import GalleryPolicy
 
 NOW = datetime.now(UTC)
 CONSENT = an_enrollment().consent

@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from threading import Event
 
@@ -22,10 +23,11 @@ from mesh.errors import ConfigurationError, TransientError
 from mesh.events import AuditEntry, Person
 from mesh.record import Headers
 from mesh.testing import NOON
-from recognition.adapters.database import Database, migrate
+from recognition.adapters.database import Database, migrate, until_up
 from recognition.adapters.outbox import OutboxRelay
-from recognition.adapters.pgvector_gallery import GalleryPolicy, PgVectorGallery
+from recognition.adapters.pgvector_gallery import PgVectorGallery
 from recognition.adapters.postgres_registry import PostgresRegistry
+from recognition.ports import GalleryPolicy
 
 pytestmark = pytest.mark.integration
 CODEC = AvroCodec.in_memory(TOPICS)
@@ -217,10 +219,35 @@ class TestDatabase:
     def test_a_database_that_is_away_is_transient(self) -> None:
         with pytest.raises(TransientError, match="database"):
             migrate("postgresql://nobody@127.0.0.1:1/none")
-        database = Database("postgresql://nobody@127.0.0.1:1/none", wait_seconds=0.5)
-        with pytest.raises(TransientError):
+        with closing(Database("postgresql://nobody@127.0.0.1:1/none", wait_seconds=0.5)) as away:
+            away.open()
+            with pytest.raises(TransientError), away.transaction():
+                pass
+            assert away.check() is not None
+
+    def test_a_server_that_never_answers_is_left_after_a_while(self, dsn: str) -> None:
+        migrate(dsn)
+        with closing(Database(dsn, limit_seconds=0.5)) as database:
             database.open()
-        database.close()
+            with pytest.raises(TransientError), database.transaction() as connection:
+                connection.execute("SELECT pg_sleep(60)")
+            assert database.check() is not None
+            with database.transaction() as connection:
+                connection.execute("SELECT 1")
+            assert database.check() is None
+
+    def test_what_a_start_needs_is_waited_for_until_it_is_told_to_stop(self) -> None:
+        stop, tries = Event(), 0
+
+        def action() -> None:
+            nonlocal tries
+            tries += 1
+            if tries == 3:
+                stop.set()
+            raise TransientError("away")
+
+        until_up(action, stop)
+        assert tries == 3
 
     def test_a_wrong_address_is_refused_by_name(self) -> None:
         with pytest.raises(ConfigurationError, match="SIGHTLINE_DATABASE_URL"):

@@ -1,5 +1,6 @@
 """The service as a process on a real broker, registry and database, with dlib's model."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,16 +10,17 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
-from http import HTTPStatus
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import pytest
 from confluent_kafka import Consumer
 from pydantic import SecretStr
 from services.recognition.tests.arranging import a_frame, a_photo, per
+from services.recognition.tests.forwarder import Forwarder
 from services.recognition.tests.test_commands import erase, update
 from services.recognition.tests.test_embedders import (
     ADMIRAL,
@@ -36,8 +38,11 @@ from mesh.events import (
     DetectedFace,
     ErasureReport,
     FrameRecognized,
+    Lane,
     ModelStatus,
+    Outcome,
     Person,
+    Purpose,
 )
 from mesh.kafka import EventProducer, create_topics
 from mesh.record import Record
@@ -45,7 +50,7 @@ from mesh.registry import ConfluentRegistry, compatibility
 from mesh.schemas import SchemaLibrary
 from mesh.settings import MeshSettings
 from mesh.stage import Output
-from mesh.testing import a_detected_face
+from mesh.testing import a_detected_face, a_frame_header, a_request
 from mesh.topics import CATALOGUE
 
 E = TypeVar("E")
@@ -68,6 +73,7 @@ class Installation:
         self._log = (folder / "log").open("ab")
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
         create_topics(self.settings)
         library, client = SchemaLibrary.packaged(), ConfluentRegistry(registry)
         for spec in CATALOGUE:
@@ -90,7 +96,12 @@ class Installation:
 
     def start(self) -> None:
         """Start the process and wait until it is ready."""
-        port = 20_000 + uuid.uuid4().int % 20_000
+        self.launch()
+        wait_for(lambda: not self.problems(), 60, self.log)
+
+    def launch(self) -> None:
+        """Start the process."""
+        port = self._port = 20_000 + uuid.uuid4().int % 20_000
         key = self.settings.secret_key
         environment = {
             "SIGHTLINE_KAFKA_BOOTSTRAP": self.settings.kafka_bootstrap,
@@ -104,7 +115,6 @@ class Installation:
             "SIGHTLINE_INSTANCE_ID": "recognition-0",
         }
         self._process = run_recognition(environment, self._log)
-        wait_for(lambda: self._ready(port), 60, self.log)
 
     def kill(self) -> None:
         """End the process as if the machine failed."""
@@ -165,16 +175,19 @@ class Installation:
                 event = None if value is None else self._codec.decode(topic, bytes(value))
                 self.seen.append((topic, (message.key() or b"").decode(), event))
 
-    def _ready(self, port: int) -> bool:
+    def problems(self) -> dict[str, str]:
+        """What the living process says that it lacks."""
         assert self._process is not None
         assert self._process.poll() is None, self.log()
-        with closing(HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        with closing(HTTPConnection("127.0.0.1", self._port, timeout=5)) as connection:
             try:
                 connection.request("GET", "/ready")
                 with connection.getresponse() as response:
-                    return response.status == HTTPStatus.OK
+                    body: dict[str, Any] = json.loads(response.read())
             except OSError:
-                return False
+                return {"http": "not listening"}
+        problems: dict[str, str] = body.get("problems", {})
+        return problems
 
 
 def run_recognition(environment: dict[str, str], log: Any) -> subprocess.Popen[bytes]:
@@ -264,6 +277,79 @@ def test_a_person_is_enrolled_recognised_renamed_and_erased_across_a_kill(
         None,
     )
     assert installation.stop() == 0
+
+
+@pytest.fixture
+def line(dsn: str) -> Iterator[Forwarder]:
+    """The way to the database, cut."""
+    url = urlsplit(dsn)
+    forwarder = Forwarder(str(url.hostname), int(url.port or 5432))
+    yield forwarder
+    forwarder.close()
+
+
+@pytest.fixture
+def distant(
+    kafka: str, registry: str, dsn: str, line: Forwarder, tmp_path: Path
+) -> Iterator[Installation]:
+    """An installation with a database at the end of the line."""
+    url = urlsplit(dsn)
+    made = Installation(
+        kafka, registry, url._replace(netloc=f"postgres@127.0.0.1:{line.port}").geturl(), tmp_path
+    )
+    yield made
+    made.close()
+
+
+def pushed(sequence: int, deadline: datetime) -> Record[Any]:
+    """A frame that a client waits for."""
+    header = a_frame_header(
+        sequence_number=sequence,
+        lane=Lane.REQUEST,
+        purpose=Purpose.PROCESS_FRAME,
+        deadline=deadline,
+    )
+    return a_frame(face(astronaut(), ASTRONAUT), frame=header, request=a_request())
+
+
+def recognized(installation: Installation, sequence: int) -> FrameRecognized:
+    """What became of the frame of this number."""
+    key = a_frame_header(sequence_number=sequence).frame_key
+    return installation.wait(FrameRecognized, lambda event: event.frame.frame_key == key)
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(240)
+def test_a_database_that_goes_away_is_waited_for(distant: Installation, line: Forwarder) -> None:
+    distant.launch()
+    wait_for(lambda: "database" in distant.problems(), 60, distant.log)
+    line.mend()
+    wait_for(lambda: not distant.problems(), 60, distant.log)
+    distant.frame(a_photo(face(astronaut(), ASTRONAUT)))
+    distant.wait(Person, lambda person: person.revision == 1)
+
+    line.cut()
+    wait_for(lambda: {"database", "gallery"} <= set(distant.problems()), 60, distant.log)
+    live = a_frame(face(astronaut(), ASTRONAUT), sequence=1)
+    header = a_frame_header(sequence_number=2, lane=Lane.EVIDENCE)
+    evidence = a_frame(face(astronaut(), ASTRONAUT), frame=header)
+    in_time = datetime.now(UTC) + timedelta(seconds=3)
+    for record in (evidence, live, pushed(3, in_time)):
+        distant.frame(record)
+    distant.send("gallery.commands", per(1), update(name="Eileen"))
+    for sequence, reason in ((1, "gallery"), (3, "deadline")):
+        frame = recognized(distant, sequence)
+        assert (frame.outcome, frame.reason) == (Outcome.SHED, reason)
+    assert {"database", "gallery"} <= set(distant.problems())
+
+    line.mend()
+    frame = recognized(distant, 2)
+    assert frame.outcome is Outcome.PROCESSED
+    assert frame.faces[0].decision is not None
+    assert frame.faces[0].decision.person_id == per(1)
+    assert distant.wait(Answer, lambda answer: answer.request_id == "req_u").status == "success"
+    wait_for(lambda: not distant.problems(), 60, distant.log)
+    assert distant.stop() == 0
 
 
 @pytest.mark.parametrize(

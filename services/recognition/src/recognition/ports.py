@@ -30,6 +30,18 @@ class EmbedderInfo:
     dim: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GalleryPolicy:
+    """How the mirror is kept."""
+
+    max_age_seconds: float = 5.0
+    """A mirror that has not seen the database for longer is not searched."""
+    poll_seconds: float = 0.5
+    """How often it looks for changes."""
+    mirror_limit: int = 100_000
+    """More templates than this are searched by the database's index instead."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What every part of one process shares."""

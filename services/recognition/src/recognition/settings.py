@@ -8,6 +8,7 @@ from recognition.domain.calibration import CALIBRATIONS
 from recognition.domain.enrollment import EnrollmentPolicy
 from recognition.domain.fusion import FusionPolicy
 from recognition.domain.matching import MatchPolicy
+from recognition.ports import GalleryPolicy
 
 
 class RecognitionSettings(ModelSettings):
@@ -47,6 +48,13 @@ class RecognitionSettings(ModelSettings):
         """What a photo must be to be enrolled."""
         return EnrollmentPolicy(
             min_face_side=self.enrollment_min_face, min_sharpness=self.enrollment_min_sharpness
+        )
+
+    @property
+    def gallery_policy(self) -> GalleryPolicy:
+        """How the search mirror is kept."""
+        return GalleryPolicy(
+            max_age_seconds=self.gallery_max_age_s, mirror_limit=self.gallery_mirror_limit
         )
 
     def matching(self, model_id: str) -> MatchPolicy:

@@ -16,7 +16,7 @@ from recognition.adapters import template_index
 from recognition.adapters.database import Database
 from recognition.adapters.mirror import EMPTY, Mirror, Template
 from recognition.domain.embedding import Vectors, unit
-from recognition.ports import Matches, SearchResult
+from recognition.ports import GalleryPolicy, Matches, SearchResult
 
 _TEMPLATES = """
     SELECT person_id, collection, embedding, concentration, extract(epoch FROM expires_at)::float8
@@ -26,18 +26,6 @@ _COUNTS = """
     SELECT collection, count(*) FROM gallery.templates
     WHERE model_id = %s AND (expires_at IS NULL OR expires_at > now()) GROUP BY collection
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GalleryPolicy:
-    """How the mirror is kept."""
-
-    max_age_seconds: float = 5.0
-    """A mirror that has not seen the database for longer is not searched."""
-    poll_seconds: float = 0.5
-    """How often it looks for changes."""
-    mirror_limit: int = 100_000
-    """More templates than this are searched by the database's index instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +53,7 @@ class PgVectorGallery:
         self._lock = Lock()
         self._changed = Event()
         self._state: _State | None = None
+        self._behind = False
 
     def follow(self, stop: Event, warn: Callable[[str], None]) -> None:
         """Keep the mirror fresh until `stop` is set; blocks.
@@ -91,17 +80,26 @@ class PgVectorGallery:
             TransientError: the database does not answer.
         """
         with self._lock:
+            changed = self._changed.is_set()
             self._changed.clear()
             began = self._clock.monotonic()
-            with self._database.transaction() as connection:
-                state = self._read(connection, began)
-            self._state = state
+            try:
+                with self._database.transaction() as connection:
+                    state = self._read(connection, began)
+            except TransientError:
+                if changed:
+                    self._changed.set()
+                    self._behind = True
+                raise
+            self._state, self._behind = state, False
 
     def check(self) -> str | None:
         """What is wrong with the mirror, or nothing; for readiness."""
         state = self._state
         if state is None:
             return "the gallery has not been read yet"
+        if self._behind:
+            return "a change that this process made could not be read back yet"
         age, limit = self._clock.monotonic() - state.seen_at, self._policy.max_age_seconds
         if age <= limit:
             return None

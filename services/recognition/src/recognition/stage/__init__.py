@@ -4,6 +4,14 @@ from recognition.ports import Surroundings
 from recognition.stage.commands import CommandStage
 from recognition.stage.enrollment import Enroller
 from recognition.stage.frames import RecognitionStage
+from recognition.stage.gate import GalleryGate
 from recognition.stage.reembedding import Reembedder
 
-__all__ = ["CommandStage", "Enroller", "RecognitionStage", "Reembedder", "Surroundings"]
+__all__ = [
+    "CommandStage",
+    "Enroller",
+    "GalleryGate",
+    "RecognitionStage",
+    "Reembedder",
+    "Surroundings",
+]

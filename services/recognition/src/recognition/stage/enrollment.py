@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from mesh.errors import TransientError
 from mesh.events import (
     Answer,
     AuditEntry,
@@ -17,6 +18,7 @@ from recognition.domain.enrollment import EnrollmentPolicy, consent_problem, pho
 from recognition.domain.matching import MatchPolicy, required_similarity
 from recognition.domain.person import consenting, enrolled, recognisable
 from recognition.ports import Registry, RegistryTransaction, Sample, Surroundings
+from recognition.stage.gate import DEADLINE
 from recognition.stage.work import EmbeddedFace, Photo
 
 
@@ -51,17 +53,26 @@ class Enroller:
         """Enrol the photo's single face, or say why not; the same photo is answered the same.
 
         Raises:
-            TransientError: the registry cannot be reached.
+            TransientError: the registry cannot be reached; never for a photo without a result.
         """
+        if photo.frame.outcome is not Outcome.PROCESSED:
+            return self._fail(photo)
         with self._registry.transaction() as registry:
             stored = registry.answer(photo.frame_key)
             if stored is not None:
                 return stored
-            if photo.frame.outcome is not Outcome.PROCESSED:
-                return self._answer(photo, "error", _failure_code(photo), _failure(photo))
             answer = self._decide(registry, photo)
             registry.keep_answer(photo.frame_key, answer)
             return answer
+
+    def _fail(self, photo: Photo) -> Answer:
+        """What was answered before, if that can be known: somebody waits."""
+        failure = self._answer(photo, "error", _failure_code(photo), _failure(photo))
+        try:
+            with self._registry.transaction() as registry:
+                return registry.answer(photo.frame_key) or failure
+        except TransientError:
+            return replace(failure, message=f"{failure.message} The registry could not be asked.")
 
     def _decide(self, registry: RegistryTransaction, photo: Photo) -> Answer:
         person = registry.person(photo.enrollment.person_id)
@@ -231,7 +242,7 @@ class Enroller:
 def _failure_code(photo: Photo) -> str:
     reason = photo.frame.reason or ""
     if photo.frame.outcome is Outcome.SHED:
-        return "OVERLOADED"
+        return "DEADLINE_EXCEEDED" if reason == DEADLINE else "OVERLOADED"
     if "timeout" in reason:
         return "MODEL_TIMEOUT"
     return "FRAME_UNREADABLE" if "unreadable" in reason else "PROCESSING_FAILED"

@@ -6,7 +6,6 @@ from itertools import repeat
 
 import numpy as np
 
-from mesh.errors import TransientError
 from mesh.events import (
     Decision,
     FrameDetected,
@@ -24,11 +23,10 @@ from recognition.domain.fusion import TrackFusion, TrackKey, TrackSample
 from recognition.domain.matching import MatchPolicy, Searched, decide
 from recognition.ports import FaceEmbedder, Gallery, Surroundings
 from recognition.stage.enrollment import Enroller
+from recognition.stage.gate import overdue
 from recognition.stage.work import FaceWork, FrameWork, Photo
 
 STAGE = "recognition"
-GALLERY = "gallery"
-"""Reason of live frames that grew too old while the gallery could not be searched."""
 
 
 class RecognitionStage:
@@ -57,6 +55,7 @@ class RecognitionStage:
         self._instance_id = around.instance_id
         self._model = around.model
         self._outage = False
+        """The batch before could not be finished."""
 
     def process(self, batch: Sequence[Record[FrameDetected]]) -> Sequence[Emit | Reject]:
         """Recognise the faces of a batch of frames.
@@ -66,11 +65,15 @@ class RecognitionStage:
         """
         started = self._clock.now()
         frames = [FrameWork.of(record.event) for record in batch]
-        self._shed_after_outage(frames, started)
+        if self._outage:
+            self._shed_overdue(frames, started)
+        self._outage = True
         latency_ms = self._embed(frames)
         self._fuse(frames)
         self._search(frames)
-        return [self._finish(frame, started, latency_ms) for frame in frames]
+        outcomes = [self._finish(frame, started, latency_ms) for frame in frames]
+        self._outage = False
+        return outcomes
 
     def give_up(
         self, batch: Sequence[Record[FrameDetected]], outcome: str, reason: str
@@ -81,14 +84,12 @@ class RecognitionStage:
             frame.outcome, frame.reason = Outcome(outcome), reason
         return [self._finish(frame, self._clock.now(), 0.0) for frame in frames]
 
-    def _shed_after_outage(self, frames: Sequence[FrameWork], now: datetime) -> None:
-        """While the gallery is away live frames age out instead of being called unknown."""
-        if not self._outage:
-            return
-        old = [frame for frame in frames if frame.identifies and frame.too_old(now)]
-        for frame in old:
-            frame.outcome, frame.reason = Outcome.SHED, GALLERY
-        self._outage = bool(old)
+    def _shed_overdue(self, frames: Sequence[FrameWork], now: datetime) -> None:
+        """A batch that waits for the gallery or the registry ages instead of going on unknown."""
+        for frame in frames:
+            reason = overdue(frame.event, now) if frame.needs_gallery else None
+            if reason is not None:
+                frame.outcome, frame.reason = Outcome.SHED, reason
 
     def _embed(self, frames: Sequence[FrameWork]) -> float:
         """Embed all wanted faces in one call; milliseconds per frame that had any."""
@@ -134,13 +135,9 @@ class RecognitionStage:
         version = self._gallery.version()
         if wanted:
             probes = np.stack([fused.vector for _, _, fused in wanted])
-            try:
-                result = self._gallery.search(
-                    probes, [collection for collection, _, _ in wanted], self._policy.candidates + 1
-                )
-            except TransientError:
-                self._outage = True
-                raise
+            result = self._gallery.search(
+                probes, [collection for collection, _, _ in wanted], self._policy.candidates + 1
+            )
             version = result.version
             for (_, face, _), matches in zip(wanted, result.matches, strict=True):
                 face.matches = matches

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from hashlib import sha256
 
 from mesh.events import (
@@ -10,7 +9,6 @@ from mesh.events import (
     Enrollment,
     FaceChip,
     FrameDetected,
-    Lane,
     Outcome,
     Purpose,
     Request,
@@ -91,6 +89,11 @@ class FrameWork:
         return self.embeds and self.event.frame.purpose in _IDENTIFIED
 
     @property
+    def needs_gallery(self) -> bool:
+        """Whether it waits while the gallery is away."""
+        return self.identifies or self.event.frame.purpose is Purpose.ENROLLMENT
+
+    @property
     def dtype(self) -> str:
         """Of its embeddings: in full where somebody reads them, else half the bytes."""
         request = self.event.request
@@ -101,12 +104,6 @@ class FrameWork:
         """The faces to embed."""
         if self.embeds:
             yield from (face for face in self.faces if face.fit and face.detected.chip)
-
-    def too_old(self, now: datetime) -> bool:
-        """Whether it is a live frame whose camera's `max_age_ms` has passed."""
-        age = now - self.event.frame.received_timestamp
-        limit = timedelta(milliseconds=self.event.detection.max_age_ms)
-        return self.event.frame.lane is Lane.LIVE and age > limit
 
 
 @dataclass(frozen=True, slots=True)

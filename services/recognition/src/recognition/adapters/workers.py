@@ -1,0 +1,68 @@
+"""The workers of one process: frames behind the gallery's gate, and commands."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import NamedTuple
+
+from mesh.codec import AvroCodec
+from mesh.health import Health
+from mesh.kafka import StreamWorker, WorkerOptions, WorkerPolicy, build_worker
+from mesh.process import Process
+from mesh.retry import RetryPolicy
+from mesh.round_robin import DeficitRoundRobin
+from mesh.scheduler import LaneSpec, Scheduler
+from recognition.settings import RecognitionSettings
+from recognition.stage import CommandStage, RecognitionStage
+
+NAME = "recognition"
+_PREFETCH = 128
+"""Records that wait in memory while the gallery is away; only those can age."""
+_PATIENT = RetryPolicy(maximum=timedelta(seconds=2), attempts=None)
+"""Database, broker and registry are waited for, however long."""
+
+
+def ungated(scheduler: Scheduler) -> Scheduler:
+    """Whatever is away, everything comes in its turn."""
+    return scheduler
+
+
+class Work(NamedTuple):
+    """A stage, what it reads, and what lets records wait."""
+
+    stage: RecognitionStage | CommandStage
+    topic: str
+    gated: Callable[[Scheduler], Scheduler] = ungated
+
+
+def create_worker(
+    settings: RecognitionSettings, process: Process, codec: AvroCodec, work: Work
+) -> StreamWorker:
+    """A worker with a group of its own over one topic; its checks are named for the topic."""
+    health, topic = Health(), work.topic
+    lane = LaneSpec(
+        name=topic,
+        topics=(settings.topics(topic),),
+        group=f"{NAME}.{topic}",
+        prefetch=_PREFETCH,
+    )
+    worker = build_worker(
+        settings,
+        stage=work.stage,
+        group=NAME,
+        lanes=[lane],
+        codec=codec,
+        health=health,
+        stop=process.stop,
+        options=WorkerOptions(
+            policy=WorkerPolicy(
+                batch_size=settings.recognition_batch,
+                batch_timeout=settings.batch_timeout,
+                retry=_PATIENT,
+            ),
+            metrics=process.metrics,
+            scheduler=work.gated(DeficitRoundRobin([lane])),
+        ),
+    )
+    process.health.live |= {f"{name} of {topic}": check for name, check in health.live.items()}
+    process.health.ready |= {f"{name} of {topic}": check for name, check in health.ready.items()}
+    return worker
