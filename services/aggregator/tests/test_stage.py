@@ -154,6 +154,20 @@ def test_a_private_frame_moves_nothing() -> None:
     assert bench.state.feeds == CameraState().feeds
 
 
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.SHED])
+def test_a_frame_that_was_not_recognised_moves_nothing_and_leaves_no_picture(
+    outcome: Outcome,
+) -> None:
+    bench = Bench()
+    frame = replace(a_frame(0, 1, purpose=Purpose.PROCESS_FRAME), outcome=outcome, reason="poison")
+
+    first, again = bench.take(a_record(frame)), bench.take(a_record(frame))
+
+    assert kinds(first) == [FrameResult, Answer]
+    assert again == first
+    assert bench.state.feeds == CameraState().feeds
+
+
 def test_the_stage_time_names_this_process() -> None:
     (result, *_) = Bench("aggregator-7").take(a_record(a_frame(0)))
     stage = result.event.stages[-1]

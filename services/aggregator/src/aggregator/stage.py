@@ -24,6 +24,7 @@ from mesh.events import (
     FrameRecognized,
     FrameResult,
     LogEvent,
+    Outcome,
     RecognizedFace,
     Sighting,
     Snapshot,
@@ -103,7 +104,9 @@ class AggregatorStage:
     def _first(self, state: CameraState, event: FrameRecognized, seen: Seen) -> Step:
         state = replace(state, seen=remember(state.seen, seen))
         feed = feed_of(event.frame)
-        if feed is None or is_late(state.feed(feed), feed, event.frame):
+        late = feed is not None and is_late(state.feed(feed), feed, event.frame)
+        # No detection of a frame that failed is ever stored: none may be in a sighting.
+        if feed is None or late or event.outcome is not Outcome.PROCESSED:
             return Step(state, self._outputs(event, seen))
         change = follow(state.feed(feed), feed, event, self._policy)
         moved = (

@@ -8,15 +8,24 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from aggregator.domain.event_time import event_time
-from mesh.events import FaceChip, FrameHeader, FrameRecognized, RecognizedFace, Snapshot
+from mesh.events import (
+    FaceChip,
+    FrameHeader,
+    FrameRecognized,
+    Outcome,
+    RecognizedFace,
+    Snapshot,
+)
 
 REQUESTED = "requested"
 BEST_OF_SIGHTING = "best_of_sighting"
 
 
 def requested(event: FrameRecognized) -> tuple[Snapshot, ...]:
-    """A picture of every face, if the request asks for them."""
+    """A picture of every face, if the request asks for them and the frame did not fail."""
     if event.request is None or not event.request.return_snapshots:
+        return ()
+    if event.outcome is not Outcome.PROCESSED:
         return ()
     at = event_time(event.frame)
     return tuple(
