@@ -23,11 +23,12 @@ from local.services import is_ready, processes
 from local.supervisor import StartError
 
 HASTY = {
-    "SIGHTLINE_BATCH_TIMEOUT_S": "6",
     "SIGHTLINE_LEDGER_GRACE_SECONDS": "15",
     "SIGHTLINE_LEDGER_SWEEP_SECONDS": "3",
 }
 """What tests would else wait minutes for."""
+_OWN = {"detection": {"SIGHTLINE_BATCH_TIMEOUT_S": "6"}}
+"""No stage that waits for a database: that may take longer than an engine."""
 OBJECT_STORE_BYTES = 96 << 20
 _GATEWAY_PORT = "SIGHTLINE_GATEWAY_PORT"
 _HEALTH_PORT = "SIGHTLINE_HEALTH_PORT"
@@ -77,7 +78,7 @@ class Site(Installation):
             instances=self._plan.instances,
             gateway_port=self.gateway_port,
             shared=self.environment,
-            own={},
+            own=_OWN,
             after=(),
         )
         self.specs = {spec.name: _adapted(spec) for spec in specs}
