@@ -1,15 +1,19 @@
 """The schema is created once, by whoever comes first."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.resources import files
+from pathlib import Path
 
 import psycopg
 import pytest
+from alembic.script import ScriptDirectory
 
 from mesh.errors import TransientError
 from results.adapters import migrations
-from results.adapters.migrate import migrate
+from results.adapters.migrate import migrate, newest_revision
 
 pytestmark = pytest.mark.integration
 
@@ -64,3 +68,19 @@ def test_a_decision_forgets_a_person(database: str) -> None:
     assert other is not None
     assert other[0]["person_id"] == "per_a"
     assert other[0]["candidates"] == [{"person_id": "per_a"}]
+
+
+def test_the_newest_revision_is_what_alembic_takes_for_the_head() -> None:
+    folder = Path(migrations.__file__).parent
+
+    assert newest_revision() == ScriptDirectory(str(folder)).get_current_head()
+
+
+def test_a_current_schema_is_left_alone_without_alembic(database: str) -> None:
+    program = (
+        "import sys; from results.adapters.migrate import migrate; migrate(sys.argv[1]); "
+        "sys.exit('alembic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, database], timeout=60, check=False)
+
+    assert done.returncode == 0

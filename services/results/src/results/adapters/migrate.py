@@ -5,11 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import psycopg
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, create_engine
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.pool import NullPool
+from psycopg import Connection
 
 from mesh.errors import TransientError
 from mesh.logs import get_logger
@@ -28,16 +24,33 @@ def migrate(dsn: str) -> None:
     Raises:
         TransientError: the database cannot be reached.
     """
-    engine = create_engine(
-        "postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), poolclass=NullPool
-    )
     try:
-        with engine.connect() as connection:
-            _migrate_locked(connection)
-    except (OperationalError, psycopg.OperationalError) as error:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            # The lock ends with the connection.
+            connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+            connection.execute("CREATE SCHEMA IF NOT EXISTS results")
+            if _revision(connection) != newest_revision():
+                # Most starts have nothing to migrate, and Alembic takes 20 MB for ever.
+                from results.adapters.alembic_upgrade import upgrade  # noqa: PLC0415 -- see above
+
+                upgrade(dsn)
+    except psycopg.OperationalError as error:
         raise TransientError(f"the database cannot be migrated: {error}") from error
-    finally:
-        engine.dispose()
+
+
+def newest_revision() -> str:
+    """The revision that this version of the code needs, from the names of its files."""
+    versions = Path(__file__).parent / "migrations" / "versions"
+    return max(path.stem.rpartition("_")[2] for path in versions.glob("*_[0-9]*.py"))
+
+
+def _revision(connection: Connection) -> str | None:
+    """The revision that the database has, if it has any."""
+    known = connection.execute("SELECT to_regclass('results.schema_version')").fetchone()
+    if known is None or known[0] is None:
+        return None
+    row = connection.execute("SELECT version_num FROM results.schema_version").fetchone()
+    return None if row is None else str(row[0])
 
 
 def migrate_when_up(dsn: str, stop: threading.Event) -> None:
@@ -53,19 +66,3 @@ def migrate_when_up(dsn: str, stop: threading.Event) -> None:
             stop.wait(decision.delay.total_seconds() if decision else 0)
         else:
             return
-
-
-def _migrate_locked(connection: Connection) -> None:
-    connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")
-    try:
-        connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS results")
-        connection.commit()
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        connection.commit()
-    finally:
-        connection.rollback()
-        connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK})")
-        connection.commit()
