@@ -69,6 +69,7 @@ class KafkaConsumer:
                 "fetch.wait.max.ms": 500,
                 "fetch.error.backoff.ms": 100,
                 "fetch.message.max.bytes": _TURN_BYTES,
+                "fetch.queue.backoff.ms": 20,
                 "queued.max.messages.kbytes": 4 * _TURN_BYTES // 1024,
                 **(config or {}),
             },

@@ -102,7 +102,7 @@ class StreamWorker:
         self._policy = policy
         self._around = surroundings
         self._undecodable: list[Settled] = []
-        self._slice = policy.max_wait if len(lanes) == 1 else policy.max_wait / 20
+        self._slice = policy.max_wait if len(lanes) == 1 else policy.max_wait / 50
         self._report_due = 0.0
         self._stuck = False
 
@@ -154,15 +154,19 @@ class StreamWorker:
         A full lane is not polled, for pausing would throw away what the client has fetched; but it
         is, paused, once nothing moves any more.
         """
+        found = [self._read_lane(lane, _ZERO) for lane in self._lanes]
         waiting = any(self._scheduler.waiting(lane.spec.name) for lane in self._lanes)
-        wait = _ZERO if waiting and not self._stuck else self._slice
-        for lane in self._lanes:
-            idle = lane.spec.held() or (self._stuck and not lane.room)
-            records = lane.wait(wait) if idle else lane.read(wait)
-            wait = _ZERO if records else wait
-            self._take_in(lane, records)
-            if records and lane.spec.newest_wins:
-                self._catch_up(lane)
+        if self._stuck or not (waiting or any(found)):
+            any(self._read_lane(lane, self._slice) for lane in self._lanes)
+
+    def _read_lane(self, lane: Lane, wait: timedelta) -> bool:
+        """Read a lane, or only serve its group; whether there was a record."""
+        idle = lane.spec.held() or (self._stuck and not lane.room)
+        records = lane.wait(wait) if idle else lane.read(wait)
+        self._take_in(lane, records)
+        if records and lane.spec.newest_wins:
+            self._catch_up(lane)
+        return bool(records)
 
     def _catch_up(self, lane: Lane) -> None:
         """Read on to the end, where alone the newest frame of each camera is known.
