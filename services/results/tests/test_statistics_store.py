@@ -96,17 +96,17 @@ def test_only_the_slots_of_the_period_count(
     assert statistics.figures(MINUTE, NOON, "cam_other") == []
 
 
-def test_the_keeper_forgets_minutes_after_a_day_and_hours_after_a_month(
+def test_the_keeper_forgets_minutes_after_hours_and_hours_after_a_week(
     database: str, store: PostgresStore, statistics: PostgresStatistics
 ) -> None:
     write(store, ("results", a_result(1)))
-    clock = ManualClock(NOON + timedelta(days=1))
+    clock = ManualClock(NOON + timedelta(hours=3))
     with psycopg.connect(database, autocommit=True) as connection:
         assert expire_statistics(clock)(connection) == 0
         clock.advance(1)
         assert expire_statistics(clock)(connection) > 0
         assert statistics.figures(MINUTE, NOON, None) == []
         assert the_camera(statistics, HOUR).frames == 1
-        clock.advance(timedelta(days=30).total_seconds())
+        clock.advance(timedelta(days=8).total_seconds())
         assert expire_statistics(clock)(connection) > 0
     assert statistics.figures(HOUR, NOON, None) == []

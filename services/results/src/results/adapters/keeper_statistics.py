@@ -1,4 +1,4 @@
-"""Lets the figures of frames expire: minutes after a day, hours after a month."""
+"""Lets the figures of frames expire: minutes after hours, hours after a week and a day."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,8 +9,11 @@ from mesh.clock import Clock
 from results.adapters.keeper import Job
 from results.domain.statistics import HOUR, MINUTE
 
-KEPT = ((MINUTE, timedelta(days=1)), (HOUR, timedelta(days=31)))
-"""Slots, and how long after their start they are kept; longer than any period goes back."""
+KEPT = ((MINUTE, timedelta(hours=3)), (HOUR, timedelta(days=8)))
+"""Slots, and how long after their start they are kept; longer than any period goes back.
+
+Not much longer: the planner reads the table as a whole where it is small enough.
+"""
 
 
 def expire_statistics(clock: Clock) -> Job:
