@@ -126,20 +126,27 @@ class Site(Installation):
         """The address of a service's health server."""
         return f"http://{LOOPBACK}:{self.specs[name].environment[_HEALTH_PORT]}"
 
-    def await_all_ready(self, within: float) -> None:
+    def await_all_ready(self, within: float) -> dict[str, float]:
         """Wait until everything runs and every service says that it is ready.
+
+        Returns:
+            After how many seconds each was.
 
         Raises:
             StartError: Something is not in time; the message says what it is waiting for.
         """
-        deadline = time.monotonic() + within
+        began = time.monotonic()
+        took: dict[str, float] = {}
         waiting = [state.name for state in self.states()]
         while waiting:
-            waiting = [name for name in waiting if not self._is_ready(name)]
-            if waiting and time.monotonic() > deadline:
+            passed = time.monotonic() - began
+            took |= {name: round(passed, 1) for name in waiting if self._is_ready(name)}
+            waiting = [name for name in waiting if name not in took]
+            if waiting and passed > within:
                 why = {name: self.problems(name) for name in waiting if name in self.specs}
                 raise StartError(f"not ready after {within:g} s: {waiting} {why}")
             time.sleep(0.2)
+        return took
 
     def _is_ready(self, name: str) -> bool:
         if name in self.specs:

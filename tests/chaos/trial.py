@@ -31,7 +31,7 @@ from local.sample import Sample
 from mesh.errors import MeshError
 
 WIDTH, HEIGHT = 320, 180
-_READY = 150.0
+_READY = 100.0
 _ANSWERED = 160.0
 
 
@@ -65,6 +65,7 @@ class Round:
         repeated: Results so far that were published again, byte for byte.
         requests: Pushed pictures so far: how many, and their answers.
         said: Problems that readiness reported meanwhile, by process.
+        ready: After how many seconds each process was ready again.
         problems: What must not be.
     """
 
@@ -76,6 +77,7 @@ class Round:
     repeated: int
     requests: Mapping[str, Any]
     said: Mapping[str, Any]
+    ready: Mapping[str, float]
     problems: Sequence[str]
 
     def line(self) -> str:
@@ -159,9 +161,10 @@ class Trial:
         began = time.monotonic()
         done = Done()
         findings = Findings()
+        ready: dict[str, float] = {}
         try:
             inflict(self._bench, fault, done)
-            self._site.await_all_ready(_READY)
+            ready = self._site.await_all_ready(_READY)
             findings = self._audit(done)
         except (MeshError, KafkaException, psycopg.Error, httpx.HTTPError, OSError) as error:
             findings.problems.append(f"{type(error).__name__}: {error}")
@@ -174,6 +177,7 @@ class Trial:
             repeated=findings.repeated,
             requests=summary(self.clients.asked),
             said=done.said,
+            ready=ready,
             problems=[*done.problems, *findings.problems],
         )
 
