@@ -184,4 +184,4 @@ def test_a_watched_camera_shows_its_newest_and_any_recent_picture(served: Served
 
 def test_a_taken_port_ends_the_start_with_a_reason(served: Served) -> None:
     with served.mesh.role("gateway", ready=False) as second:
-        assert second.wait(30) == 78
+        assert second.wait(60) == 78
