@@ -10,6 +10,7 @@ from psycopg import sql
 
 from mesh.clock import Clock
 from results.adapters.keeper import Job
+from results.adapters.keeper_pictures import erase_pictures
 from results.adapters.keeper_statistics import expire_statistics
 from results.adapters.objects import ObjectStore, StoredObject
 from results.adapters.writer_sql import FORGET_LINKS
@@ -22,6 +23,8 @@ ORPHAN_AGE = timedelta(hours=1)
 ORPHAN_INTERVAL = timedelta(hours=1)
 ERASURE_DELAY = timedelta(minutes=1)
 """By then every transaction that did not see the erasure has ended."""
+ERASED_PICTURES_AGE = timedelta(days=8)
+"""Longer than the topic of snapshots keeps any."""
 _CHUNK = 5000
 
 Connection = psycopg.Connection[Any]
@@ -42,6 +45,7 @@ def all_jobs(policy: RetentionPolicy, objects: ObjectStore, clock: Clock) -> lis
         ("outbox", "sent_at", policy.outbox),
         ("jobs", "created_at", policy.jobs),
         ("frame_dedup", "expires_at", timedelta(0)),
+        ("erased_pictures", "erased_at", ERASED_PICTURES_AGE),
     )
     return [
         ("months_ahead", months_ahead(clock)),
@@ -50,6 +54,7 @@ def all_jobs(policy: RetentionPolicy, objects: ObjectStore, clock: Clock) -> lis
         ("job_embeddings", forget_embeddings(policy.job_embeddings, clock)),
         ("expire_statistics", expire_statistics(clock)),
         ("erased_persons", sweep_erased(clock)),
+        ("erased_pictures", erase_pictures(objects)),
         ("orphans", _hourly(orphans(objects, clock), clock)),
     ]
 

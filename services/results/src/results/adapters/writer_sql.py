@@ -152,14 +152,30 @@ def correct(cursor: SqlCursor, result: FrameResult) -> None:
 
 
 def erased_among(cursor: SqlCursor, rows: Mapping[str, Sequence[Row]]) -> set[str]:
-    """The persons named in these rows, by table, that were erased."""
+    """The persons named in these rows, by table, that were erased; their pictures are noted."""
     named = {person for found in rows.values() for person in persons_in(found)}
     if not named:
         return set()
     cursor.execute(
         "SELECT person_id FROM results.erased_persons WHERE person_id = ANY(%s)", (list(named),)
     )
-    return {person_id for (person_id,) in cursor}
+    erased = {person_id for (person_id,) in cursor}
+    pictures = [
+        (row[key], row["person_id"])
+        for table, key in _SHOWN_BY.items()
+        for row in rows.get(table, ())
+        if row["person_id"] in erased
+    ]
+    if pictures:
+        cursor.execute(_NOTE_PICTURES, [list(column) for column in zip(*pictures, strict=True)])
+    return erased
+
+
+_SHOWN_BY = {"detections": "detection_id", "sightings": "sighting_id"}
+_NOTE_PICTURES = """
+INSERT INTO results.erased_pictures (shown_by, person_id)
+SELECT * FROM unnest(%s::text[], %s::text[]) ON CONFLICT DO NOTHING
+"""
 
 
 def change_person(cursor: SqlCursor, change: PersonChange) -> None:
@@ -208,7 +224,16 @@ def _erase_person(cursor: SqlCursor, change: PersonChange) -> None:
         cursor.execute(statement, {"person": change.person_id})
 
 
+_FORGET_PICTURES = """
+INSERT INTO results.erased_pictures (shown_by, person_id)
+SELECT detection_id, person_id FROM results.detections AS d WHERE person_id = %(person)s
+    AND (received_at > now() - interval '8 days' OR EXISTS (
+        SELECT FROM results.snapshots AS s WHERE s.detection_id = d.detection_id))
+UNION SELECT sighting_id, person_id FROM results.sightings WHERE person_id = %(person)s
+ON CONFLICT DO NOTHING
+"""
 FORGET_LINKS = (
+    _FORGET_PICTURES,
     "DELETE FROM results.persons WHERE person_id = %(person)s",
     "UPDATE results.detections SET person_id = NULL, similarity = NULL,"
     " decision = results.without_person(decision, %(person)s) WHERE person_id = %(person)s",
