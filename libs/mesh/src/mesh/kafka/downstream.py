@@ -1,11 +1,12 @@
 """Whether the next stages keep up: what they read too late would be deleted before they did."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from threading import Event
 
-from confluent_kafka import ConsumerGroupTopicPartitions
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer
+from confluent_kafka import TopicPartition as VendorPartition
 
 from mesh.clock import Clock, SystemClock
 from mesh.errors import TransientError
@@ -44,7 +45,7 @@ class Downstream:
         self._ends = KafkaEnds(
             settings.kafka_bootstrap, list(self._limits), instance_id=settings.instance_id
         )
-        self._admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
+        self._bootstrap = settings.kafka_bootstrap
         self._interval = interval.total_seconds()
         self._clock = clock or SystemClock()
         self._behind = False
@@ -79,16 +80,26 @@ class Downstream:
         for group, topic in self._topics.items():
             places = [place for place in bounds if place.topic == topic]
             fresh = self._ends.since(places, now - self._limits[topic])
-            if overdue(self._read_until(group), bounds, fresh):
+            if overdue(self._read_until(group, places), bounds, fresh):
                 return True
         return False
 
-    def _read_until(self, group: str) -> Mapping[TopicPartition, int]:
-        with translated("reading committed offsets"):
-            answers = self._admin.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(group)], request_timeout=_ANSWER_SECONDS
-            )
-            found = answers[group].result().topic_partitions
+    def _read_until(
+        self, group: str, places: Sequence[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        # A new client each time, which never joins: an old one does not find its coordinator again
+        # after the broker was away, and an AdminClient's question for offsets can end the process.
+        consumer = Consumer(
+            {"bootstrap.servers": self._bootstrap, "group.id": group, "enable.auto.commit": False},
+            logger=logging.getLogger("mesh.kafka"),
+        )
+        try:
+            with translated("reading committed offsets"):
+                found = consumer.committed(
+                    [VendorPartition(*place) for place in places], timeout=_ANSWER_SECONDS
+                )
+        finally:
+            consumer.close()
         return {source: stored.offset for source, stored in our_offsets(found).items()}
 
 
