@@ -23,19 +23,18 @@ class TopicEnds:
 
     It looks over the group's shoulder and never joins it. An AdminClient would do, but
     librdkafka 2.16 crashes the process in `list_consumer_group_offsets` while a new broker has no
-    coordinator yet.
+    coordinator yet. Nor does a consumer that never joins find its coordinator again after the
+    broker was away: after a failure a new one asks.
     """
 
     def __init__(self, settings: MeshSettings, group: str = "watch") -> None:
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": settings.kafka_bootstrap,
-                "client.id": settings.instance_id,
-                "group.id": settings.group(group),
-                "enable.auto.commit": False,
-            },
-            logger=logging.getLogger("mesh.kafka"),
-        )
+        self._config = {
+            "bootstrap.servers": settings.kafka_bootstrap,
+            "client.id": settings.instance_id,
+            "group.id": settings.group(group),
+            "enable.auto.commit": False,
+        }
+        self._open: Consumer | None = None
 
     def ends(self, topic: str) -> dict[int, int]:
         """The next offset of each partition.
@@ -43,8 +42,9 @@ class TopicEnds:
         Raises:
             TransientError: The broker does not answer.
         """
-        with _translated():
-            return {place.partition: self._bounds(place)[1] for place in self._partitions(topic)}
+        with self._asking() as consumer:
+            places = _partitions(consumer, topic)
+            return {place.partition: _bounds(consumer, place)[1] for place in places}
 
     def waiting(self, topic: str) -> int:
         """Records of a topic that the group has not finished.
@@ -52,10 +52,10 @@ class TopicEnds:
         Raises:
             TransientError: The broker does not answer.
         """
-        with _translated():
-            places = self._partitions(topic)
-            done = self._consumer.committed(places, timeout=_ANSWER_SECONDS)
-            bounds = [self._bounds(place) for place in places]
+        with self._asking() as consumer:
+            places = _partitions(consumer, topic)
+            done = consumer.committed(places, timeout=_ANSWER_SECONDS)
+            bounds = [_bounds(consumer, place) for place in places]
         return sum(
             max(0, end - max(place.offset, start))
             for place, (start, end) in zip(done, bounds, strict=True)
@@ -63,26 +63,32 @@ class TopicEnds:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._consumer.close()
+        if self._open is not None:
+            self._open.close()
+            self._open = None
 
-    def _partitions(self, topic: str) -> list[TopicPartition]:
-        found = self._consumer.list_topics(topic, timeout=_ANSWER_SECONDS).topics[topic]
-        return [TopicPartition(topic, number) for number in sorted(found.partitions)]
+    @contextmanager
+    def _asking(self) -> Iterator[Consumer]:
+        if self._open is None:
+            self._open = Consumer(self._config, logger=logging.getLogger("mesh.kafka"))
+        try:
+            yield self._open
+        except KafkaException as error:
+            self.close()
+            raise TransientError(f"the broker does not answer: {error}") from error
 
-    def _bounds(self, place: TopicPartition) -> tuple[int, int]:
-        bounds = self._consumer.get_watermark_offsets(place, timeout=_ANSWER_SECONDS)
-        if bounds is None:
-            raise TransientError(f"the broker does not tell where {place.topic} ends")
-        start, end = bounds
-        return start, end
+
+def _partitions(consumer: Consumer, topic: str) -> list[TopicPartition]:
+    found = consumer.list_topics(topic, timeout=_ANSWER_SECONDS).topics[topic]
+    return [TopicPartition(topic, number) for number in sorted(found.partitions)]
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except KafkaException as error:
-        raise TransientError(f"the broker does not answer: {error}") from error
+def _bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    bounds = consumer.get_watermark_offsets(place, timeout=_ANSWER_SECONDS)
+    if bounds is None:
+        raise TransientError(f"the broker does not tell where {place.topic} ends")
+    start, end = bounds
+    return start, end
 
 
 class Backlog:
