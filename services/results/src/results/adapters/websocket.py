@@ -16,7 +16,7 @@ from results.adapters.http_errors import of_validation
 from results.adapters.http_fields import Body, Share
 from results.adapters.live_hub import Client
 from results.domain.errors import ApiError, invalid, not_found, unavailable
-from results.domain.filters import EVERY_CAMERA, Filters
+from results.domain.filters import EVERY_CAMERA, NO_FILTERS, Filters
 from results.domain.times import iso
 
 PROTOCOL = "bearer"
@@ -208,7 +208,7 @@ async def _subscribed(message: Subscribe, client: Client, deps: GatewayDeps) -> 
         min_confidence=wanted.min_confidence,
         person_ids=frozenset(people) if people is not None else None,
     )
-    client.subscriptions[camera_id] = filters
+    client.subscriptions[camera_id] = filters or NO_FILTERS
     if message.pictures and camera_id != EVERY_CAMERA:
         client.pictures.add(camera_id)
         deps.pictures.watch([camera_id])
