@@ -30,6 +30,7 @@ from mesh.errors import DeadLetterLimitError, RejectedRecordError, TransientErro
 from mesh.events import FrameRecognized, Outcome
 from mesh.ports import NoMetrics
 from mesh.record import MAX_VALUE_BYTES, RawRecord, Record
+from mesh.retry import RetryPolicy
 from mesh.stage import Output
 from mesh.testing import CAMERA_ID, NOON, a_frame_header, a_frame_recognized, a_record
 from mesh.topics import Topics
@@ -92,6 +93,9 @@ class FakeStates:
 class FailingStage(AggregatorStage):
     """Cannot reduce the frames that are called poison."""
 
+    away = 0
+    """How often the registry does not answer about the frames that are called unlucky."""
+
     @override
     def process(
         self, state: CameraState, record: Record[FrameRecognized], started_at: datetime
@@ -102,7 +106,9 @@ class FailingStage(AggregatorStage):
             case "large":
                 raise RejectedRecordError("output_too_large")
             case "unlucky":
-                raise TransientError("the registry is away")
+                if self.away:
+                    self.away -= 1
+                    raise TransientError("the registry is away")
             case _:
                 pass
         return super().process(state, record, started_at)
@@ -121,10 +127,11 @@ class Bench:
             self.clock, after=timedelta(seconds=15), stall=timedelta(seconds=99)
         )
         app: Any = SimpleNamespace(producer=self.producer)
+        self.stage = FailingStage(
+            topics=TOPICS, policy=SightingPolicy(), clock=self.clock, instance_id="one"
+        )
         self.aggregation = Aggregation(
-            stage=FailingStage(
-                topics=TOPICS, policy=SightingPolicy(), clock=self.clock, instance_id="one"
-            ),
+            stage=self.stage,
             table=self.states,
             codec=CODEC,
             publisher=Publisher(app, CODEC, NoMetrics()),
@@ -137,6 +144,7 @@ class Bench:
             acknowledgements=Acknowledgements(self.failures.append, NoMetrics()),
             watch=self.watch,
             clock=self.clock,
+            retry=RetryPolicy(initial=timedelta(microseconds=1), attempts=3),
         )
 
     async def take(self, number: int, **changes: Any) -> None:
@@ -277,10 +285,22 @@ async def test_an_unreadable_envelope_is_a_dead_letter_alone(value: bytes | None
     assert read_dead_letter(record, Cipher(bench.key)).value == value
 
 
+async def test_a_registry_that_is_away_is_waited_for() -> None:
+    bench = Bench()
+    bench.stage.away = 2
+    await bench.take(0, frame_id="unlucky")
+    assert bench.done == [0]
+    (result,) = bench.sent("results")
+    assert result.outcome is Outcome.PROCESSED
+    assert bench.aggregation.check() is None
+
+
 async def test_a_passing_failure_is_not_poison() -> None:
     bench = Bench()
+    bench.stage.away = 3
     with pytest.raises(TransientError):
         await bench.take(0, frame_id="unlucky")
+    assert bench.aggregation.check() == "the registry is away"
     assert bench.done == []
     assert bench.producer.sent == []
 

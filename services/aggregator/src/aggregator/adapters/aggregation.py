@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from aggregator.adapters.acknowledgements import Acknowledgements
@@ -18,7 +18,11 @@ from mesh.events import FrameRecognized
 from mesh.logs import get_logger, handling
 from mesh.ports import Codec
 from mesh.record import RawRecord, Record
+from mesh.retry import RetryPolicy
 from mesh.tracing import child_headers
+
+PATIENT = RetryPolicy(maximum=timedelta(seconds=2), attempts=None)
+"""The registry is waited for, however long."""
 
 
 class Aggregation:
@@ -29,7 +33,7 @@ class Aggregation:
     has not by the same reduction.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- the parts list of the application, keywords only
         self,
         *,
         stage: Reducer,
@@ -40,7 +44,10 @@ class Aggregation:
         acknowledgements: Acknowledgements,
         watch: SilenceWatch,
         clock: Clock,
+        retry: RetryPolicy = PATIENT,
     ) -> None:
+        self._retry = retry
+        self._problem: str | None = None
         self._stage = stage
         self._table = table
         self._codec = codec
@@ -57,11 +64,11 @@ class Aggregation:
 
         Raises:
             DeadLetterLimitError: So many records are rejected that the process must end.
-            MeshError: Registry or configuration stand in the way.
+            MeshError: The configuration stands in the way, or the retry policy gave up.
         """
         async with self._turn:
             with handling([raw]):
-                pending = await self._react(raw, self._clock.now())
+                pending = await self._patiently(raw, self._clock.now())
         await self._acknowledgements.put(pending, done)
 
     async def close_silent(self, caught_up: Callable[[int], bool]) -> None:
@@ -88,6 +95,28 @@ class Aggregation:
         for camera_id, state in list(self._table.items()):
             self._watch.note(partition_of(camera_id), camera_id, is_open=state.is_open)
             await self._publish(Step(state, self._stage.closed_by_silence(state, camera_id)))
+
+    def check(self) -> str | None:
+        """What the record in hand waits for, or nothing; for readiness."""
+        return self._problem
+
+    async def _patiently(self, raw: RawRecord, started_at: datetime) -> Sequence[Awaitable[object]]:
+        """React once the registry answers; nothing is stored or sent before it has."""
+        failures = 0
+        while True:
+            try:
+                reaction = await self._react(raw, started_at)
+            except TransientError as error:
+                failures += 1
+                decision = self._retry.decide(failures)
+                if decision is None:
+                    raise
+                self._problem = str(error)
+                self._log.warning("record_waits", message=str(error), failures=failures)
+                await asyncio.sleep(decision.delay.total_seconds())
+            else:
+                self._problem = None
+                return reaction
 
     async def _publish(self, step: Step) -> None:
         records = self._publisher.encode(step.outputs, child_headers({}))

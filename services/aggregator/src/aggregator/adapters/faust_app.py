@@ -21,6 +21,7 @@ from aggregator.adapters.state_codec import StateCodec
 from aggregator.ports import Reducer
 from mesh.clock import Clock
 from mesh.crypto import Cipher
+from mesh.health import Check
 from mesh.partitioning import partition_of
 from mesh.ports import Codec, WorkerMetrics
 from mesh.record import RawRecord, Record, TopicPartition
@@ -52,6 +53,8 @@ class Parts:
     """Copies of each table partition on other instances."""
     silence_after: timedelta
     """A camera that was silent for longer has its sightings closed."""
+    ready: dict[str, Check]
+    """Gets the check of the registry."""
     fail: Fail
     """Told of an exception that must end the process."""
 
@@ -69,6 +72,7 @@ def create_app(settings: MeshSettings, parts: Parts) -> faust.App:
         config=_CHANGELOG | {"min.insync.replicas": str(min(2, settings.replication))},
     )
     aggregation = _aggregation(app, settings, parts, table)
+    parts.ready["registry"] = aggregation.check
     _add_agent(app, source, aggregation)
     _add_timer(app, source, aggregation, parts)
     places = partial(partition_of, partitions=settings.partitions)
