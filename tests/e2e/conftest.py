@@ -1,24 +1,27 @@
 """One mesh for all end-to-end tests: every service, on the pack that package registries bring."""
 
-import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from skimage import data
+from tests.chaos.schedule import STAGES
+from tests.chaos.site import HASTY, Site
 from tests.e2e.clips import shrink
 from tests.e2e.observer import Mesh, enrol, jpeg
 
-from local.installation import Installation, Plan
-from local.layout import Layout, state_root
 from local.sample import Sample, prepare
 
 CALM = {
-    # Two cores carry broker, database and nine Python processes here.
+    # Two cores carry broker, database and fourteen Python processes here.
     "SIGHTLINE_MODEL_PACK": "dlib",
     "SIGHTLINE_ALLOW_FILE_SOURCES": "true",
+    **HASTY,
 }
+TWO = dict.fromkeys((*STAGES, "gateway"), 2)
+"""Two gateways and two of every stage."""
 
 
 @pytest.fixture(scope="session")
@@ -34,14 +37,20 @@ def small_clip(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
-def mesh() -> Iterator[Mesh]:
+def site() -> Iterator[Site]:
     """A running installation of its own; its folder is one that the database's user may enter."""
-    with TemporaryDirectory(prefix="sightline-e2e-", ignore_cleanup_errors=True) as root:
-        layout = Layout(root=Path(root), cache=Layout.at(state_root(os.environ)).cache)
-        with Installation(Plan(layout=layout, environment=CALM), print) as installation:
-            watched = Mesh(installation)
-            yield watched
-            watched.close()
+    with (
+        TemporaryDirectory(prefix="sightline-e2e-", ignore_cleanup_errors=True) as root,
+        Site(Path(root), instances=TWO, environment=CALM, report=print) as running,
+    ):
+        yield running
+
+
+@pytest.fixture(scope="session")
+def mesh(site: Site) -> Iterator[Mesh]:
+    """The installation as clients see it."""
+    with closing(Mesh(site)) as watched:
+        yield watched
 
 
 @pytest.fixture(scope="session")
