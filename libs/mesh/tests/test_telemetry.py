@@ -151,6 +151,20 @@ def test_probes_answer_with_what_is_missing(socket_enabled: None) -> None:
         assert fetch(f"{base}/other")[0] == 404
 
 
+def test_a_process_that_does_without_something_is_ready_and_says_what(
+    socket_enabled: None,
+) -> None:
+    health = Health(ready={"database": lambda: None}, partial={"object_store": lambda: "full"})
+    with HealthServer(health, CollectorRegistry(), host="127.0.0.1", port=0) as server:
+        base = f"http://127.0.0.1:{server.port}"
+
+        status, body = fetch(f"{base}/ready")
+
+        told = {"status": "degraded", "checks": 2, "degraded": {"object_store": "full"}}
+        assert (status, json.loads(body)) == (200, told)
+        assert fetch(f"{base}/live") == (200, '{"status": "ok", "checks": 0}')
+
+
 def test_metrics_count_what_a_worker_reports() -> None:
     metrics = StageMetrics(CollectorRegistry())
 

@@ -42,6 +42,9 @@ class Health:
 
     live: dict[str, Check] = field(default_factory=dict)
     ready: dict[str, Check] = field(default_factory=dict)
+    partial: dict[str, Check] = field(default_factory=dict)
+    """What part of the work goes on without: told by readiness, which it does not fail. All
+    replicas share what is looked at here, so to fail would take every one of them away."""
 
     def heartbeat(
         self, name: str, limit_seconds: float = 60.0, clock: Clock | None = None
@@ -63,6 +66,10 @@ class Health:
         if not self.ready:
             return {"start": "the checks are not set up yet"}
         return _problems(self.live) | _problems(self.ready)
+
+    def degradation(self) -> Mapping[str, str]:
+        """What does not work although work is taken, by check."""
+        return _problems(self.partial)
 
 
 def _problems(checks: Mapping[str, Check]) -> dict[str, str]:
@@ -103,20 +110,26 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer a probe or a scrape."""
         if self.path == "/live":
-            self._report(self.health.liveness(), len(self.health.live))
+            self._report(self.health.liveness(), len(self.health.live), {})
         elif self.path == "/ready":
-            self._report(self.health.readiness(), len(self.health.live) + len(self.health.ready))
+            health = self.health
+            checks = len(health.live) + len(health.ready) + len(health.partial)
+            self._report(health.readiness(), checks, health.degradation())
         elif self.path == "/metrics":
             self._send(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(self.registry))
         else:
             self._send(HTTPStatus.NOT_FOUND, "text/plain", b"/live, /ready or /metrics\n")
 
-    def _report(self, problems: Mapping[str, str], checks: int) -> None:
+    def _report(
+        self, problems: Mapping[str, str], checks: int, degraded: Mapping[str, str]
+    ) -> None:
         status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
+        fine = "degraded" if degraded else "ok"
         body = {
-            "status": "unavailable" if problems else "ok",
+            "status": "unavailable" if problems else fine,
             "checks": checks,
             **({"problems": problems} if problems else {}),
+            **({"degraded": degraded} if degraded else {}),
         }
         self._send(status, "application/json", json.dumps(body).encode())
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mesh.codec import AvroCodec
 from mesh.health import Health
@@ -11,8 +11,8 @@ from mesh.process import Process
 from mesh.retry import RetryPolicy
 from mesh.round_robin import DeficitRoundRobin
 from mesh.scheduler import LaneSpec, Scheduler
+from mesh.stage import Stage
 from recognition.settings import RecognitionSettings
-from recognition.stage import CommandStage, RecognitionStage
 
 NAME = "recognition"
 _PREFETCH = 128
@@ -29,7 +29,7 @@ def ungated(scheduler: Scheduler) -> Scheduler:
 class Work(NamedTuple):
     """A stage, what it reads, and what lets records wait."""
 
-    stage: RecognitionStage | CommandStage
+    stage: Stage[Any]
     topic: str
     gated: Callable[[Scheduler], Scheduler] = ungated
 

@@ -24,7 +24,7 @@ class Dependencies:
 
     @property
     def checks(self) -> Mapping[str, Check]:
-        """What readiness should depend on, by dependency."""
+        """What readiness should tell, by dependency."""
         return {name: partial(self._problem, name) for name in self._asked}
 
     def run(self, stop: threading.Event) -> None:

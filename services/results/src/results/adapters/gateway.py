@@ -193,7 +193,8 @@ class Gateway:
         config = self._config
         registry = partial(registry_problem, config.mesh.registry_url)
         found = Dependencies({"registry": registry, "object_store": config.objects.check})
-        self._process.health.ready |= {"broker": self._backlog.check, **found.checks}
+        self._process.health.ready["broker"] = self._backlog.check
+        self._process.health.partial |= found.checks
         return found
 
     def _pictures(self) -> FrameTail:
