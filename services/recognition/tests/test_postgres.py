@@ -69,14 +69,21 @@ def relay(database: Database, producer: RecordingProducer) -> OutboxRelay:
     return OutboxRelay(database, producer)
 
 
+def publish(database: Database, relay: OutboxRelay) -> int:
+    count = 0
+    with database.session() as session:
+        while found := relay.publish_batch(session):
+            count += found
+    return count
+
+
 class TestOutbox:
     def test_events_leave_in_order_and_once(
-        self, bench: Bench, relay: OutboxRelay, producer: RecordingProducer
+        self, bench: Bench, database: Database, relay: OutboxRelay, producer: RecordingProducer
     ) -> None:
         bench.enroll(1, 1.0, sequence=1)
         answer_to(bench, erase())
-        while relay.publish_batch():
-            pass
+        publish(database, relay)
         topics = [topic for topic, _, _ in producer.sent]
         assert topics == [PERSONS, AUDIT, AUDIT, PERSONS, ERASURES, ERASURES, AUDIT]
         person = CODEC.decode(PERSONS, producer.sent[0][2] or b"")
@@ -92,20 +99,50 @@ class TestOutbox:
         # The process is gone here: committed, but neither outbox nor answer were published.
         successor = Bench(bench.registry, bench.gallery, bench.clock)
         assert successor.outputs(photo)[1].event == before
-        assert OutboxRelay(database, producer).publish_batch() == 3
+        assert publish(database, OutboxRelay(database, producer)) == 3
         assert [topic for topic, _, _ in producer.sent] == [PERSONS, AUDIT, AUDIT]
 
-    def test_a_broker_that_does_not_acknowledge_gets_everything_again(
-        self, bench: Bench, relay: OutboxRelay, producer: RecordingProducer
+    def test_a_broker_that_does_not_acknowledge_gets_everything_again_from_the_same_relay(
+        self, bench: Bench, database: Database, relay: OutboxRelay, producer: RecordingProducer
     ) -> None:
         bench.enroll(1, 1.0)
         producer.away = True
-        with pytest.raises(TransientError):
-            relay.publish_batch()
-        producer.away = False
-        assert relay.publish_batch() == 3
+        with database.session() as session:
+            with pytest.raises(TransientError):
+                relay.publish_batch(session)
+            assert publish(database, OutboxRelay(database, RecordingProducer())) == 0
+            producer.away = False
+            assert relay.publish_batch(session) == 3
+            assert producer.sent[:3] == producer.sent[3:]
+            assert relay.publish_batch(session) == 0
+
+    def test_a_relay_that_loses_its_session_while_it_publishes_begins_a_new_one(
+        self, bench: Bench, database: Database
+    ) -> None:
+        bench.enroll(1, 1.0)
+        stop, warnings = Event(), list[str]()
+
+        class Cut(RecordingProducer):
+            flushes = 0
+
+            @override
+            def flush(self, timeout: timedelta) -> None:
+                self.flushes += 1
+                if self.flushes > 1:
+                    stop.set()
+                    return
+                with database.transaction() as connection:
+                    connection.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_locks"
+                        " WHERE locktype = 'advisory' AND database ="
+                        " (SELECT oid FROM pg_database WHERE datname = current_database())"
+                    )
+
+        producer = Cut()
+        OutboxRelay(database, producer).run(stop, warnings.append)
+        assert len(warnings) == 1
         assert producer.sent[:3] == producer.sent[3:]
-        assert relay.publish_batch() == 0
+        assert publish(database, OutboxRelay(database, producer)) == 0
 
     def test_one_of_several_relays_works_at_a_time(
         self, bench: Bench, database: Database, relay: OutboxRelay
@@ -115,10 +152,10 @@ class TestOutbox:
         class Nosy(RecordingProducer):
             @override
             def flush(self, timeout: timedelta) -> None:
-                assert relay.publish_batch() == 0
+                assert publish(database, relay) == 0
 
         nosy = Nosy()
-        assert OutboxRelay(database, nosy).publish_batch() == 3
+        assert publish(database, OutboxRelay(database, nosy)) == 3
 
     def test_it_runs_until_it_is_stopped_and_says_what_is_wrong(
         self, bench: Bench, relay: OutboxRelay, producer: RecordingProducer

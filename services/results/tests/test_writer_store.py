@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from mesh.errors import TransientError
 from mesh.events import (
@@ -14,7 +15,7 @@ from mesh.events import (
     Person,
     SequenceRange,
 )
-from mesh.identity import detection_id
+from mesh.identity import detection_id, new_id
 from mesh.record import Record, TopicPartition
 from mesh.testing import (
     EPOCH,
@@ -30,6 +31,7 @@ from mesh.testing import (
 from results.adapters.writer_store import FencedError, Move, PostgresStore, UnstorableError
 from results.domain.changes import Changes, changes_of
 
+from .person_records import after_tombstone, newest_of, with_stale_copies
 from .stored_events import (
     a_log_event,
     a_mark,
@@ -214,16 +216,35 @@ def test_an_erased_person_is_forgotten_and_stays_so(store: PostgresStore, databa
     assert found["attendance"] == found["persons"] == []
 
 
-def test_a_person_may_come_back_after_the_tombstone(store: PostgresStore, database: str) -> None:
-    sequence: list[tuple[int, Person | None]] = [
-        (3, a_person()),
-        (4, None),
-        (5, a_person(name="Ada King")),
-    ]
-    for _ in range(2):
-        for offset, person in sequence:
-            write(store, changes(("persons", person), key=PERSON_ID, offset=offset))
-    assert rows(database, "SELECT name, record_offset FROM results.persons") == [("Ada King", 5)]
+def test_a_record_that_outlived_the_tombstone_is_buried_again(
+    store: PostgresStore, database: str
+) -> None:
+    for offset, person in ((3, a_person()), (4, None), (3, a_person()), (5, a_person())):
+        write(store, changes(("persons", person), key=PERSON_ID, offset=offset))
+    assert rows(database, "SELECT FROM results.persons") == []
+    outbox = rows(database, "SELECT topic, key, payload FROM results.outbox")
+    assert outbox == [("persons", PERSON_ID, None)]
+
+
+@given(sequence=with_stale_copies(PERSON_ID))
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_no_stale_record_of_a_person_changes_what_is_stored(
+    store: PostgresStore, database: str, sequence: Sequence[Person | None]
+) -> None:
+    person_id = new_id("per")
+    for offset, person in enumerate(sequence):
+        event = replace(person, person_id=person_id) if person else None
+        write(store, changes(("persons", event), key=person_id, offset=offset))
+    found = rows(
+        database, "SELECT revision, name FROM results.persons WHERE person_id = %s", person_id
+    )
+    assert found == ([] if None in sequence else [newest_of(sequence)])
+    buried = rows(database, "SELECT count(*) FROM results.outbox WHERE key = %s", person_id)
+    assert buried == [(len(after_tombstone(sequence)),)]
 
 
 def test_a_topic_created_anew_starts_again(store: PostgresStore, database: str) -> None:

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from services.results.tests.person_records import newest_of, with_stale_copies
 
 from mesh.errors import MeshError, TransientError
-from mesh.events import Answer, CameraStatus, StreamState
+from mesh.events import Answer, CameraStatus, Person, StreamState
 from mesh.kafka.producer import Delivered
 from mesh.stage import Output
 from mesh.testing import (
@@ -113,6 +116,21 @@ def test_names_are_asked_for_once_and_the_topic_overrides_them() -> None:
     names.put(PERSON_ID, None)
     directory.known[PERSON_ID] = a_person()
     assert names.person(PERSON_ID) is None
+
+
+@given(sequence=with_stale_copies(PERSON_ID))
+def test_no_stale_record_changes_what_is_known_of_a_person(
+    sequence: Sequence[Person | None],
+) -> None:
+    names = NameCache(InMemoryPersons([a_person()]))
+    for record in sequence:
+        names.put(PERSON_ID, record)
+    person = names.person(PERSON_ID)
+    if None in sequence:
+        assert person is None
+    else:
+        assert person is not None
+        assert (person.revision, person.name) == newest_of(sequence)
 
 
 def an_answer(request_id: str = "req_1", kind: str = "enrollment", **changes: Any) -> Answer:

@@ -4,9 +4,10 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from alembic import command
@@ -24,7 +25,7 @@ from mesh.retry import RetryPolicy
 _MIGRATION_LOCK = 0x51_67_74_6C_67_61_6C
 """Advisory lock: one process migrates, the others wait; any number that nobody else uses."""
 _PATIENT = RetryPolicy(maximum=timedelta(seconds=5), attempts=None)
-_CONNECTION = {"connect_timeout": 3, "keepalives_idle": 5, "keepalives_interval": 2}
+_CONNECTION: dict[str, Any] = {"connect_timeout": 3, "keepalives_idle": 5, "keepalives_interval": 2}
 _RECONNECT_SECONDS = 5.0
 """Longer pauses between attempts would outlast the outage."""
 
@@ -49,6 +50,7 @@ class Database:
             limit_seconds: For a transaction; a server that is suspended answers nothing, not even
                 that it is.
         """
+        self._dsn = dsn
         self._pool = ConnectionPool(
             dsn,
             min_size=1,
@@ -75,15 +77,31 @@ class Database:
         return self._problem
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def session(self) -> Iterator[Connection]:
+        """A connection besides the pool, for what belongs to a session, such as its locks.
+
+        Raises:
+            TransientError: the database does not answer.
+        """
+        try:
+            with psycopg.connect(self._dsn, autocommit=True, **_CONNECTION) as connection:
+                yield connection
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise TransientError(f"database: {error}") from error
+
+    @contextmanager
+    def transaction(self, session: Connection | None = None) -> Iterator[Connection]:
         """A connection for one transaction, which commits unless the block raises.
+
+        Args:
+            session: Use this one; none takes one of the pool.
 
         Raises:
             TransientError: the database does not answer, or went away meanwhile.
         """
         try:
             with (
-                self._pool.connection() as connection,
+                nullcontext(session) if session else self._pool.connection() as connection,
                 _cut_off(connection, self._limit_seconds),
                 connection.transaction(),
             ):

@@ -4,12 +4,20 @@ from collections.abc import Callable
 from datetime import timedelta
 from threading import Event
 
+from psycopg import Connection
+
 from mesh.errors import TransientError
 from mesh.ports import Producer
 from recognition.adapters.database import Database
 
 _LOCK = 0x51_67_74_6C_6F_75_74
-"""Advisory lock: of several processes one relays at a time, so that the order holds."""
+"""Advisory lock of a session: of several processes one relays, so that the order holds."""
+_LEAD = """
+    SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted
+                   AND pid = pg_backend_pid()
+                   AND (classid::bigint << 32 | objid::bigint) = %(lock)s)
+        OR pg_try_advisory_lock(%(lock)s)
+"""
 _BATCH = 200
 _FLUSH = timedelta(seconds=15)
 _POLL_SECONDS = 0.5
@@ -41,33 +49,44 @@ class OutboxRelay:
             stop: ends it within a poll.
             warn: told why broker or database could not be reached; it tries again.
         """
-        turns_until_prune = 0
         while not stop.is_set():
             try:
-                if turns_until_prune <= 0:
-                    self.prune()
-                    turns_until_prune = int(_PRUNE_EVERY / _POLL_SECONDS)
-                while self.publish_batch():
-                    pass
+                with self._database.session() as session:
+                    self._serve(session, stop, warn)
             except TransientError as error:
                 warn(str(error))
                 stop.wait(_POLL_SECONDS)
-            self._wake.wait(_POLL_SECONDS)
-            self._wake.clear()
-            turns_until_prune -= 1
-        try:
-            self.publish_batch()
-        except TransientError as error:  # what is left goes out after the next start
-            warn(str(error))
 
-    def publish_batch(self) -> int:
-        """Publish the oldest events; how many there were.
+    def _serve(self, session: Connection, stop: Event, warn: Callable[[str], None]) -> None:
+        """Relay on one session: a broker that is away does not pass its lock on to another."""
+        turns_until_prune = 0
+        last = False
+        while not last:
+            last = stop.is_set()  # once more then: what is left goes out after the next start
+            try:
+                if turns_until_prune <= 0 and not last:
+                    self.prune()
+                    turns_until_prune = int(_PRUNE_EVERY / _POLL_SECONDS)
+                while self.publish_batch(session):
+                    pass
+            except TransientError as error:
+                if session.broken:
+                    raise
+                warn(str(error))
+                stop.wait(_POLL_SECONDS)
+            if not last:
+                self._wake.wait(_POLL_SECONDS)
+                self._wake.clear()
+            turns_until_prune -= 1
+
+    def publish_batch(self, session: Connection) -> int:
+        """Publish the oldest events if this session leads; how many there were.
 
         Raises:
             TransientError: broker or database did not answer; what was sent may be sent again.
         """
-        with self._database.transaction() as connection:
-            locked = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK]).fetchone()
+        with self._database.transaction(session) as connection:
+            locked = connection.execute(_LEAD, {"lock": _LOCK}).fetchone()
             if locked is None or not locked[0]:
                 return 0
             rows = connection.execute(

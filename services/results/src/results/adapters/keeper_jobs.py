@@ -11,7 +11,7 @@ from psycopg import sql
 from mesh.clock import Clock
 from results.adapters.keeper import Job
 from results.adapters.keeper_pictures import erase_pictures
-from results.adapters.keeper_statistics import expire_statistics
+from results.adapters.keeper_statistics import ROLLED_DAYS, expire_statistics, roll_up
 from results.adapters.objects import ObjectStore, StoredObject
 from results.adapters.writer_sql import FORGET_LINKS
 from results.domain.retention import RetentionPolicy
@@ -21,6 +21,7 @@ MONTHS_AHEAD = 3
 ORPHAN_AGE = timedelta(hours=1)
 """A picture this old has its link, or never gets one."""
 ORPHAN_INTERVAL = timedelta(hours=1)
+ROLL_UP_INTERVAL = timedelta(hours=1)
 ERASURE_DELAY = timedelta(minutes=1)
 """By then every transaction that did not see the erasure has ended."""
 ERASED_PICTURES_AGE = timedelta(days=8)
@@ -52,10 +53,12 @@ def all_jobs(policy: RetentionPolicy, objects: ObjectStore, clock: Clock) -> lis
         ("months_past", months_past(policy.detections, clock)),
         *((f"expire_{t}", expire(t, column, age, clock)) for t, column, age in expiring),
         ("job_embeddings", forget_embeddings(policy.job_embeddings, clock)),
+        ("roll_up_yesterday", roll_up(clock, days=1)),
+        ("roll_up_days", _seldom(roll_up(clock, days=ROLLED_DAYS), clock, ROLL_UP_INTERVAL)),
         ("expire_statistics", expire_statistics(clock)),
         ("erased_persons", sweep_erased(clock)),
         ("erased_pictures", erase_pictures(objects)),
-        ("orphans", _hourly(orphans(objects, clock), clock)),
+        ("orphans", _seldom(orphans(objects, clock), clock, ORPHAN_INTERVAL)),
     ]
 
 
@@ -200,8 +203,8 @@ def _chunks(found: Iterable[StoredObject]) -> Iterable[list[StoredObject]]:
         yield chunk
 
 
-def _hourly(job: Job, clock: Clock) -> Job:
-    """The job at most once per `ORPHAN_INTERVAL`."""
+def _seldom(job: Job, clock: Clock, interval: timedelta) -> Job:
+    """The job at most once per interval."""
     due = clock.monotonic()
 
     def run(connection: Connection) -> int:
@@ -209,7 +212,7 @@ def _hourly(job: Job, clock: Clock) -> Job:
         if clock.monotonic() < due:
             return 0
         count = job(connection)
-        due = clock.monotonic() + ORPHAN_INTERVAL.total_seconds()
+        due = clock.monotonic() + interval.total_seconds()
         return count
 
     return run

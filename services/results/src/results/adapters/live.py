@@ -123,12 +123,21 @@ class NameCache:
     def __init__(self, directory: PersonDirectory) -> None:
         self._directory = directory
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, Person | None] = OrderedDict()
+        self._known: OrderedDict[str, Person] = OrderedDict()
+        self._erased: set[str] = set()
 
     def put(self, person_id: str, person: Person | None) -> None:
-        """What the topic says of a person; `None` was erased."""
+        """What the topic says of a person; `None` was erased, which is final.
+
+        A record that is older than what is known may come late; it changes nothing.
+        """
         with self._lock:
-            self._keep(person_id, person)
+            known = self._known.get(person_id)
+            if person is None:
+                self._erased.add(person_id)
+                self._known.pop(person_id, None)
+            elif known is None or known.revision <= person.revision:
+                self._keep(person)
 
     def named(self, person_ids: Collection[str]) -> Mapping[str, Person]:
         """Those of the persons that are known.
@@ -138,23 +147,25 @@ class NameCache:
         """
         with self._lock:
             found = {key: self._known[key] for key in person_ids if key in self._known}
-        missing = [key for key in person_ids if key not in found]
+            missing = [key for key in person_ids if key not in found and key not in self._erased]
         if missing:
             fetched = self._directory.named(missing)
             with self._lock:
-                for key in missing:
+                for key, person in fetched.items():
                     # The topic may have been faster than the query.
-                    if key in fetched and key not in self._known:
-                        self._keep(key, fetched[key])
-                    found[key] = self._known.get(key, fetched.get(key))
-        return {key: person for key, person in found.items() if person is not None}
+                    if key not in self._known:
+                        self._keep(person)
+                found |= {key: self._known[key] for key in missing if key in self._known}
+        return found
 
     def person(self, person_id: str) -> Person | None:
         """One person."""
         return self.named([person_id]).get(person_id)
 
-    def _keep(self, person_id: str, person: Person | None) -> None:
-        self._known[person_id] = person
-        self._known.move_to_end(person_id)
+    def _keep(self, person: Person) -> None:
+        if person.person_id in self._erased:
+            return
+        self._known[person.person_id] = person
+        self._known.move_to_end(person.person_id)
         if len(self._known) > _MOST_NAMES:
             self._known.popitem(last=False)

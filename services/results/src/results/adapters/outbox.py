@@ -37,7 +37,8 @@ class OutboxRelay:
     """Publishes every row once it is committed, at least once, in the order of the rows.
 
     A notification wakes it, so that a change leaves within milliseconds. Several may run: the one
-    that holds the advisory lock works, the others wait for it.
+    that holds the advisory lock works, the others wait for it. The lock is the session's: a broker
+    that is away does not pass it on, a session that is lost ends the turn.
     """
 
     def __init__(
@@ -71,15 +72,8 @@ class OutboxRelay:
         while not stop.is_set():
             try:
                 self._serve(stop)
-            except (psycopg.OperationalError, psycopg.InterfaceError, TransientError) as error:
-                self._failures += 1
-                self._problem = f"the outbox waits: {error}"
-                decision = self._retry.decide(self._failures)
-                if decision is None:
-                    raise TransientError(self._problem) from error
-                self._log.warning("outbox_waits", message=str(error), failures=self._failures)
-                self._heartbeat.beat()
-                stop.wait(decision.delay.total_seconds())
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                self._wait_out(error, stop)
 
     def check(self) -> str | None:
         """What keeps the outbox from being sent, or nothing."""
@@ -92,10 +86,24 @@ class OutboxRelay:
             connection.execute(f"LISTEN {CHANNEL}")
             while not stop.is_set():
                 self._heartbeat.beat()
-                sent = self.send_batch(connection) if self._lead(connection) else 0
+                try:
+                    sent = self.send_batch(connection) if self._lead(connection) else 0
+                except TransientError as error:  # the lock stays: others must not overtake
+                    self._wait_out(error, stop)
+                    continue
                 self._failures, self._problem = 0, None
                 if sent < _BATCH:
                     self._rest(connection)
+
+    def _wait_out(self, error: Exception, stop: threading.Event) -> None:
+        self._failures += 1
+        self._problem = f"the outbox waits: {error}"
+        decision = self._retry.decide(self._failures)
+        if decision is None:
+            raise TransientError(self._problem) from error
+        self._log.warning("outbox_waits", message=str(error), failures=self._failures)
+        self._heartbeat.beat()
+        stop.wait(decision.delay.total_seconds())
 
     def send_batch(self, connection: psycopg.Connection[Any]) -> int:
         """Publish the oldest unsent rows and mark them; returns how many there were.

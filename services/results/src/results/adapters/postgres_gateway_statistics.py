@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from results.adapters.postgres_gateway import Database
+from results.domain.slots import parts_of
 from results.domain.statistics import CameraFigures, Figures
 
 
@@ -15,8 +16,18 @@ class PostgresStatistics:
     def figures(
         self, span: timedelta, since: datetime, camera_id: str | None
     ) -> list[CameraFigures]:
-        """The figures of every camera, or of one, from the slots of this length; blocks."""
-        values = {"span": int(span.total_seconds()), "since": since, "camera_id": camera_id}
+        """The figures of every camera, or of one, from the slots of this length; blocks.
+
+        A day that the keeper has rolled up stands for its hours.
+        """
+        starts, ends, days = zip(*parts_of(since, span), strict=True)
+        values = {
+            "span": int(span.total_seconds()),
+            "starts": list(starts),
+            "ends": list(ends),
+            "days": list(days),
+            "camera_id": camera_id,
+        }
         found: dict[str, CameraFigures] = {}
         for row in self._database.rows(_FIGURES, values):
             key = row["camera_id"]
@@ -29,11 +40,20 @@ class PostgresStatistics:
 
 
 _FIGURES = """
+WITH parts AS MATERIALIZED (
+    SELECT starts, ends, CASE WHEN day AND EXISTS (
+        SELECT FROM results.frame_statistics AS d WHERE d.span = 86400 AND d.at = p.starts)
+        THEN 86400 ELSE %(span)s END AS span
+    FROM unnest(%(starts)s::timestamptz[], %(ends)s::timestamptz[], %(days)s::boolean[])
+        AS p(starts, ends, day))
 SELECT s.camera_id, c.name, s.measure, s.bucket, s.count FROM (
-    SELECT camera_id, measure, bucket, sum(count)::bigint AS count FROM results.frame_statistics
-    WHERE span = %(span)s AND at >= %(since)s
-      AND (%(camera_id)s::text IS NULL OR camera_id = %(camera_id)s)
-    GROUP BY camera_id, measure, bucket) AS s
+    SELECT f.camera_id, f.measure, f.bucket, sum(f.count)::bigint AS count
+    FROM parts AS p, LATERAL (
+        SELECT f.* FROM results.frame_statistics AS f
+        WHERE f.span = p.span AND f.at >= p.starts AND f.at < coalesce(p.ends, 'infinity')
+          AND (%(camera_id)s::text IS NULL OR f.camera_id = %(camera_id)s)
+        OFFSET 0) AS f
+    GROUP BY f.camera_id, f.measure, f.bucket) AS s
 LEFT JOIN results.cameras AS c USING (camera_id)
 ORDER BY s.camera_id
 """

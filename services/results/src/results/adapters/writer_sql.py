@@ -179,21 +179,26 @@ SELECT * FROM unnest(%s::text[], %s::text[]) ON CONFLICT DO NOTHING
 
 
 def change_person(cursor: SqlCursor, change: PersonChange) -> None:
-    """Store a person's newest entry, or erase the person and every link to them."""
+    """Store a person's highest revision, or erase the person and every link to them for good."""
     if change.row is None:
         _erase_person(cursor, change)
-    else:
+        return
+    cursor.execute(
+        "SELECT tombstone_offset < %s FROM results.erased_persons WHERE person_id = %s",
+        (change.offset, change.person_id),
+    )
+    erased = cursor.fetchone()
+    if erased is None:
         _store_person(cursor, change, change.row)
+    elif erased[0]:
+        # A late record outlived the tombstone: compaction would keep it, so bury it again.
+        cursor.execute(_REPEAT_TOMBSTONE, {"person": change.person_id})
+
+
+_REPEAT_TOMBSTONE = "INSERT INTO results.outbox (topic, key) VALUES ('persons', %(person)s)"
 
 
 def _store_person(cursor: SqlCursor, change: PersonChange, row: Row) -> None:
-    cursor.execute(
-        "SELECT FROM results.erased_persons WHERE person_id = %s AND tombstone_offset > %s",
-        (change.person_id, change.offset),
-    )
-    if cursor.fetchone() is not None:
-        return
-    cursor.execute("DELETE FROM results.erased_persons WHERE person_id = %s", (change.person_id,))
     stored = {**row, "record_offset": change.offset}
     changes = sql.SQL(", ").join(
         sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in stored
@@ -203,21 +208,15 @@ def _store_person(cursor: SqlCursor, change: PersonChange, row: Row) -> None:
         "persons",
         [stored],
         sql.SQL("(person_id) DO UPDATE SET {} ").format(changes)
-        + sql.SQL("WHERE persons.record_offset < excluded.record_offset"),
+        + sql.SQL("WHERE persons.revision < excluded.revision OR persons.record_offset < 0"),
     )
 
 
 def _erase_person(cursor: SqlCursor, change: PersonChange) -> None:
     cursor.execute(
-        "SELECT FROM results.persons WHERE person_id = %s AND record_offset > %s",
-        (change.person_id, change.offset),
-    )
-    if cursor.fetchone() is not None:
-        return
-    cursor.execute(
         "INSERT INTO results.erased_persons AS e (person_id, tombstone_offset) VALUES (%s, %s)"
-        " ON CONFLICT (person_id) DO UPDATE SET tombstone_offset = excluded.tombstone_offset,"
-        " swept_at = NULL WHERE e.tombstone_offset < excluded.tombstone_offset",
+        " ON CONFLICT (person_id) DO UPDATE SET tombstone_offset = excluded.tombstone_offset"
+        " WHERE e.tombstone_offset < excluded.tombstone_offset",
         (change.person_id, change.offset),
     )
     for statement in FORGET_LINKS:

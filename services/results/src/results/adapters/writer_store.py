@@ -82,6 +82,7 @@ class PostgresStore:
             _fence(cursor, [move])
             if move.partition.topic.endswith(PERSONS):
                 cursor.execute("UPDATE results.persons SET record_offset = -1")
+                cursor.execute("UPDATE results.erased_persons SET tombstone_offset = -1")
 
     def apply(self, moves: Sequence[Move], changes: Changes) -> None:
         """Write a batch and move its partitions on; all of it or nothing.
