@@ -287,7 +287,7 @@ def test_closed_sightings_are_forgotten_after_a_minute_and_not_before() -> None:
 
 
 def test_a_crowd_beyond_the_limit_closes_the_longest_silent() -> None:
-    policy = replace(POLICY, max_open=3)
+    policy = replace(POLICY, max_open=3, max_kept=6)
     state = FeedState()
     sightings: list[Sighting] = []
     for number in range(12):
@@ -295,11 +295,44 @@ def test_a_crowd_beyond_the_limit_closes_the_longest_silent() -> None:
         change = follow(state, Feed.STREAM, frame, policy)
         state, sightings = change.state, [*sightings, *change.told]
     assert sum(not sighting.closed for sighting in facts(state)) == 3
-    assert len(facts(state)) <= 7
+    assert len(facts(state)) == 6
     assert sum(sighting.closed for sighting in sightings) == 9
 
 
-@pytest.mark.parametrize("changes", [{"gap": timedelta(0)}, {"keep_closed": timedelta(seconds=1)}])
+def test_a_full_feed_forgets_only_what_is_settled_and_opens_nothing_meanwhile() -> None:
+    policy = replace(POLICY, max_open=2, max_kept=3)
+    state, settled = FeedState(), False
+    opened: set[str] = set()
+    for number in range(5):
+        frame = a_frame(number, a_seen_face(f"trk_{number}"), at=number / 10)
+        change = follow(state, Feed.STREAM, frame, policy, lambda _: settled)
+        state = change.state
+        opened |= {sighting.sighting_id for sighting in change.told}
+    assert len(opened) == len(facts(state)) == 3
+    settled = True
+    frame = a_frame(5, a_seen_face("trk_5"), at=0.6)
+    change = follow(state, Feed.STREAM, frame, policy, lambda _: settled)
+    assert len(facts(change.state)) == 3
+    assert {sighting.sighting_id for sighting in change.told} - opened
+
+
+def test_what_was_told_a_moment_ago_is_not_forgotten_however_late_it_is() -> None:
+    state, _ = run(a_frame(0, a_seen_face()), a_frame(1, at=20))
+    held = follow(state, Feed.STREAM, a_frame(2, at=7200), POLICY, lambda _: False).state
+    assert facts(held) == facts(state)
+    assert facts(follow(held, Feed.STREAM, a_frame(3, at=7201), POLICY).state) == []
+
+
+def test_a_sighting_names_its_newest_tracks() -> None:
+    state, _ = run(*(a_frame(each, a_seen_face(f"trk_{each}", ADA)) for each in range(30)))
+    (sighting,) = facts(state)
+    assert sighting.track_ids == tuple(f"trk_{number}" for number in range(6, 30))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"gap": timedelta(0)}, {"keep_closed": timedelta(seconds=1)}, {"max_kept": 256}],
+)
 def test_a_policy_that_cannot_work_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):
         SightingPolicy(**changes)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+import cramjam
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -311,6 +312,13 @@ def test_state_of_another_format_is_refused() -> None:
         with pytest.raises(ConfigurationError, match="format"):
             STATES.decode(data)
     assert STATES.decode(STATES.encode(CameraState())) == CameraState()
+
+
+def test_state_that_was_written_without_compression_is_read() -> None:
+    bench = Bench()
+    bench.take(a_record(a_frame(0, 1)))
+    content = cramjam.lz4.decompress_block(STATES.encode(bench.state)[1:])
+    assert STATES.decode(b"\x01" + bytes(content)) == bench.state
 
 
 @given(FRAMES)

@@ -5,9 +5,19 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.domain.windows import WINDOW, Seen, Verdict, first_seen, judge, remember
+from aggregator.domain.windows import (
+    UNSETTLED,
+    WINDOW,
+    Seen,
+    Verdict,
+    first_seen,
+    judge,
+    remember,
+    unsettled,
+)
 from mesh.events import StageTime
-from mesh.testing import EPOCH, NOON, a_frame_header
+from mesh.identity import frame_key
+from mesh.testing import CAMERA_ID, EPOCH, NOON, a_frame_header
 
 MOMENTS = st.timedeltas(timedelta(0), timedelta(days=20_000)).map(lambda since: NOON + since)
 
@@ -50,6 +60,14 @@ def test_a_record_from_before_the_window_is_forgotten() -> None:
 def test_a_topic_that_counts_from_zero_again_does_not_hide_a_new_epoch() -> None:
     verdict, _ = judge((entry(3, 4000),), a_frame_header(epoch=EPOCH + 4096), 0)
     assert verdict is Verdict.FIRST
+
+
+def test_the_newest_records_may_not_be_published_yet() -> None:
+    seen = tuple(entry(number, number) for number in range(UNSETTLED + 1))
+    keys = unsettled(seen, CAMERA_ID)
+    assert len(keys) == UNSETTLED
+    assert frame_key(CAMERA_ID, EPOCH, 0) not in keys
+    assert frame_key(CAMERA_ID, EPOCH, UNSETTLED) in keys
 
 
 @given(

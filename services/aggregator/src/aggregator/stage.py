@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 
 from aggregator.domain.answers import frame_answer
 from aggregator.domain.followed import SightingPolicy
 from aggregator.domain.results import frame_result
 from aggregator.domain.sightings import (
     Feed,
+    Settled,
     best_among,
     close_silent,
     follow,
@@ -17,10 +19,19 @@ from aggregator.domain.sightings import (
 )
 from aggregator.domain.snapshots import best_of_sightings, requested
 from aggregator.domain.state import CameraState, feed_of
-from aggregator.domain.windows import STAGE, Seen, Verdict, first_seen, judge, remember
+from aggregator.domain.windows import (
+    STAGE,
+    Seen,
+    Verdict,
+    first_seen,
+    judge,
+    remember,
+    unsettled,
+)
 from aggregator.ports import Step
 from mesh.clock import Clock
 from mesh.events import (
+    FrameHeader,
     FrameRecognized,
     FrameResult,
     LogEvent,
@@ -108,7 +119,8 @@ class AggregatorStage:
         # No detection of a frame that failed is ever stored: none may be in a sighting.
         if feed is None or late or event.outcome is not Outcome.PROCESSED:
             return Step(state, self._outputs(event, seen))
-        change = follow(state.feed(feed), feed, event, self._policy)
+        settled = _settled(state.seen, event.frame)
+        change = follow(state.feed(feed), feed, event, self._policy, settled)
         moved = (
             replace(state, stream=change.state)
             if feed is Feed.STREAM
@@ -194,3 +206,13 @@ class AggregatorStage:
                 attributes={"frame_key": frame.frame_key, "offset": str(record.offset)},
             ),
         )
+
+
+def _settled(seen: Sequence[Seen], frame: FrameHeader) -> Settled:
+    """Asked seldom, and costly to know: worked out with the first question."""
+
+    @cache
+    def waiting() -> frozenset[str]:
+        return unsettled(seen, frame.camera_id)
+
+    return lambda cause: cause not in waiting()

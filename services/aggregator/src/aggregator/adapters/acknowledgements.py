@@ -5,10 +5,13 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
+from aggregator.domain.windows import UNSETTLED
 from mesh.ports import WorkerMetrics
 
 _LANE = "recognitions"
-_IN_FLIGHT = 64
+_BESIDE = 3
+"""Records that wait outside of the queue: at its head, at its tail, and the one in hand."""
+IN_FLIGHT = UNSETTLED - _BESIDE
 """Records that may wait for the broker at once."""
 
 Fail = Callable[[BaseException], None]
@@ -34,7 +37,7 @@ class Acknowledgements:
     def __init__(self, fail: Fail, metrics: WorkerMetrics) -> None:
         self._fail = fail
         self._metrics = metrics
-        self._pending: asyncio.Queue[_Pending] = asyncio.Queue(_IN_FLIGHT)
+        self._pending: asyncio.Queue[_Pending] = asyncio.Queue(IN_FLIGHT)
         self._task: asyncio.Task[None] | None = None
 
     async def put(self, outputs: Sequence[Awaitable[object]], done: Callable[[], object]) -> None:

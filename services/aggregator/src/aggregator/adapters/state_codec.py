@@ -1,7 +1,8 @@
 """A camera's state as bytes for the table and its changelog.
 
-Avro with the fastavro library. The window is packed in columns of differences and compressed: the
-whole state is written once per frame, and Avro takes several times as long for so many numbers.
+Avro with the fastavro library, compressed: what is known of a sighting and what was told of it are
+nearly the same. The window is packed in columns of differences: the whole state is written once per
+frame, and Avro takes several times as long for so many numbers.
 """
 
 import io
@@ -23,7 +24,8 @@ from mesh.events import Sighting
 from mesh.schemas import SchemaLibrary
 from mesh.structure import structurer, unstructure
 
-_FORMAT = 1
+_FORMAT = 2
+_UNCOMPRESSED = 1
 _COLUMNS = len(Seen._fields)
 _LONGS = {"type": "array", "items": "long"}
 _STRINGS = {"type": "array", "items": "string"}
@@ -38,15 +40,14 @@ class StateCodec:
 
     def encode(self, state: CameraState) -> bytes:
         """The state as bytes; their first says the format."""
-        buffer = io.BytesIO(bytes([_FORMAT]))
-        buffer.seek(1)
+        buffer = io.BytesIO()
         value = {
             **_window(state.seen),
             "stream": _feed(state.stream),
             "pushed": _feed(state.pushed),
         }
         fastavro.schemaless_writer(buffer, self._schema, value)
-        return buffer.getvalue()
+        return bytes([_FORMAT]) + bytes(cramjam.lz4.compress_block(buffer.getbuffer()))
 
     def decode(self, data: bytes) -> CameraState:
         """The state in these bytes.
@@ -54,19 +55,25 @@ class StateCodec:
         Raises:
             ConfigurationError: they were written in another format.
         """
-        if not data or data[0] != _FORMAT:
-            raise ConfigurationError(
-                f"the table holds state of format {data[:1].hex() or 'none'}, not {_FORMAT:02x}; "
-                "this version cannot go on with it"
-            )
-        buffer = io.BytesIO(data)
-        buffer.seek(1)
+        buffer = io.BytesIO(_content(data))
         value: Any = fastavro.schemaless_reader(buffer, self._schema, None)
         return CameraState(
             seen=_entries(value),
             stream=_feed_state(value["stream"]),
             pushed=_feed_state(value["pushed"]),
         )
+
+
+def _content(data: bytes) -> bytes:
+    number = data[0] if data else None
+    if number == _FORMAT:
+        return bytes(cramjam.lz4.decompress_block(data[1:]))
+    if number == _UNCOMPRESSED:
+        return data[1:]
+    raise ConfigurationError(
+        f"the table holds state of format {data[:1].hex() or 'none'}, not {_FORMAT:02x}; "
+        "this version cannot go on with it"
+    )
 
 
 def _schema(sighting: Any) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from mesh.events import FrameHeader, RecognizedFace, Sighting
 from mesh.identity import derived_id
 
-_MAX_TRACKS = 64
+_MAX_TRACKS = 24
+"""Newest tracks of a sighting; older ones ended long before the gap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,13 +23,17 @@ class SightingPolicy:
     keep_closed: timedelta = timedelta(seconds=60)
     """How long closed sightings stay known, for redelivered records and faces that come back."""
     max_open: int = 256
-    """Open sightings per camera; beyond that the one that was silent for longest closes."""
+    """Open sightings per feed; beyond that the one that was silent for longest closes."""
+    max_kept: int = 320
+    """Open and closed sightings per feed; beyond that the oldest closed ones are forgotten."""
 
     def __post_init__(self) -> None:
         if self.gap <= timedelta(0):
             raise ValueError(f"gap must be above 0 s, not {self.gap}")
         if self.keep_closed < self.gap:
             raise ValueError(f"keep_closed must be at least gap ({self.gap}), not shorter")
+        if self.max_kept <= self.max_open:
+            raise ValueError(f"max_kept must be above max_open ({self.max_open}), not fewer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ Everything here is counted in event time; the same frames give the same sighting
 revision.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -27,6 +27,14 @@ from aggregator.domain.followed import (
 from mesh.events import FrameHeader, FrameRecognized, RecognizedFace, Sighting
 
 _MAX_EPOCHS = 16
+
+Settled = Callable[[str | None], bool]
+"""Whether all that a frame, or silence, caused is published for sure."""
+
+
+def everything_is_settled(_: str | None) -> bool:
+    """What a reader may assume who is never interrupted."""
+    return True
 
 
 class Feed(StrEnum):
@@ -71,29 +79,47 @@ def is_late(state: FeedState, feed: Feed, frame: FrameHeader) -> bool:
     return feed is Feed.STREAM and any(epoch > frame.epoch for epoch, _ in state.newest)
 
 
-def follow(state: FeedState, feed: Feed, event: FrameRecognized, policy: SightingPolicy) -> Change:
-    """Fold a frame that is not late into the feed's sightings."""
+def follow(
+    state: FeedState,
+    feed: Feed,
+    event: FrameRecognized,
+    policy: SightingPolicy,
+    settled: Settled = everything_is_settled,
+) -> Change:
+    """Fold a frame that is not late into the feed's sightings.
+
+    A closed sighting is not forgotten before what closed it is settled: a record that comes again
+    could not tell it again. While the feed is full of such, new faces open no sighting.
+    """
     frame = event.frame
     at = event_time(frame)
     now = at if state.at is None else max(at, state.at)
+    faces = sorted(filter(_can_be_followed, event.faces), key=_is_unknown)
     followed = [close_if_gone(item, now, policy) for item in state.followed]
+    followed = _with_room(followed, len(faces), policy, settled)
     best: list[tuple[str, RecognizedFace]] = []
     taken: set[int] = set()
-    for face in sorted(filter(_can_be_followed, event.faces), key=_is_unknown):
+    for face in faces:
         place = _place_of(face, frame, at, followed, taken, policy)
+        if place >= policy.max_kept:
+            continue
         before = followed[place] if place < len(followed) else None
         after = with_face(before, face, frame, at, policy)
         followed[place : place + 1] = [after]
         taken.add(place)
         if before is None or after.facts.best_detection_id != before.facts.best_detection_id:
             best.append((after.facts.sighting_id, face))
-    followed = _bounded(followed, policy)
+    followed = _close_surplus(followed, policy)
     told = [tell_if_due(item, frame.frame_key, now, policy) for item in followed]
     return Change(
         state=FeedState(
             newest=_advance(state.newest, feed, frame),
             at=now,
-            followed=tuple(item for item in told if not is_forgotten(item, now, policy)),
+            followed=tuple(
+                item
+                for item in told
+                if not (is_forgotten(item, now, policy) and settled(item.cause))
+            ),
         ),
         told=_news(followed, told),
         best=tuple(best),
@@ -182,19 +208,30 @@ def _place_of(
     return len(followed)
 
 
-def _bounded(followed: list[Followed], policy: SightingPolicy) -> list[Followed]:
-    """Close the longest silent beyond the limit, and forget the oldest closed beyond it."""
-    by_age = sorted(followed, key=lambda item: item.facts.ended_at, reverse=True)
-    still_open = [item for item in by_age if not item.facts.closed]
-    surplus = {item.facts.sighting_id for item in still_open[policy.max_open :]}
-    closed = [item for item in by_age if item.facts.closed]
-    dropped = {item.facts.sighting_id for item in closed[policy.max_open :]}
+def _with_room(
+    followed: list[Followed], faces: int, policy: SightingPolicy, settled: Settled
+) -> list[Followed]:
+    """Forget the oldest closed sightings so that this many new ones fit, as far as that is safe."""
+    surplus = len(followed) + faces - policy.max_kept
+    if surplus <= 0:
+        return followed
+    done = (item for item in followed if item.facts.closed and is_told(item))
+    oldest = sorted(done, key=lambda item: item.facts.ended_at)
+    safe = [item.facts.sighting_id for item in oldest if settled(item.cause)]
+    forgotten = set(safe[:surplus])
+    return [item for item in followed if item.facts.sighting_id not in forgotten]
+
+
+def _close_surplus(followed: list[Followed], policy: SightingPolicy) -> list[Followed]:
+    """Close the longest silent of too many open sightings."""
+    still_open = [item for item in followed if not item.facts.closed]
+    by_age = sorted(still_open, key=lambda item: item.facts.ended_at, reverse=True)
+    surplus = {item.facts.sighting_id for item in by_age[policy.max_open :]}
     return [
         replace(item, facts=replace(item.facts, closed=True))
         if item.facts.sighting_id in surplus
         else item
         for item in followed
-        if item.facts.sighting_id not in dropped or not is_told(item)
     ]
 
 

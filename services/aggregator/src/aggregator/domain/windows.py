@@ -10,12 +10,14 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from mesh.events import FrameHeader, StageTime
+from mesh.identity import frame_key
 
 STAGE = "aggregator"
 
 WINDOW = 256
 """Records remembered per camera, over all its epochs: many times what is in flight at once."""
-
+UNSETTLED = 72
+"""More records than are worked on before the outputs of the first are acknowledged."""
 
 _ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -108,3 +110,10 @@ def _is_behind(seen: Sequence[Seen], frame: FrameHeader, offset: int) -> bool:
 def remember(seen: Sequence[Seen], entry: Seen) -> tuple[Seen, ...]:
     """The window with one more entry; the oldest leaves when it is full."""
     return (*seen[-(WINDOW - 1) :], entry)
+
+
+def unsettled(seen: Sequence[Seen], camera_id: str) -> frozenset[str]:
+    """Frame keys of the records whose outputs may not be published yet."""
+    return frozenset(
+        frame_key(camera_id, entry.epoch, entry.sequence) for entry in seen[-UNSETTLED:]
+    )
