@@ -16,7 +16,9 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from bench.figures import say
 from bench.site import now
+from mesh.clock import SystemClock
 from mesh.testing import a_result_detection, a_stage_time
+from results.adapters.keeper_statistics import ROLLED_DAYS, roll_up
 
 CAMERAS, PERSONS, DAYS = 50, 2000, 60
 _BLOCK = 20_000
@@ -83,6 +85,7 @@ def fill(dsn: str, rows: int) -> None:
         for month, numbers in months:
             _fill_month(connection, month, _lines(numbers, start, step))
         connection.execute("ANALYZE results.detections")
+        roll_up(SystemClock(), days=ROLLED_DAYS)(connection)
         connection.execute("ANALYZE results.frame_statistics")
 
 
