@@ -18,12 +18,12 @@ from mesh.health import Heartbeat
 from mesh.record import TopicPartition
 from mesh.retry import RetryPolicy
 from mesh.testing import NOON, PERSON_ID, a_frame_result, a_record, a_result_detection
+from results.adapters.forgetting import forget
 from results.adapters.job_rounds import JobRounds
 from results.adapters.keeper_jobs import expire, forget_embeddings
 from results.adapters.postgres_gateway import Database
 from results.adapters.postgres_gateway_jobs import PostgresJobs
 from results.adapters.request_metrics import JobMetrics
-from results.adapters.writer_sql import FORGET_LINKS
 from results.adapters.writer_store import Move, PostgresStore
 from results.domain.changes import changes_of
 from results.domain.jobs import Callback, Job, JobState, render_job
@@ -257,8 +257,7 @@ def test_an_erased_person_leaves_no_trace_in_jobs(
     for number in (1, 2):
         jobs.open(a_job(number))
     write(database, an_answer(1))
-    for statement in FORGET_LINKS:
-        connection.execute(statement, {"person": PERSON_ID})
+    forget(connection, PERSON_ID)
     connection.execute(
         "INSERT INTO results.erased_persons (person_id, tombstone_offset) VALUES (%s, 1)",
         (PERSON_ID,),

@@ -10,6 +10,7 @@ from mesh.kafka import KafkaProducer
 from mesh.process import Process, run_service
 from results.adapters.job_loop import job_loop
 from results.adapters.keeper import Keeper
+from results.adapters.keeper_erasures import erasure_reports
 from results.adapters.keeper_jobs import all_jobs
 from results.adapters.ledger_loop import ledger_loop
 from results.adapters.migrate import migrate_when_up
@@ -74,7 +75,7 @@ def run_keeper(settings: ResultsSettings, process: Process) -> None:
     objects = ObjectStore(settings.objects_url)
     keeper = Keeper(
         settings.database_url,
-        all_jobs(settings.retention, objects, clock),
+        [*all_jobs(settings.retention, objects, clock), erasure_reports(settings, clock)],
         interval=timedelta(seconds=settings.keeper_interval_seconds),
         retry=PATIENT,
         clock=clock,

@@ -9,11 +9,11 @@ import psycopg
 from psycopg import sql
 
 from mesh.clock import Clock
+from results.adapters.forgetting import forget
 from results.adapters.keeper import Job
 from results.adapters.keeper_pictures import erase_pictures
 from results.adapters.keeper_statistics import ROLLED_DAYS, expire_statistics, roll_up
 from results.adapters.objects import ObjectStore, StoredObject
-from results.adapters.writer_sql import FORGET_LINKS
 from results.domain.retention import RetentionPolicy
 
 PARTITIONED = ("detections",)
@@ -152,8 +152,8 @@ def sweep_erased(clock: Clock) -> Job:
         ).fetchall()
         for (person_id,) in rows:
             with connection.transaction():
-                for statement in (*FORGET_LINKS, _FORGET_CANDIDATES, _SWEPT):
-                    connection.execute(statement, {"person": person_id})
+                forget(connection, person_id, {"candidates": _FORGET_CANDIDATES})
+                connection.execute(_SWEPT, {"person": person_id})
         return len(rows)
 
     return job

@@ -9,7 +9,7 @@ from psycopg.types.multirange import Int8Multirange
 from psycopg.types.range import Int8Range
 
 from mesh.events import FrameResult
-from results.adapters.writer_jobs import FORGET_IN_JOBS
+from results.adapters.forgetting import forget
 from results.domain.changes import UPSERTS, PersonChange
 from results.domain.ledger import BLOCK, Book, EpochKey
 from results.domain.numbers import NumberSet
@@ -214,30 +214,10 @@ def _store_person(cursor: SqlCursor, change: PersonChange, row: Row) -> None:
 
 def _erase_person(cursor: SqlCursor, change: PersonChange) -> None:
     cursor.execute(
-        "INSERT INTO results.erased_persons AS e (person_id, tombstone_offset) VALUES (%s, %s)"
-        " ON CONFLICT (person_id) DO UPDATE SET tombstone_offset = excluded.tombstone_offset"
-        " WHERE e.tombstone_offset < excluded.tombstone_offset",
-        (change.person_id, change.offset),
+        "INSERT INTO results.erased_persons AS e (person_id, tombstone_offset, request_id)"
+        " VALUES (%s, %s, %s) ON CONFLICT (person_id) DO UPDATE SET"
+        " tombstone_offset = greatest(e.tombstone_offset, excluded.tombstone_offset),"
+        " request_id = coalesce(e.request_id, excluded.request_id)",
+        (change.person_id, change.offset, change.request_id),
     )
-    for statement in FORGET_LINKS:
-        cursor.execute(statement, {"person": change.person_id})
-
-
-_FORGET_PICTURES = """
-INSERT INTO results.erased_pictures (shown_by, person_id)
-SELECT detection_id, person_id FROM results.detections AS d WHERE person_id = %(person)s
-    AND (received_at > now() - interval '8 days' OR EXISTS (
-        SELECT FROM results.snapshots AS s WHERE s.detection_id = d.detection_id))
-UNION SELECT sighting_id, person_id FROM results.sightings WHERE person_id = %(person)s
-ON CONFLICT DO NOTHING
-"""
-FORGET_LINKS = (
-    _FORGET_PICTURES,
-    "DELETE FROM results.persons WHERE person_id = %(person)s",
-    "UPDATE results.detections SET person_id = NULL, similarity = NULL,"
-    " decision = results.without_person(decision, %(person)s) WHERE person_id = %(person)s",
-    "UPDATE results.sightings SET person_id = NULL WHERE person_id = %(person)s",
-    "UPDATE results.alerts SET person_id = NULL WHERE person_id = %(person)s",
-    "DELETE FROM results.attendance WHERE person_id = %(person)s",
-    FORGET_IN_JOBS,
-)
+    forget(cursor, change.person_id)

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from mesh.events import Answer, FrameResult, LedgerEntry, Outcome, Person, Snapshot
+from mesh.events import (
+    Answer,
+    ErasureReport,
+    ErasureRequested,
+    FrameResult,
+    LedgerEntry,
+    Outcome,
+    Person,
+    Snapshot,
+)
 from mesh.record import Record
 from results.domain.ledger import Entry, entry_of, entry_of_result
 from results.domain.rows import Row, event_row, newest, person_row, snapshot_row
@@ -13,6 +22,7 @@ from results.domain.rows import Row, event_row, newest, person_row, snapshot_row
 RESULTS = "results"
 SNAPSHOTS = "snapshots"
 PERSONS = "persons"
+ERASURES = "erasures"
 LEDGER = "ledger"
 DEAD_LETTERS = "dead-letters"
 EVENTS = "events"
@@ -27,18 +37,21 @@ UPSERTS: Mapping[str, tuple[str, str | None]] = {
     "audit": ("audit_id", None),
 }
 """Topics, named like their tables, whose rows are stored as they are: key, and what outranks."""
-TOPICS = (RESULTS, SNAPSHOTS, PERSONS, LEDGER, DEAD_LETTERS, ANSWERS, *UPSERTS)
+TOPICS = (RESULTS, SNAPSHOTS, PERSONS, ERASURES, LEDGER, DEAD_LETTERS, ANSWERS, *UPSERTS)
 """Catalogue names of everything that the writer reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class PersonChange:
-    """A registry entry of a person, or its tombstone, with its place in the topic."""
+    """A registry entry of a person with its place in the topic, or what erases the person."""
 
     person_id: str
-    offset: int
+    offset: int | None
+    """`None` for a request to erase, which is in another topic."""
     row: Row | None
     """`None` erases the person."""
+    request_id: str | None = None
+    """The request to erase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +120,14 @@ def _person(changes: Changes, _topic: str, record: Record[Person | None]) -> Non
     changes.persons.append(PersonChange(person_id, record.offset, row))
 
 
+def _erasure(
+    changes: Changes, _topic: str, record: Record[ErasureRequested | ErasureReport]
+) -> None:
+    event = record.event
+    if isinstance(event, ErasureRequested):
+        changes.persons.append(PersonChange(event.person_id, None, None, event.request_id))
+
+
 def _ledger(changes: Changes, _topic: str, record: Record[LedgerEntry]) -> None:
     changes.entries.append(entry_of(record.event))
 
@@ -129,6 +150,7 @@ _APPLY: Mapping[str, Callable[[Changes, str, Record[Any]], None]] = {
     RESULTS: _result,
     SNAPSHOTS: _snapshot,
     PERSONS: _person,
+    ERASURES: _erasure,
     LEDGER: _ledger,
     DEAD_LETTERS: _dead_letter,
     ANSWERS: _answer,
