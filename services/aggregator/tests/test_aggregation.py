@@ -15,10 +15,12 @@ from typing_extensions import override
 
 from aggregator.adapters.acknowledgements import Acknowledgements, watched
 from aggregator.adapters.aggregation import Aggregation
+from aggregator.adapters.forgetting import Forgetting
 from aggregator.adapters.publisher import Encoded, Publisher
 from aggregator.adapters.rejects import Rejects
 from aggregator.adapters.silence import SilenceWatch
 from aggregator.domain.followed import SightingPolicy
+from aggregator.domain.idleness import IdlePolicy
 from aggregator.domain.state import CameraState
 from aggregator.ports import Step
 from aggregator.stage import AggregatorStage
@@ -79,6 +81,10 @@ class FakeStates:
 
     def save(self, camera_id: str, state: CameraState) -> Awaitable[object]:
         self.states[camera_id] = state
+        return asyncio.sleep(0)
+
+    def forget(self, camera_id: str) -> Awaitable[object]:
+        del self.states[camera_id]
         return asyncio.sleep(0)
 
     def items(self) -> Iterator[tuple[str, CameraState]]:
@@ -327,6 +333,87 @@ async def test_a_silent_camera_is_closed_by_the_owner_that_read_to_the_end() -> 
     bench.clock.advance(60)
     await bench.aggregation.close_silent(lambda _: True)
     assert len(bench.sent("sightings")) == 2
+
+
+@dataclass
+class FakeRegistered:
+    """The cameras that exist, or nothing while that cannot be read."""
+
+    cameras: frozenset[str] | None
+
+    async def read(self) -> frozenset[str] | None:
+        return self.cameras
+
+
+async def swept(bench: Bench, registered: frozenset[str] | None, *owned: int) -> set[str]:
+    """The cameras that are left after a sweep."""
+    forgetting = Forgetting(
+        aggregation=bench.aggregation,
+        table=bench.states,
+        registered=FakeRegistered(registered),
+        clock=bench.clock,
+        policy=IdlePolicy(),
+    )
+    await forgetting.sweep(lambda _: 2, lambda partition: partition in owned)
+    return set(bench.states.states)
+
+
+async def a_silent_camera() -> Bench:
+    bench = Bench()
+    await bench.take(0)
+    bench.clock.advance(16)
+    await bench.aggregation.close_silent(lambda _: True)
+    return bench
+
+
+@pytest.mark.parametrize(
+    ("registered", "hours", "is_left"),
+    [
+        (frozenset({CAMERA_ID}), 7 * 24 - 1, True),
+        (frozenset({CAMERA_ID}), 7 * 24, False),
+        (frozenset(), 0.9, True),
+        (frozenset(), 1, False),
+        (None, 7 * 24 - 1, True),
+        (None, 7 * 24, False),
+    ],
+)
+async def test_a_camera_that_is_gone_is_forgotten(
+    registered: frozenset[str] | None, hours: float, is_left: bool
+) -> None:
+    bench = await a_silent_camera()
+    bench.clock.advance(hours * 3600)
+    assert await swept(bench, registered, 2) == ({CAMERA_ID} if is_left else set())
+
+
+async def test_a_frame_of_a_forgotten_camera_starts_anew() -> None:
+    bench = await a_silent_camera()
+    bench.clock.advance(8 * 24 * 3600)
+    assert await swept(bench, None, 2) == set()
+    await bench.take(7)
+    assert [each.sequence for each in bench.states.states[CAMERA_ID].seen] == [7]
+    assert [each.revision for each in bench.sent("sightings")] == [0, 1, 0]
+
+
+async def test_a_camera_is_kept_while_its_records_may_come_again_or_its_sightings_are_open() -> (
+    None
+):
+    bench = await a_silent_camera()
+    bench.clock.advance(8 * 24 * 3600)
+    assert await swept(bench, None, 1) == {CAMERA_ID}
+    bench = Bench()
+    await bench.take(0)
+    bench.clock.advance(8 * 24 * 3600)
+    assert await swept(bench, None, 2) == {CAMERA_ID}
+
+
+async def test_a_frame_that_comes_during_the_sweep_keeps_its_camera() -> None:
+    bench = await a_silent_camera()
+    bench.clock.advance(8 * 24 * 3600)
+    answers = iter([True, False])
+    assert not await bench.aggregation.forget(
+        2, CAMERA_ID, lambda *_: not next(answers), lambda _: True
+    )
+    assert set(bench.states.states) == {CAMERA_ID}
 
 
 async def test_a_frame_that_comes_between_keeps_the_camera_open() -> None:

@@ -54,6 +54,7 @@ def run(settings: AggregatorSettings, process: Process) -> None:
                 folder=settings.aggregator_dir,
                 standby_replicas=settings.standby_replicas,
                 silence_after=settings.silence_after,
+                idle=settings.idle_policy,
                 ready=process.health.ready,
                 fail=fail,
             ),

@@ -54,6 +54,9 @@ class CameraStates(Protocol):
     def save(self, camera_id: str, state: CameraState) -> Awaitable[object]:
         """Store the state at once; the result says when whoever comes next would find it."""
 
+    def forget(self, camera_id: str) -> Awaitable[object]:
+        """Delete the state at once; the result says when nobody would find it again."""
+
     def items(self) -> Iterator[tuple[str, CameraState]]:
         """Every camera of the partitions that this process owns, with its state."""
 

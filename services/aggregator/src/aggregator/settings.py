@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import AliasChoices, Field
 
 from aggregator.domain.followed import SightingPolicy
+from aggregator.domain.idleness import IdlePolicy
 from mesh.settings import MeshSettings
 
 
@@ -29,6 +30,9 @@ class AggregatorSettings(MeshSettings):
         le=600,
         description="Beyond the gap, before a silent camera's sightings are closed, seconds.",
     )
+    forget_after_days: float = Field(
+        7.0, gt=0, le=365, description="A camera that was silent for longer is forgotten, days."
+    )
     standby_replicas: int = Field(
         1, ge=0, le=3, description="Copies of each table partition on other instances."
     )
@@ -42,6 +46,11 @@ class AggregatorSettings(MeshSettings):
             update_every=timedelta(seconds=self.sighting_update_s),
             keep_closed=max(timedelta(seconds=60), gap),
         )
+
+    @property
+    def idle_policy(self) -> IdlePolicy:
+        """When a camera is forgotten."""
+        return IdlePolicy(registered=timedelta(days=self.forget_after_days))
 
     @property
     def silence_after(self) -> timedelta:

@@ -89,6 +89,35 @@ class Aggregation:
                 self._watch.forget(partition, camera_id)
                 await self._publish(step)
 
+    async def forget(
+        self,
+        partition: int,
+        camera_id: str,
+        is_gone: Callable[[str, CameraState], bool],
+        caught_up: Callable[[int], bool],
+    ) -> bool:
+        """Forget a camera unless a record came meanwhile; durable when it returns.
+
+        Args:
+            partition: Of the camera.
+            camera_id: The camera.
+            is_gone: Whether a camera in this state is to be forgotten.
+            caught_up: Whether this process owns a partition and no record of it can come again.
+
+        Returns:
+            Whether it was forgotten.
+        """
+        async with self._turn:
+            if not caught_up(partition):
+                return False
+            with self._table.acting_in(partition):
+                if not is_gone(camera_id, self._table.load(camera_id)):
+                    return False
+                forgotten = self._table.forget(camera_id)
+            self._watch.forget(partition, camera_id)
+            await forgotten
+            return True
+
     async def resume(self, partition_of: Callable[[str], int]) -> None:
         """Take up newly owned cameras: watch the open ones, repeat what silence has closed."""
         self._watch.clear()

@@ -61,6 +61,14 @@ class CameraTable:
         self._remember(camera_id, data, state)
         return self.table.send_changelog(partition, key, data)  # type: ignore[no-any-return]  # untyped
 
+    def forget(self, camera_id: str) -> Awaitable[object]:
+        """Delete the state; await the result to know that the changelog has its tombstone."""
+        key = camera_id.encode()
+        partition = self.table.partition_for_key(key)
+        del self.table.data[key]
+        self._decoded.pop(camera_id, None)
+        return self.table.send_changelog(partition, key, None)  # type: ignore[no-any-return]  # untyped
+
     def items(self) -> Iterator[tuple[str, CameraState]]:
         """Every camera of the partitions that this process owns, with its state."""
         for key, data in self.table.data.items():

@@ -1,6 +1,7 @@
 """The Faust application: one agent over `recognitions`, one table of cameras, one timer."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,10 +15,13 @@ from aggregator.adapters.acknowledgements import Acknowledgements, Fail, watched
 from aggregator.adapters.aggregation import Aggregation
 from aggregator.adapters.camera_table import CameraTable
 from aggregator.adapters.faust_transport import MeshTransport
+from aggregator.adapters.forgetting import Forgetting
 from aggregator.adapters.publisher import Publisher
+from aggregator.adapters.registered_cameras import RegisteredCameras
 from aggregator.adapters.rejects import Rejects
 from aggregator.adapters.silence import SilenceWatch
 from aggregator.adapters.state_codec import StateCodec
+from aggregator.domain.idleness import IdlePolicy
 from aggregator.ports import Reducer
 from mesh.clock import Clock
 from mesh.crypto import Cipher
@@ -30,6 +34,7 @@ from mesh.settings import MeshSettings
 
 SERVICE = "aggregator"
 _TICK = timedelta(seconds=1)
+_SWEEP = timedelta(minutes=10)
 _BUFFERED_RECORDS = 64
 _PRODUCE_WITHIN_S = 60.0
 _LARGEST_RECORD = 4 * 1024 * 1024
@@ -53,6 +58,8 @@ class Parts:
     """Copies of each table partition on other instances."""
     silence_after: timedelta
     """A camera that was silent for longer has its sightings closed."""
+    idle: IdlePolicy
+    """A camera that was silent for longer is forgotten."""
     ready: dict[str, Check]
     """Gets the check of the registry."""
     fail: Fail
@@ -74,8 +81,15 @@ def create_app(settings: MeshSettings, parts: Parts) -> faust.App:
     aggregation = _aggregation(app, settings, parts, table)
     parts.ready["registry"] = aggregation.check
     _add_agent(app, source, aggregation)
-    _add_timer(app, source, aggregation, parts)
     places = partial(partition_of, partitions=settings.partitions)
+    forgetting = Forgetting(
+        aggregation=aggregation,
+        table=table,
+        registered=RegisteredCameras(settings, parts.clock),
+        clock=parts.clock,
+        policy=parts.idle,
+    )
+    _add_timers(app, source, aggregation, partial(forgetting.sweep, places), parts)
 
     async def resume() -> None:
         # Faust loses what is raised here.
@@ -158,7 +172,13 @@ def _add_agent(app: faust.App, source: str, aggregation: Aggregation) -> None:
     app.agent(topic, name="aggregate")(aggregate)
 
 
-def _add_timer(app: faust.App, source: str, aggregation: Aggregation, parts: Parts) -> None:
+def _add_timers(
+    app: faust.App,
+    source: str,
+    aggregation: Aggregation,
+    sweep: Callable[[Callable[[int], bool]], Awaitable[None]],
+    parts: Parts,
+) -> None:
     def caught_up(partition: int) -> bool:
         place = TP(source, partition)
         owned = not app.rebalancing and place in app.consumer.assignment()
@@ -171,7 +191,11 @@ def _add_timer(app: faust.App, source: str, aggregation: Aggregation, parts: Par
             if lag is not None:
                 parts.metrics.lag(TopicPartition(*place), lag)
 
+    async def forget() -> None:
+        await sweep(caught_up)
+
     app.timer(interval=_TICK)(tick)
+    app.timer(interval=min(_SWEEP, max(_TICK, parts.idle.registered / 4)))(forget)
 
 
 def _lag_of(app: faust.App, place: TP) -> int | None:
