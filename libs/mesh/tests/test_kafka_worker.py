@@ -310,6 +310,34 @@ def test_offsets_of_a_clean_end_are_taken_up_at_once(site: Site) -> None:
     assert not Mark.parse(stored.metadata).running
 
 
+def test_a_pause_ends_with_its_assignment(site: Site) -> None:
+    site.frames(20, cameras=10)
+    topic = site.topics("frames.request")
+    group = str(uuid.uuid4())
+    stays = site.reader(topic, group)
+    within(20, lambda: _owned(stays) == 2)
+    stays.pause(stays.assignment())
+    visits = site.reader(topic, group)
+    members = (stays, visits)
+    within(20, lambda: [_owned(each) for each in members] == [1, 1])
+    (visited,) = visits.assignment()
+    visits.close()
+
+    returned: list[RawRecord] = []
+
+    def arrives() -> bool:
+        returned.extend(stays.poll_batch(100, TICK))
+        return bool(returned)
+
+    within(20, arrives)
+    assert {record.source for record in returned} == {visited}
+
+
+def _owned(consumer: KafkaConsumer) -> int:
+    consumer.poll_batch(1, TICK)
+    return len(consumer.assignment())
+
+
 def test_records_deleted_before_they_were_read_are_reported_once_and_work_goes_on(
     site: Site,
 ) -> None:

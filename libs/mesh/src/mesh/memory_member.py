@@ -201,9 +201,9 @@ class InMemoryConsumer:
             del self._owned[source]
             del self._group.owners[source]
             self._stored.pop(source, None)
-            self._paused.discard(source)
 
     def _assign(self, sources: Collection[TopicPartition]) -> None:
+        self._paused -= set(sources)
         for source in sources:
             self._group.owners[source] = self
             committed = self._group.committed.get(source)

@@ -51,7 +51,10 @@ class Consumer(Protocol):
         """
 
     def pause(self, partitions: Collection[TopicPartition]) -> None:
-        """Hold records of these partitions back until `resume`; polling goes on."""
+        """Hold records of these partitions back until `resume`; polling goes on.
+
+        A pause ends with the assignment: a partition that comes back is not paused.
+        """
 
     def resume(self, partitions: Collection[TopicPartition]) -> None:
         """Deliver their records again, where `pause` left off."""

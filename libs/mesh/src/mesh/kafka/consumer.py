@@ -88,9 +88,14 @@ class KafkaConsumer:
         on_lost: PartitionsChanged,
     ) -> None:
         """Join the group for these topics; the callbacks name only what changed."""
+
+        def assign(partitions: Collection[TopicPartition]) -> None:
+            self.resume(partitions)  # librdkafka remembers a pause beyond its assignment
+            on_assign(partitions)
+
         self._vendor.subscribe(
             list(topics),
-            on_assign=self._calling(on_assign),
+            on_assign=self._calling(assign),
             on_revoke=self._calling(on_revoke),
             on_lost=self._calling(on_lost),
         )
