@@ -148,6 +148,16 @@ def test_a_pushed_picture_comes_back_as_a_result_and_on_the_live_feed(
     assert answering[0].image is not None
     assert len(answering[0].image) <= 1024 * 1024
     assert (answering[0].frame.width, answering[0].frame.height) == (1600, 1200)
+    entries = [
+        served.mesh.codec.decode(served.mesh.settings.topics("audit"), record.event or b"")
+        for record in served.mesh.read("audit", 4)
+    ]
+    assert [(entry.action, entry.resource, entry.user_id) for entry in entries] == [
+        ("create_camera", f"camera:{CAMERA_ID}", "tester"),
+        ("follow_live_detections", f"camera:{CAMERA_ID}", "tester"),
+        ("process_frame", "detection:*", "tester"),
+        ("process_frame", "detection:*", "tester"),
+    ]
 
 
 def _real(body: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from mesh.events import Person, Sighting
+from mesh.events import AuditEntry, Person, Sighting
 from mesh.record import TopicPartition
 from mesh.stage import Output
 from results.domain.balance import CameraBalance
@@ -137,6 +137,13 @@ class Jobs(Protocol):
 
     def job(self, key: str, now: datetime) -> Job | None:
         """A job by its own identifier or its request's; one that is long overdue fails here."""
+
+
+class AuditLog(Protocol):
+    """Takes what was done to personal data."""
+
+    def note(self, entry: AuditEntry) -> None:
+        """Keep an entry; never blocks."""
 
 
 class Publisher(Protocol):

@@ -43,6 +43,7 @@ from results.adapters.live_answers import Answers
 from results.adapters.live_feed import Feed
 from results.adapters.live_hub import Hub
 from results.adapters.memory_gateway import (
+    InMemoryAudit,
     InMemoryCameras,
     InMemoryFrameIdentifiers,
     InMemoryJobs,
@@ -152,6 +153,7 @@ class World:
     publisher: InMemoryPublisher
     jobs: InMemoryJobs
     snapshots: InMemorySnapshots
+    audit: InMemoryAudit
     answer: Answerer = recognised
     answer_command: Callable[[Any], Answer | None] = lambda _: None
     load: list[Load] = field(default_factory=lambda: [Load()])
@@ -192,7 +194,7 @@ def world() -> World:
     health = Health(ready={"http": lambda: None})
     cameras, results, snapshots = InMemoryCameras(), InMemoryResults(), InMemorySnapshots()
     persons, publisher = InMemoryPersons([a_person()]), InMemoryPublisher()
-    ledger, statistics = InMemoryLedger(), InMemoryStatistics()
+    ledger, statistics, audit = InMemoryLedger(), InMemoryStatistics(), InMemoryAudit()
     answers, editor, jobs = Answers(), PillowPictures(), InMemoryJobs(clock)
     answers.listen(jobs.answered)
     load = [Load()]
@@ -207,6 +209,7 @@ def world() -> World:
         persons=persons,
         names=NameCache(persons),
         results=results,
+        audit=audit,
         ledger=ledger,
         statistics=statistics,
         requests=FrameRequests(
@@ -242,7 +245,7 @@ def world() -> World:
     made = World(
         deps=deps, app=create_app(deps), feed=feed, cameras=cameras, persons=persons,
         results=results, ledger=ledger, publisher=publisher, snapshots=snapshots,
-        jobs=jobs, load=load, statistics=statistics,
+        jobs=jobs, load=load, statistics=statistics, audit=audit,
     )  # fmt: skip
     publisher.react = made.react
     return made

@@ -24,6 +24,7 @@ from mesh.process import Process
 from mesh.registry import ConfluentRegistry
 from mesh.schemas import SchemaLibrary
 from mesh.settings import MeshSettings
+from results.adapters.audit_trail import AuditTrail
 from results.adapters.backlog import Backlog
 from results.adapters.callback_targets import CallbackTargets
 from results.adapters.dependencies import Dependencies, registry_problem
@@ -100,6 +101,7 @@ class Gateway:
                 self._codec, KafkaProducer(mesh.kafka_bootstrap, instance_id=mesh.instance_id)
             )
         )
+        self._audit = AuditTrail(self._publisher, mesh.topics("audit"), process.metrics.registry)
         self._backlog = Backlog(mesh)
         self._deps = self._build()
         self._feed = Feed(
@@ -123,6 +125,8 @@ class Gateway:
             stack.callback(self._database.close)
             self._publisher.start()
             stack.callback(self._publisher.close)
+            self._audit.start()
+            stack.callback(self._audit.close)
             tails = [self._tail(BEGINNING, "beginning"), self._tail(END, "end")]
             tails.append(self._start("pictures", self._pictures().run))
             tails.append(self._start("backlog", self._backlog.run))
@@ -148,6 +152,7 @@ class Gateway:
             persons=persons,
             names=NameCache(persons),
             results=results,
+            audit=self._audit,
             ledger=PostgresLedger(self._database),
             statistics=PostgresStatistics(self._database),
             requests=FrameRequests(

@@ -23,6 +23,7 @@ from results.adapters import (
     websocket,
 )
 from results.adapters.gateway_metrics import MeasuredRequests
+from results.adapters.http_audit import Audited
 from results.adapters.http_deps import GatewayDeps
 from results.adapters.http_edge import Authentication, BodyLimit, RequestIds
 
@@ -49,6 +50,7 @@ def create_app(deps: GatewayDeps, *, page: Path = PAGE) -> FastAPI:
     )
     app.state.deps = deps
     http_errors.install(app)
+    app.add_middleware(Audited, audit=deps.audit, clock=deps.clock)
     app.add_middleware(Authentication, tokens=deps.tokens)
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestIds)

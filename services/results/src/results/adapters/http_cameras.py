@@ -15,7 +15,7 @@ from results.adapters.http_camera_models import (
     detection_event,
     stream_event,
 )
-from results.adapters.http_deps import BEARER, Admin, Deps, GatewayDeps, Operator, Viewer
+from results.adapters.http_deps import BEARER, Admin, Deps, GatewayDeps, Noted, Operator, Viewer
 from results.adapters.http_fields import Body, CameraId, PageParams
 from results.domain.cameras import CameraEntry, render_camera, same_peer
 from results.domain.errors import ApiError, invalid, not_found
@@ -32,7 +32,7 @@ class PictureParams(Body):
 
 
 @router.post("", status_code=201, summary="Register a camera")
-def add_camera(body: CameraBody, deps: Deps, _: Admin) -> dict[str, Any]:
+def add_camera(body: CameraBody, deps: Deps, noted: Noted, _: Admin) -> dict[str, Any]:
     """Register a camera; it connects within seconds if its detection is enabled."""
     now = deps.clock.now()
     stream, password, extras = _stream(body.stream_config, deps)
@@ -51,6 +51,7 @@ def add_camera(body: CameraBody, deps: Deps, _: Admin) -> dict[str, Any]:
     if not deps.cameras.add(entry):
         message = f"the identifier {camera.camera_id} was used before"
         raise ApiError(409, "CAMERA_EXISTS", message, field="camera_id", limit="a new identifier")
+    noted["camera_id"] = camera.camera_id
     return _shown(entry, deps)
 
 

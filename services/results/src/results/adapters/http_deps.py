@@ -26,6 +26,7 @@ from results.adapters.live_hub import Hub
 from results.adapters.pictures import LivePictures
 from results.domain.errors import ApiError, not_found
 from results.ports import (
+    AuditLog,
     CameraRegistry,
     Jobs,
     LedgerQueries,
@@ -60,6 +61,7 @@ class GatewayDeps:
     persons: PersonDirectory
     names: NameCache
     results: ResultQueries
+    audit: AuditLog
     ledger: LedgerQueries
     statistics: Statistics
     requests: FrameRequests
@@ -91,6 +93,12 @@ def identity_of(connection: HTTPConnection) -> Identity:
     """Who sends the request; the edge has verified the token."""
     identity: Identity = connection.state.identity
     return identity
+
+
+def noted_of(connection: HTTPConnection) -> dict[str, str]:
+    """What a handler tells the audit besides the parameters: identifiers by their names."""
+    noted: dict[str, str] = connection.state.noted
+    return noted
 
 
 def requires(role: str) -> Callable[[HTTPConnection], Identity]:
@@ -133,6 +141,7 @@ Deps = Annotated[GatewayDeps, Depends(deps_of)]
 Viewer = Annotated[Identity, Depends(requires("viewer"))]
 Operator = Annotated[Identity, Depends(requires("operator"))]
 Admin = Annotated[Identity, Depends(requires("admin"))]
+Noted = Annotated[dict[str, str], Depends(noted_of)]
 Trace = Annotated[dict[str, bytes], Depends(trace_headers)]
 BEARER: list[Any] = [_bearer]
 """Shows in the interface's description that a token is needed; the edge verifies it."""

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from mesh.events import StreamState
 from results.adapters.http_cameras import known_camera
-from results.adapters.http_deps import BEARER, Deps, GatewayDeps, Viewer
+from results.adapters.http_deps import BEARER, Deps, GatewayDeps, Noted, Viewer
 from results.adapters.http_fields import (
     Body,
     CameraId,
@@ -104,9 +104,12 @@ def list_detections(
 
 
 @router.get("/{detection_id}", summary="Show a detection")
-def show_detection(detection_id: DetectionId, deps: Deps, _: Viewer) -> dict[str, Any]:
+def show_detection(
+    detection_id: DetectionId, deps: Deps, noted: Noted, _: Viewer
+) -> dict[str, Any]:
     """A stored detection with the times and models of its frame."""
     found = stored(deps, detection_id)
+    noted.update(_shows(found))
     names = deps.names.named(persons_of([found.detection]))
     return {
         "status": "success",
@@ -122,9 +125,10 @@ def show_detection(detection_id: DetectionId, deps: Deps, _: Viewer) -> dict[str
     response_class=Response,
     responses={200: {"content": {"image/jpeg": {}}}},
 )
-def show_snapshot(detection_id: DetectionId, deps: Deps, _: Viewer) -> Response:
+def show_snapshot(detection_id: DetectionId, deps: Deps, noted: Noted, _: Viewer) -> Response:
     """The face that was cut out, once it is stored; policy decides which are kept."""
     found = stored(deps, detection_id)
+    noted.update(_shows(found))
     data = snapshot_bytes(deps, found)
     if data is None:
         raise not_found("snapshot", detection_id, field="detection_id")
@@ -154,6 +158,11 @@ def snapshot_bytes(deps: GatewayDeps, found: StoredDetection) -> bytes | None:
         return deps.snapshots.read(found.snapshot.sha256)
     except KeyError:
         return None
+
+
+def _shows(found: StoredDetection) -> dict[str, str]:
+    decision = found.detection.decision
+    return {"person_id": decision.person_id} if decision and decision.person_id else {}
 
 
 def _listed(item: StoredDetection, names: Names) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mesh.clock import Clock
-from mesh.events import Answer, Person, Sighting
+from mesh.events import Answer, AuditEntry, Person, Sighting
 from mesh.stage import Output
 from results.domain.balance import CameraBalance
 from results.domain.cameras import CameraEntry
@@ -271,6 +271,14 @@ class InMemoryPublisher:
         for output in outputs:
             self.published.append(output)
             self.react(output)
+
+
+class InMemoryAudit(list[AuditEntry]):
+    """What was noted."""
+
+    def note(self, entry: AuditEntry) -> None:
+        """Keep an entry."""
+        self.append(entry)
 
 
 class InMemorySnapshots(dict[str, bytes]):

@@ -10,11 +10,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from mesh.auth import Identity
 from mesh.errors import TransientError
+from results.adapters.http_audit import address_of
 from results.adapters.http_deps import Deps, GatewayDeps
 from results.adapters.http_edge import UNAUTHORIZED, identity_for, response_of
 from results.adapters.http_errors import of_validation
 from results.adapters.http_fields import Body, Share
 from results.adapters.live_hub import Client
+from results.domain.audit import subscribed
 from results.domain.errors import ApiError, invalid, not_found, unavailable
 from results.domain.filters import EVERY_CAMERA, NO_FILTERS, Filters
 from results.domain.times import iso
@@ -95,7 +97,7 @@ async def live_feed(websocket: WebSocket, client_id: str, deps: Deps) -> None:
         asyncio.create_task(_end_with(token, websocket, deps)),
     ]
     try:
-        await _receive(websocket, client, deps)
+        await _receive(websocket, client, deps, identity)
     except WebSocketDisconnect:
         return
     finally:
@@ -138,10 +140,17 @@ async def _send(websocket: WebSocket, client: Client) -> None:
         return
 
 
-async def _receive(websocket: WebSocket, client: Client, deps: GatewayDeps) -> None:
+async def _receive(
+    websocket: WebSocket, client: Client, deps: GatewayDeps, identity: Identity
+) -> None:
+    address = address_of(websocket.scope)
     while True:
         try:
             reply = await _handled(await _message(websocket), client, deps)
+            if reply["type"] == "subscribed":
+                camera_id: str = reply["camera_id"]
+                now = deps.clock.now()
+                deps.audit.note(subscribed(identity.subject, address, camera_id, now))
         except ApiError as error:
             reply = {"type": "error"} | error.envelope()
         client.offer(json.dumps(reply))
