@@ -90,9 +90,9 @@ class Installation:
         self.watermarks = Consumer({"bootstrap.servers": kafka, "group.id": "watermarks"})
 
     def topic(self, name: str) -> str:
-        return self.settings.topics(name)
+        return f"{self.settings.topic_prefix}{name}"
 
-    def start(self, name: str, script: str | None = None) -> None:
+    def start(self, name: str, script: str | None = None, **settings: str) -> None:
         """An aggregator with a folder of its own; `script` runs instead of its module."""
         environment = os.environ | {
             "SIGHTLINE_KAFKA_BOOTSTRAP": self.settings.kafka_bootstrap,
@@ -106,6 +106,7 @@ class Installation:
             "SIGHTLINE_AGGREGATOR_DIR": str(self.folder / name),
             "SIGHTLINE_SIGHTING_GAP_S": "2",
             "SIGHTLINE_SILENCE_GRACE_S": "1",
+            **settings,
         }
         what = ["-m", "aggregator"] if script is None else ["-c", script]
         with self.log(name).open("ab") as log:
@@ -219,11 +220,11 @@ def installation(kafka: str, registry: str, tmp_path: Path) -> Iterator[Installa
             print(log.name, log.read_text()[-4000:])  # noqa: T201 -- shown when a test fails
 
 
-def test_every_frame_has_one_result_and_silence_closes_the_sightings(
+def test_every_frame_has_one_result_silence_closes_and_forgets_and_a_stop_drains(
     installation: Installation,
 ) -> None:
     keys = installation.send_film(range(20))
-    installation.start("one")
+    installation.start("one", SIGHTLINE_FORGET_AFTER_DAYS="0.00001")
     eventually(lambda: set(installation.results()) == set(keys))
     assert set(map(len, installation.results().values())) == {1}
 
@@ -236,9 +237,21 @@ def test_every_frame_has_one_result_and_silence_closes_the_sightings(
         assert record.key is not None
         assert record.partition == partition_of(record.key, PARTITIONS)
         assert TRACE.encode() in record.headers[TRACEPARENT]
-    assert installation.processes["one"].poll() is None
+
+    def forgotten() -> bool:
+        changelog = installation.read("aggregator-cameras-changelog")
+        newest = {record.key: record.event for record in changelog}
+        return len(newest) == len(CAMERAS) and not any(newest.values())
+
+    eventually(forgotten)
+    keys += installation.send_film([20])
+    eventually(lambda: set(installation.results()) == set(keys) and forgotten())
+    done = installation.count("results")
+    installation.send_film(range(21, 121))
+    eventually(lambda: installation.count("results") > done)
     installation.processes["one"].terminate()
-    assert installation.processes["one"].wait(30) == 0
+    assert installation.processes["one"].wait(20) == 0
+    assert set(map(len, installation.results().values())) == {1}
 
 
 def test_a_kill_in_the_middle_loses_and_doubles_nothing(installation: Installation) -> None:
