@@ -133,6 +133,7 @@ def test_a_pushed_picture_comes_back_as_a_result_and_on_the_live_feed(
     assert b"UNAUTHORIZED" in denied.value.response.body
     with connect(url, subprotocols=[Subprotocol("bearer"), Subprotocol(served.token)]) as websocket:
         assert json.loads(websocket.recv(5))["type"] == "connection_established"
+        assert websocket.protocol.extensions == []  # offered by the client, declined
         websocket.send(json.dumps({"type": "subscribe", "camera_id": CAMERA_ID}))
         assert json.loads(websocket.recv(5))["type"] == "subscribed"
         body = EXAMPLE | {"frame_data": base64.b64encode(a_picture(1600, 1200)).decode()}

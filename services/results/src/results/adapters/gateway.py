@@ -245,6 +245,9 @@ class Gateway:
                 access_log=False,
                 ws_max_size=_LARGEST_FRAME,
                 ws_ping_interval=20,
+                # Events are short texts for many clients: a compressor for each would double what
+                # one costs, in time and memory. A proxy may compress where the network is slow.
+                ws_per_message_deflate=False,
                 timeout_graceful_shutdown=_STOP_SECONDS,
                 server_header=False,
             )
