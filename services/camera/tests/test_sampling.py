@@ -2,14 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camera.domain.sampling import Sampler
+from camera.domain.sampling import Sampler, phase_of
 
 rates = st.floats(0.1, 60)
 limits = st.floats(0.1, 30)
+phases = st.floats(0, 1, exclude_max=True)
 
 
-def kept(limit: float, times: list[float]) -> list[float]:
-    sampler = Sampler(limit)
+def kept(limit: float, times: list[float], phase: float = 0.0) -> list[float]:
+    sampler = Sampler(limit, phase)
     return [moment for moment in times if sampler.keeps(moment)]
 
 
@@ -22,36 +23,82 @@ def test_a_rate_that_does_not_divide_is_met_exactly_in_the_long_run() -> None:
     assert len(kept(7, [n / 25 for n in range(5000)])) == 1400
 
 
-@given(rates, limits)
-def test_a_regular_stream_is_kept_at_the_lower_of_both_rates(rate: float, limit: float) -> None:
+@given(rates, limits, phases)
+def test_a_regular_stream_is_kept_at_the_lower_of_both_rates(
+    rate: float, limit: float, phase: float
+) -> None:
     frames = 500
     expected = frames * min(1.0, limit / rate)
-    assert abs(len(kept(limit, [n / rate for n in range(frames)])) - expected) <= 2
+    assert abs(len(kept(limit, [n / rate for n in range(frames)], phase)) - expected) <= 2
 
 
-@given(st.lists(st.floats(0, 5), max_size=200), limits)
-def test_no_span_of_time_has_more_than_its_share_and_two(gaps: list[float], limit: float) -> None:
+@given(st.lists(st.floats(0, 5), max_size=200), limits, phases)
+def test_no_span_of_time_has_more_than_its_share_and_two(
+    gaps: list[float], limit: float, phase: float
+) -> None:
     times, now = [], 0.0
     for gap in gaps:
         now += gap
         times.append(now)
-    chosen = kept(limit, times)
+    chosen = kept(limit, times, phase)
     for first in range(0, len(chosen), 7):
         for last in range(first, len(chosen)):
             span = chosen[last] - chosen[first]
             assert last - first + 1 <= limit * span + 2 + 1e-3
 
 
-@given(st.floats(1, 30), st.lists(st.floats(-0.4, 0.4), min_size=100, max_size=300))
+@given(st.floats(1, 30), st.lists(st.floats(-0.4, 0.4), min_size=100, max_size=300), phases)
 def test_jitter_costs_a_stream_at_the_limit_almost_nothing(
-    rate: float, jitter: list[float]
+    rate: float, jitter: list[float], phase: float
 ) -> None:
     times = sorted((n + shake) / rate for n, shake in enumerate(jitter))
-    assert len(kept(rate, times)) >= len(times) - 3
+    assert len(kept(rate, times, phase)) >= len(times) - 3
 
 
-def test_the_first_frame_is_kept() -> None:
-    assert Sampler(0.1).keeps(1234.5)
+@given(phases)
+def test_the_first_frame_is_kept(phase: float) -> None:
+    assert Sampler(0.1, phase).keeps(1234.5)
+
+
+@given(st.lists(st.floats(0, 3), max_size=200), st.floats(0.5, 30), phases)
+def test_a_phase_never_costs_a_frame(gaps: list[float], limit: float, phase: float) -> None:
+    plain, moved = Sampler(limit), Sampler(limit, phase)
+    now, ahead = 0.0, 0
+    for gap in gaps:
+        now += gap
+        ahead += moved.keeps(now) - plain.keeps(now)
+        assert ahead >= 0
+
+
+@given(limits, st.lists(st.floats(1, 5), max_size=200), phases)
+def test_a_stream_no_faster_than_the_limit_is_kept_whole(
+    limit: float, gaps: list[float], phase: float
+) -> None:
+    times = [sum(gaps[:n]) / limit for n in range(len(gaps) + 1)]
+    assert kept(limit, times, phase) == times
+
+
+@given(phases)
+def test_a_phase_moves_the_moments_of_a_faster_stream_and_not_their_distance(
+    phase: float,
+) -> None:
+    moments = kept(5, [n / 1000 for n in range(3000)], phase)
+    due = [0.0, *((n - phase) / 5 for n in range(1, 16))]
+    assert moments == pytest.approx(due[: len(moments)], abs=0.0011)
+    assert len(moments) >= 15
+
+
+def test_cameras_that_start_together_are_spread_over_the_period() -> None:
+    phases = [phase_of(f"cam_{n}") for n in range(1000)]
+    assert phases == [phase_of(f"cam_{n}") for n in range(1000)]
+    for tenth in range(10):
+        assert 60 < sum(tenth <= 10 * phase < tenth + 1 for phase in phases) < 140
+
+
+@pytest.mark.parametrize("phase", [-0.1, 1.0, float("nan")])
+def test_a_phase_that_is_no_share_is_refused(phase: float) -> None:
+    with pytest.raises(ValueError, match="below 1"):
+        Sampler(5, phase)
 
 
 def test_a_clock_that_jumps_back_does_not_stop_the_stream() -> None:

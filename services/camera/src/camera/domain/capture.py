@@ -9,7 +9,7 @@ from camera.domain.epoch import Epoch
 from camera.domain.frames import Arrival, frame_captured, lane_of
 from camera.domain.life import Life
 from camera.domain.ring import Allowance, RingLimits
-from camera.domain.sampling import Sampler
+from camera.domain.sampling import Sampler, phase_of
 from camera.domain.statistics import Meter, Statistics
 from camera.domain.timestamps import camera_time
 from mesh.events import Camera, CameraStatus, LogEvent, Overload, StreamState
@@ -56,7 +56,7 @@ class Capture:
         self._policy = policy
         self._lock = threading.RLock()
         self._statistics = Statistics(policy.meter)
-        self._sampler = Sampler(camera.detection.fps_limit)
+        self._sampler = self._new_sampler()
         evidence = policy.evidence
         self._spool = Allowance(frames=evidence.frames, size=evidence.size, within=policy.together)
         self._epoch: Epoch | None = None
@@ -72,7 +72,7 @@ class Capture:
         """A new connection was made: its frames are numbered from 0."""
         with self._lock:
             self._session_id = new_id("sess")
-            self._sampler = Sampler(self.camera.detection.fps_limit)
+            self._sampler = self._new_sampler()
             self._statistics.restart_window()
             return self._open_epoch(now)
 
@@ -160,6 +160,9 @@ class Capture:
                 last_error=life.last_error,
                 updated_at=now,
             )
+
+    def _new_sampler(self) -> Sampler:
+        return Sampler(self.camera.detection.fps_limit, phase_of(self.camera.camera_id))
 
     def _open_epoch(self, now: datetime) -> Epoch:
         self.close_session()

@@ -1,9 +1,20 @@
 """Which frames of a stream are kept."""
 
+from hashlib import sha256
+
 _HOLD = 2.0
 """Frames' worth of credit that may be saved; two is the least that loses nothing on the way from
 a faster stream, whose credit before a frame is below one and grows by less than one."""
 _TOLERANCE = 1e-6
+
+
+def phase_of(camera_id: str) -> float:
+    """The camera's own share of a sampling period, 0 to below 1, the same at every start.
+
+    Cameras that connect together would be sampled at the same moments for ever, and the last of
+    them would wait for the pictures of all others.
+    """
+    return int.from_bytes(sha256(camera_id.encode()).digest()[:4]) / (1 << 32)
 
 
 class Sampler:
@@ -15,10 +26,14 @@ class Sampler:
 
     Args:
         limit: Frames per second, above 0.
+        phase: How much earlier than a period after the first frame the second is due, in periods,
+            0 to below 1: credit in advance, which moves the moments and costs no frame.
     """
 
-    def __init__(self, limit: float) -> None:
-        self._credit = 1.0
+    def __init__(self, limit: float, phase: float = 0.0) -> None:
+        if not 0.0 <= phase < 1.0:
+            raise ValueError(f"the phase must be from 0 to below 1, not {phase}")
+        self._credit = 1.0 + phase
         self._last: float | None = None
         self.limit = limit
 
