@@ -1,6 +1,10 @@
 """Rules for every test of the repository."""
 
+import logging
+from collections.abc import Iterator
+
 import pytest
+import structlog
 from pytest_socket import disable_socket, enable_socket
 
 import bench  # noqa: F401 -- else pytest takes the folder of this name for the package
@@ -15,3 +19,14 @@ def _unit_tests_stay_off_the_network(request: pytest.FixtureRequest) -> None:
         enable_socket()
     elif "socket_enabled" not in request.fixturenames:
         disable_socket(allow_unix_socket=True)
+
+
+@pytest.fixture(autouse=True)
+def _logs_go_where_they_went() -> Iterator[None]:
+    """A test that configures logs writes to a stream which ends with it; no later test may."""
+    root = logging.getLogger()
+    handlers, level, structured = root.handlers[:], root.level, structlog.get_config()
+    yield
+    structlog.configure(**structured)
+    root.setLevel(level)
+    root.handlers[:] = handlers
