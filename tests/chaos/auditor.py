@@ -34,10 +34,12 @@ class Patience:
     """How long an installation may take.
 
     Args:
+        ready: Until everything says that it is ready again, in seconds.
         drain: Until every frame has an outcome and all is written, in seconds.
         due: Until numbers that nobody claimed are declared lost, in seconds.
     """
 
+    ready: float = 100.0
     drain: float = 90.0
     due: float = 100.0
 
@@ -140,8 +142,9 @@ class Auditor:
 
     def _facts(self, frames: Mapping[str, FrameCaptured], began: float) -> Facts:
         """What there is of these frames; more arrives all the time."""
-        every = self.frames()
         results = by_frame(self.log.records["results"])
+        self.log.refresh()  # a frame that came meanwhile may have had its result read before it
+        every = self.frames()
         settled = self._pictures(began - _ARRIVING)
         links = self._mesh.sql(
             "SELECT frame_key::text, detection_id, sha256 FROM results.snapshots"

@@ -45,8 +45,8 @@ NAMED: Mapping[Kind, Mapping[str, str]] = {
 LONG_ENOUGH = {Kind.BROKER_AWAY: 25.0}
 """When everybody has missed what is away, in seconds, where that is not soon."""
 _SOON = 8.0
-_DYING = 100.0
-_HANGING = 120.0
+_DYING = 240.0
+_HANGING = 240.0
 
 
 @dataclass(slots=True)

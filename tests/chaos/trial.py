@@ -31,7 +31,6 @@ from local.sample import Sample
 from mesh.errors import MeshError
 
 WIDTH, HEIGHT = 320, 180
-_READY = 100.0
 _ANSWERED = 160.0
 
 
@@ -65,7 +64,7 @@ class Round:
         repeated: Results so far that were published again, byte for byte.
         requests: Pushed pictures so far: how many, and their answers.
         said: Problems that readiness reported meanwhile, by process.
-        ready: After how many seconds each process was ready again.
+        ready: After how many seconds each process was ready again, after the last fault.
         problems: What must not be.
     """
 
@@ -156,21 +155,22 @@ class Trial:
         self._cameras.append(self._mesh.add_file_camera(name, str(clip), fps))
         return self._cameras[-1]
 
-    def round(self, number: int, fault: Fault) -> Round:
-        """Inflict a fault, wait until all is well again, and judge what is there then."""
+    def round(self, number: int, *faults: Fault) -> Round:
+        """Inflict faults one after the other, each until all is ready again, and judge the end."""
         began = time.monotonic()
         done = Done()
         findings = Findings()
         ready: dict[str, float] = {}
         try:
-            inflict(self._bench, fault, done)
-            ready = self._site.await_all_ready(_READY)
+            for fault in faults:
+                inflict(self._bench, fault, done)
+                ready = self._site.await_all_ready(self._patience.ready)
             findings = self._audit(done)
         except (MeshError, KafkaException, psycopg.Error, httpx.HTTPError, OSError) as error:
             findings.problems.append(f"{type(error).__name__}: {error}")
         return Round(
             number=number,
-            fault=str(fault),
+            fault=", then ".join(map(str, faults)),
             seconds=round(time.monotonic() - began, 1),
             frames=dict(findings.outcomes),
             stored=findings.stored,
