@@ -163,3 +163,23 @@ def test_spans_that_do_not_fit_or_are_refused_are_counted(figures: CollectorRegi
     dropped = "sightline_spans_dropped_total"
     assert figures.get_sample_value(dropped, {"reason": "queue_full"}) == len(made)
     assert figures.get_sample_value(dropped, {"reason": "refused"}) == len(made)
+
+
+def test_without_an_endpoint_frames_are_measured_and_nothing_is_kept_for_a_trace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    offered: list[object] = []
+    monkeypatch.setattr(NoSink, "offer", lambda _, spans: offered.append(spans))
+    registry = CollectorRegistry()
+    traces = FrameTraces(
+        policy=TailPolicy(),
+        sink=NoSink(),
+        metrics=FrameMetrics(registry),
+        clock=ManualClock(NOON + timedelta(hours=1)),
+        instance_id="writer-1",
+    )
+    traces.alerting(a_frame_result().frame.frame_key)
+    traces.written([a_record(a_frame_result())], NOON)
+    assert offered == []
+    labels = {"to": "written", "lane": "live"}
+    assert registry.get_sample_value("sightline_frame_latency_seconds_count", labels) == 1

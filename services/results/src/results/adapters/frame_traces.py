@@ -55,6 +55,7 @@ class FrameTraces:
     ) -> None:
         self._policy = policy
         self._sink = sink
+        self._exports = not isinstance(sink, NoSink)
         self._metrics = metrics
         self._clock = clock
         self._instance_id = instance_id
@@ -90,6 +91,8 @@ class FrameTraces:
 
     def alerting(self, frame_key: str) -> None:
         """An alert names this frame: it leaves a trace, whichever of the two comes first."""
+        if not self._exports:
+            return
         with self._lock:
             ended = self._quiet.pop(frame_key, None)
             _remember(self._alerted, frame_key, None)
@@ -101,6 +104,8 @@ class FrameTraces:
         writer = stage.stage == WRITER
         self._metrics.took(last_legs(result, stage))
         self._metrics.arrived(result.frame, "written" if writer else "sent", stage.ended_at)
+        if not self._exports:  # spans cost more than everything else here
+            return
         key = result.frame.frame_key
         chosen = self._policy.chooses(result, ended.trace_id) or key in self._alerted
         slow = self._policy.is_slow(result.frame, stage.ended_at)
