@@ -20,11 +20,13 @@ from aggregator.adapters.publisher import Publisher
 from aggregator.adapters.registered_cameras import RegisteredCameras
 from aggregator.adapters.rejects import Rejects
 from aggregator.adapters.silence import SilenceWatch
+from aggregator.adapters.stall import StallWatch
 from aggregator.adapters.state_codec import StateCodec
 from aggregator.domain.idleness import IdlePolicy
 from aggregator.ports import Reducer
 from mesh.clock import Clock
 from mesh.crypto import Cipher
+from mesh.errors import MeshError
 from mesh.health import Check
 from mesh.partitioning import partition_of
 from mesh.ports import Codec, WorkerMetrics
@@ -35,6 +37,7 @@ from mesh.settings import MeshSettings
 SERVICE = "aggregator"
 _TICK = timedelta(seconds=1)
 _SWEEP = timedelta(minutes=10)
+_STALL = timedelta(seconds=60)
 _BUFFERED_RECORDS = 64
 _PRODUCE_WITHIN_S = 60.0
 _LARGEST_RECORD = 4 * 1024 * 1024
@@ -184,12 +187,25 @@ def _add_timers(
         owned = not app.rebalancing and place in app.consumer.assignment()
         return owned and _lag_of(app, place) == 0
 
+    stalls = StallWatch(parts.clock, limit=_STALL, asleep=5 * _TICK)
+
     async def tick() -> None:
         await aggregation.close_silent(caught_up)
-        for place in app.consumer.assignment():
-            lag = _lag_of(app, place) if place.topic == source else None
-            if lag is not None:
-                parts.metrics.lag(TopicPartition(*place), lag)
+        lags = {
+            place: lag
+            for place in app.consumer.assignment()
+            if place.topic == source and (lag := _lag_of(app, place)) is not None
+        }
+        for place, lag in lags.items():
+            parts.metrics.lag(TopicPartition(*place), lag)
+        if app.rebalancing or app.in_recovery or aggregation.check():
+            stalls.clear()
+            return
+        behind = {place: app.consumer.committed(place) for place, lag in lags.items() if lag}
+        for place in stalls.stalled(behind):
+            if await _is_readable(app, place):
+                where = f"{source}, partition {place.partition}, from offset {behind[place]}"
+                parts.fail(MeshError(f"the records of {where} do not come; starting again"))
 
     async def forget() -> None:
         await sweep(caught_up)
@@ -202,6 +218,12 @@ def _lag_of(app: faust.App, place: TP) -> int | None:
     """Records of an owned partition that are not done, as far as is known; never too few."""
     end, done = app.consumer.highwater(place), app.consumer.committed(place)
     return None if end is None else max(0, end - (done or 0))
+
+
+async def _is_readable(app: faust.App, place: TP) -> bool:
+    """Whether the broker still has a record that is not done: others may have expired."""
+    earliest = (await app.consumer.earliest_offsets(place))[place]
+    return bool(earliest < app.consumer.highwater(place))
 
 
 def _record_of(event: EventT) -> RawRecord:
