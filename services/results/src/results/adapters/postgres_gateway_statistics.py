@@ -23,13 +23,14 @@ class PostgresStatistics:
         starts, ends, days = zip(*parts_of(since, span), strict=True)
         values = {
             "span": int(span.total_seconds()),
+            "since": since,
             "starts": list(starts),
             "ends": list(ends),
             "days": list(days),
             "camera_id": camera_id,
         }
         found: dict[str, CameraFigures] = {}
-        for row in self._database.rows(_FIGURES, values):
+        for row in self._database.rows(_WITH_DAYS if any(days) else _PLAIN, values):
             key = row["camera_id"]
             if key not in found:
                 found[key] = CameraFigures(
@@ -40,21 +41,29 @@ class PostgresStatistics:
 
 
 _FIGURES = """
+SELECT s.camera_id, c.name, s.measure, s.bucket, s.count FROM (
+    SELECT f.camera_id, f.measure, f.bucket, sum(f.count)::bigint AS count FROM {slots}
+    GROUP BY f.camera_id, f.measure, f.bucket) AS s
+LEFT JOIN results.cameras AS c USING (camera_id)
+ORDER BY s.camera_id
+"""
+_PLAIN = _FIGURES.format(
+    slots="""results.frame_statistics AS f
+    WHERE f.span = %(span)s AND f.at >= %(since)s
+      AND (%(camera_id)s::text IS NULL OR f.camera_id = %(camera_id)s)"""
+)
+# OFFSET 0 keeps the planner from one scan of the whole table for all parts.
+_WITH_DAYS = """
 WITH parts AS MATERIALIZED (
     SELECT starts, ends, CASE WHEN day AND EXISTS (
         SELECT FROM results.frame_statistics AS d WHERE d.span = 86400 AND d.at = p.starts)
         THEN 86400 ELSE %(span)s END AS span
     FROM unnest(%(starts)s::timestamptz[], %(ends)s::timestamptz[], %(days)s::boolean[])
         AS p(starts, ends, day))
-SELECT s.camera_id, c.name, s.measure, s.bucket, s.count FROM (
-    SELECT f.camera_id, f.measure, f.bucket, sum(f.count)::bigint AS count
-    FROM parts AS p, LATERAL (
+""" + _FIGURES.format(
+    slots="""parts AS p, LATERAL (
         SELECT f.* FROM results.frame_statistics AS f
         WHERE f.span = p.span AND f.at >= p.starts AND f.at < coalesce(p.ends, 'infinity')
           AND (%(camera_id)s::text IS NULL OR f.camera_id = %(camera_id)s)
-        OFFSET 0) AS f
-    GROUP BY f.camera_id, f.measure, f.bucket) AS s
-LEFT JOIN results.cameras AS c USING (camera_id)
-ORDER BY s.camera_id
-"""
-# OFFSET 0 keeps the planner from one scan of the whole table for all parts.
+        OFFSET 0) AS f"""
+)
