@@ -41,6 +41,7 @@ class PostgresStatistics:
 
 
 _FIGURES = """
+{before}
 SELECT s.camera_id, c.name, s.measure, s.bucket, s.count FROM (
     SELECT f.camera_id, f.measure, f.bucket, sum(f.count)::bigint AS count FROM {slots}
     GROUP BY f.camera_id, f.measure, f.bucket) AS s
@@ -48,22 +49,23 @@ LEFT JOIN results.cameras AS c USING (camera_id)
 ORDER BY s.camera_id
 """
 _PLAIN = _FIGURES.format(
+    before="",
     slots="""results.frame_statistics AS f
     WHERE f.span = %(span)s AND f.at >= %(since)s
-      AND (%(camera_id)s::text IS NULL OR f.camera_id = %(camera_id)s)"""
+      AND (%(camera_id)s::text IS NULL OR f.camera_id = %(camera_id)s)""",
 )
 # OFFSET 0 keeps the planner from one scan of the whole table for all parts.
-_WITH_DAYS = """
+_WITH_DAYS = _FIGURES.format(
+    before="""
 WITH parts AS MATERIALIZED (
     SELECT starts, ends, CASE WHEN day AND EXISTS (
         SELECT FROM results.frame_statistics AS d WHERE d.span = 86400 AND d.at = p.starts)
         THEN 86400 ELSE %(span)s END AS span
     FROM unnest(%(starts)s::timestamptz[], %(ends)s::timestamptz[], %(days)s::boolean[])
-        AS p(starts, ends, day))
-""" + _FIGURES.format(
+        AS p(starts, ends, day))""",
     slots="""parts AS p, LATERAL (
         SELECT f.* FROM results.frame_statistics AS f
         WHERE f.span = p.span AND f.at >= p.starts AND f.at < coalesce(p.ends, 'infinity')
           AND (%(camera_id)s::text IS NULL OR f.camera_id = %(camera_id)s)
-        OFFSET 0) AS f"""
+        OFFSET 0) AS f""",
 )
