@@ -55,7 +55,6 @@ def writer_loop(
     reader = PositionedReader(
         consumer=consumer, positions=store, clock=SystemClock(), instance_id=settings.instance_id
     )
-    library = SchemaLibrary.packaged()
     writer = Writer(
         reader=reader,
         batches=BatchWriter(
@@ -63,7 +62,7 @@ def writer_loop(
             store=store,
             pictures=PictureUploader(ObjectStore(settings.objects_url)),
             dead_letters=_parking(settings, process),
-            codec=AvroCodec(ConfluentRegistry(settings.registry_url), settings.topics, library),
+            codec=_codec(settings),
             catalogue_name=lambda topic: settings.topics.spec(topic).name,
             observer=observer,
             clock=SystemClock(),
@@ -86,6 +85,11 @@ def writer_loop(
             store.close()
 
     return run
+
+
+def _codec(settings: ResultsSettings) -> AvroCodec:
+    registry = ConfluentRegistry(settings.registry_url)
+    return AvroCodec(registry, settings.topics, SchemaLibrary.packaged())
 
 
 def _parking(settings: ResultsSettings, process: Process) -> Parking:
