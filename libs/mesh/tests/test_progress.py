@@ -128,6 +128,20 @@ def test_an_unclean_end_makes_suspects_of_the_next_records() -> None:
     assert partition.stored(running=True) == StoredOffset(40, '{"running":true,"until":50}')
 
 
+def test_what_comes_after_an_unclean_end_is_no_suspect() -> None:
+    partition = progress(40, Mark(running=True), window=10)
+    assert partition.untouched
+    partition.look(43)
+    assert not partition.untouched
+    assert [partition.is_suspect(offset) for offset in (40, 42, 43)] == [True, True, False]
+
+
+def test_where_the_end_is_not_known_the_window_alone_makes_suspects() -> None:
+    partition = progress(40, Mark(running=True), window=10)
+    partition.look(None)
+    assert partition.is_suspect(49)
+
+
 def test_suspects_stay_suspects_over_an_orderly_end() -> None:
     partition = progress(45, Mark(running=False, suspect_until=50))
     assert partition.is_suspect(49)

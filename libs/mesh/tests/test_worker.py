@@ -323,7 +323,25 @@ def test_a_record_that_ends_its_process_twice_is_given_up_and_the_rest_goes_on(
     (letter,) = world.letters()
     assert letter.reason == "poison: ended its process 2 times"
     assert letter.offset == 2
-    assert world.committed() == StoredOffset(5, '{"running":false,"until":130}')
+    assert world.committed() == StoredOffset(5, '{"running":false}')
+
+
+def test_a_record_that_came_after_an_end_is_not_charged_with_it(world: World) -> None:
+    def crash(record: Record[FrameCaptured]) -> Emit:
+        raise CrashError
+
+    def first_only(record: Record[FrameCaptured]) -> Emit:
+        if record.offset == 1:
+            raise CrashError
+        world.frames(1)
+        return detected(record)
+
+    world.frames(0)
+    for behaviour in (crash, first_only):
+        with pytest.raises(CrashError):
+            world.worker(FakeStage(threading.Event(), behaviour)).run()
+    assert world.run(1).processed == [1], "its second attempt: it ended one process, not two"
+    assert world.letters() == []
 
 
 def test_a_record_whose_giving_up_ends_the_process_becomes_a_dead_letter_alone(

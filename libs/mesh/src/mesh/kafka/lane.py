@@ -1,7 +1,7 @@
 """One lane of a worker: a consumer, and how far each of its partitions is worked off."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -109,7 +109,19 @@ class Lane:
     def _poll(self, count: int, max_wait: timedelta) -> list[Consumed]:
         records = self._consumer.poll_batch(count, max_wait)
         # A rebalance between two records of one poll may have taken a partition away again.
-        return [self._begin(raw) for raw in records if raw.source in self._progress]
+        mine = [raw for raw in records if raw.source in self._progress]
+        self._look(mine)
+        return [self._begin(raw) for raw in mine]
+
+    def _look(self, records: Sequence[RawRecord]) -> None:
+        """Note where partitions end whose first records these are."""
+        read = {each.source: each.offset + 1 for each in records}
+        if not any(self._progress[source].untouched for source in read):
+            return
+        behind = self._consumer.lag()
+        for source, position in read.items():
+            if self._progress[source].untouched:
+                self._progress[source].look(position + behind[source] if source in behind else None)
 
     def gaps(self) -> list[Gap]:
         """What was found missing and is not reported yet."""

@@ -9,10 +9,10 @@ one ended in an orderly way:
 - An orderly end (stop, revocation, nothing wrong with the records) commits `running: false`.
 - Whoever is assigned a partition that still says `running` knows that its last owner was killed or
   crashed. The committed offset is at most one commit interval and one prefetch behind what was in
-  hand then, so the next `window` records are *suspects*: each had one attempt, as far as anyone can
-  tell. A suspect is processed alone, and before that its attempt is committed. A crash beyond the
-  window has moved the committed offset on by at least the window, so the culprit is in the next one
-  or a later one.
+  hand then, so the next `window` records, of those that are there by now, are *suspects*: each had
+  one attempt, as far as anyone can tell. A suspect is processed alone, and before that its attempt
+  is committed. A crash beyond the window has moved the committed offset on by at least the window,
+  so the culprit is in the next one or a later one.
 - A record whose attempts are used up is not processed again.
 
 Nothing else is written before a batch: the happy path costs one commit per assignment.
@@ -102,6 +102,7 @@ class PartitionProgress:
         self._sizes: dict[int, int] = {}
         self._attempts = dict(mark.attempts)
         self._tried: set[int] = set()
+        self._looked = False
         self._suspect_until = mark.suspect_until
         if committed and mark.running:
             self._suspect_until = max(mark.suspect_until, committed.offset + window)
@@ -123,6 +124,20 @@ class PartitionProgress:
     def in_hand(self) -> tuple[int, int]:
         """Records that are begun and not finished, and their size in bytes."""
         return len(self._sizes), self._bytes
+
+    @property
+    def untouched(self) -> bool:
+        """No record has arrived since the assignment."""
+        return not self._looked
+
+    def look(self, end: int | None) -> None:
+        """The first records are here, and where the partition ended then, as far as is known.
+
+        What comes after that end was in nobody's hands before, however many the window allows.
+        """
+        self._looked = True
+        if end is not None:
+            self._suspect_until = min(self._suspect_until, end)
 
     def begin(self, offset: int, at: datetime | None = None, size: int = 0) -> None:
         """A record arrived, which the broker took `at`; a group starts at the first of all."""
