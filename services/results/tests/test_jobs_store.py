@@ -1,5 +1,6 @@
 """Jobs in the real database: written by gateways, ended by the writer, looked after by one loop."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -32,6 +33,7 @@ from results.domain.rendering import render_result
 pytestmark = pytest.mark.integration
 
 NOW = datetime.now(UTC)
+"""When the test in hand began: the database compares deadlines with its own clock."""
 SOURCE = TopicPartition("sightline.answers", 0)
 URL = "https://app.example.com/done"
 
@@ -59,6 +61,11 @@ def an_answer(number: int = 1, **changes: Any) -> Answer:
         "answered_at": NOON,
     }
     return Answer(**values | changes)
+
+
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "NOW", datetime.now(UTC))
 
 
 @pytest.fixture
