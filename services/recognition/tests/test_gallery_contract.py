@@ -38,7 +38,7 @@ def on_postgres(database: Database, mirror_limit: int) -> Bench:
     policy = GalleryPolicy(mirror_limit=mirror_limit)
     gallery = PgVectorGallery(database, MODEL_ID, policy, clock)
     codec = AvroCodec.in_memory(TOPICS)
-    registry = PostgresRegistry(database, codec, TOPICS, committed=[gallery.written])
+    registry = PostgresRegistry(database, codec, TOPICS, changing=gallery.changing)
     gallery.refresh()
     return Bench(registry, gallery, clock)
 

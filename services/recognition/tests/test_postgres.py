@@ -1,10 +1,12 @@
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from threading import Event
 
 import psycopg
 import pytest
+from psycopg import Connection
 from services.recognition.tests.arranging import (
     MODEL_ID,
     TOPICS,
@@ -27,7 +29,7 @@ from recognition.adapters.database import Database, migrate, until_up
 from recognition.adapters.outbox import OutboxRelay
 from recognition.adapters.pgvector_gallery import PgVectorGallery
 from recognition.adapters.postgres_registry import PostgresRegistry
-from recognition.ports import GalleryPolicy
+from recognition.ports import Gallery, GalleryPolicy
 
 pytestmark = pytest.mark.integration
 CODEC = AvroCodec.in_memory(TOPICS)
@@ -55,7 +57,7 @@ class RecordingProducer:
 def bench(database: Database) -> Bench:
     clock = ManualClock(NOON)
     gallery = PgVectorGallery(database, MODEL_ID, GalleryPolicy(), clock)
-    registry = PostgresRegistry(database, CODEC, TOPICS, committed=[gallery.written])
+    registry = PostgresRegistry(database, CODEC, TOPICS, changing=gallery.changing)
     return Bench(registry, gallery, clock)
 
 
@@ -67,6 +69,12 @@ def producer() -> RecordingProducer:
 @pytest.fixture
 def relay(database: Database, producer: RecordingProducer) -> OutboxRelay:
     return OutboxRelay(database, producer)
+
+
+def found_by(gallery: Gallery) -> list[str]:
+    """Who comes up for the face of person 1."""
+    (matches,) = gallery.search(vector(1.0)[None, :], [None], 5).matches
+    return [hit.person_id for hit in matches.hits]
 
 
 def publish(database: Database, relay: OutboxRelay) -> int:
@@ -202,6 +210,43 @@ class TestMirror:
         found = replica.search(vector(1.0)[None, :], [None], 5)
         assert [hit.person_id for hit in found.matches[0].hits] == [per(2)]
         assert found.version == 3
+
+    def test_a_change_counts_from_its_commit_not_from_when_its_thread_goes_on(
+        self, bench: Bench, database: Database
+    ) -> None:
+        bench.enroll(1, 1.0)
+        assert found_by(bench.gallery) == [per(1)]
+        assert isinstance(bench.gallery, PgVectorGallery)
+        unheard = Bench(PostgresRegistry(database, CODEC, TOPICS), bench.gallery, bench.clock)
+        with bench.gallery.changing():
+            answer_to(unheard, erase())
+            assert found_by(bench.gallery) == []
+
+    def test_a_change_counts_that_is_made_while_the_gallery_is_being_read(
+        self, bench: Bench, database: Database, dsn: str
+    ) -> None:
+        bench.enroll(1, 1.0)
+
+        class Interrupted(Database):
+            """Somebody is erased between the end of the first read and its use."""
+
+            @override
+            @contextmanager
+            def transaction(self, session: Connection | None = None) -> Iterator[Connection]:
+                with super().transaction(session) as connection:
+                    yield connection
+                if interruptions:
+                    interruptions.pop()()
+
+        with closing(Interrupted(dsn)) as interrupted:
+            interrupted.open()
+            gallery = PgVectorGallery(interrupted, MODEL_ID, GalleryPolicy(), bench.clock)
+            registry = PostgresRegistry(database, CODEC, TOPICS, changing=gallery.changing)
+            same_process = Bench(registry, gallery, bench.clock)
+            interruptions = [lambda: answer_to(same_process, erase())]
+            gallery.refresh()
+            assert gallery.check() is None
+            assert found_by(gallery) == []
 
     def test_nobody_is_searched_in_a_mirror_that_stood_still(
         self, bench: Bench, database: Database

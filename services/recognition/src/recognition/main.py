@@ -61,7 +61,11 @@ def _serve(settings: RecognitionSettings, process: Process) -> None:
         database.open()
         relay = OutboxRelay(database, KafkaPlatform(settings).producer())
         registry = PostgresRegistry(
-            database, codec, settings.topics, committed=(gallery.written, relay.wake)
+            database,
+            codec,
+            settings.topics,
+            changing=gallery.changing,
+            committed=relay.wake,
         )
         duty = Duty(
             service=NAME,

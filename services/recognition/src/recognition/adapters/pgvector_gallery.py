@@ -4,7 +4,8 @@ Exact search in memory beats the index up to 100,000 templates, with nobody miss
 follows the table of changes; nobody is called unknown because it stood still.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Lock
 
@@ -38,6 +39,8 @@ class _State:
     """None once there are too many templates to mirror."""
     counts: dict[str, int]
     """Persons by collection, where there is no mirror."""
+    changes: int
+    """Changes by this process that had ended when it was read."""
 
 
 class PgVectorGallery:
@@ -50,8 +53,10 @@ class PgVectorGallery:
         self._model_id = model_id
         self._policy = policy
         self._clock = clock
-        self._lock = Lock()
-        self._changed = Event()
+        self._reading = Lock()
+        self._counting = Lock()
+        self._changing = 0
+        self._changes = 0
         self._state: _State | None = None
         self._behind = False
 
@@ -69,9 +74,21 @@ class PgVectorGallery:
                 warn(str(error))
             stop.wait(self._policy.poll_seconds)
 
-    def written(self) -> None:
-        """This process changed the gallery: the next search must see it."""
-        self._changed.set()
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """While this process changes the gallery; searches during it and after it see the change.
+
+        As soon as the change is committed another thread may publish it, and who reads that may
+        send a frame before this thread goes on: therefore searches read anew from the beginning.
+        """
+        with self._counting:
+            self._changing += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._changing -= 1
+                self._changes += 1
 
     def refresh(self) -> None:
         """Read what changed since the last time.
@@ -79,17 +96,14 @@ class PgVectorGallery:
         Raises:
             TransientError: the database does not answer.
         """
-        with self._lock:
-            changed = self._changed.is_set()
-            self._changed.clear()
+        with self._reading:
+            changes = self._changes
             began = self._clock.monotonic()
             try:
                 with self._database.transaction() as connection:
-                    state = self._read(connection, began)
+                    state = self._read(connection, began, changes)
             except TransientError:
-                if changed:
-                    self._changed.set()
-                    self._behind = True
+                self._behind = self._state is not None and self._state.changes != changes
                 raise
             self._state, self._behind = state, False
 
@@ -136,9 +150,11 @@ class PgVectorGallery:
         return SearchResult(state.version, matches)
 
     def _fresh(self) -> _State:
-        if self._changed.is_set() or self.check() is not None:
-            self.refresh()
         state = self._state
+        unread = self._changing > 0 or state is None or state.changes != self._changes
+        if unread or self.check() is not None:
+            self.refresh()
+            state = self._state
         if state is None:
             raise TransientError("the gallery has not been read yet")
         return state
@@ -150,20 +166,21 @@ class PgVectorGallery:
             return sum(state.counts.values())
         return state.counts.get(collection, 0)
 
-    def _read(self, connection: Connection, began: float) -> _State:
+    def _read(self, connection: Connection, began: float, changes: int) -> _State:
         head = connection.execute("SELECT version FROM gallery.head").fetchone()
         version = int(head[0]) if head else 0
         before = self._state
         if before is not None and before.version == version:
-            return _State(version, began, before.mirror, before.counts)
+            return _State(version, began, before.mirror, before.counts, changes)
         counts: dict[str, int] = dict(connection.execute(_COUNTS, [self._model_id]).fetchall())
         if sum(counts.values()) > self._policy.mirror_limit:
-            return _State(version, began, None, counts)
+            return _State(version, began, None, counts, changes)
         if before is None or before.mirror is None:
-            return _State(version, began, EMPTY.updated(set(), self._load(connection)), counts)
+            mirror = EMPTY.updated(set(), self._load(connection))
+            return _State(version, began, mirror, counts, changes)
         changed = self._changed_since(connection, before.version)
         fresh = self._load(connection, changed)
-        return _State(version, began, before.mirror.updated(changed, fresh), counts)
+        return _State(version, began, before.mirror.updated(changed, fresh), counts, changes)
 
     def _changed_since(self, connection: Connection, version: int) -> set[str]:
         rows = connection.execute(

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 
 from pgvector import HalfVector
@@ -68,7 +68,8 @@ class PostgresRegistry:
         codec: Codec,
         topics: Topics,
         *,
-        committed: Sequence[Callable[[], None]] = (),
+        changing: Callable[[], AbstractContextManager[None]] = nullcontext,
+        committed: Callable[[], None] = lambda: None,
     ) -> None:
         """Take what it works with.
 
@@ -76,11 +77,13 @@ class PostgresRegistry:
             database: its schema must be migrated.
             codec: encodes events for the outbox and answers for later.
             topics: the topic names.
-            committed: each called after every change, in the thread that made it.
+            changing: entered around every change, in the thread that makes it.
+            committed: called after every change that was made.
         """
         self._database = database
         self._codec = codec
         self._topics = topics
+        self._changing = changing
         self._committed = committed
 
     @contextmanager
@@ -90,11 +93,10 @@ class PostgresRegistry:
         Raises:
             TransientError: the database does not answer.
         """
-        with self._database.transaction() as connection:
+        with self._changing(), self._database.transaction() as connection:
             connection.execute("SELECT version FROM gallery.head FOR UPDATE")
             yield PostgresTransaction(connection, self._codec, self._topics)
-        for tell in self._committed:
-            tell()
+        self._committed()
 
     def unembedded(self, model_id: str, *, after: str, limit: int) -> Sequence[StoredChip]:
         """Samples that the model has not embedded yet, by face_id, beyond `after`."""
