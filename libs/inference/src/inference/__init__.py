@@ -1,0 +1,1 @@
+"""Engines that run networks on what the machine has, behind one port."""

@@ -1,0 +1,59 @@
+"""The port that every engine implements."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tensor = NDArray[np.float32]
+"""What goes into a network and what comes out of it; the first axis counts the items."""
+Outputs = Mapping[str, Tensor]
+"""The outputs of a network by name."""
+
+
+class EngineError(Exception):
+    """An engine refused an input or failed on it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """What runs a network, and on what."""
+
+    engine: str
+    """onnxruntime, openvino or torch."""
+    device: str
+    """CPU, GPU-0, …"""
+    precision: str
+    """f32, bf16 or f16."""
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.precision} on {self.device}"
+
+
+class Engine(Protocol):
+    """Runs one network; safe to call from several threads.
+
+    Item i of any batch gives what the item gives alone, whatever the others are.
+    """
+
+    @property
+    def info(self) -> EngineInfo:
+        """What runs, and on what."""
+
+    def run(self, batch: Tensor) -> Outputs:
+        """Every output of the network for a batch; blocks while the engine works.
+
+        Args:
+            batch: float32, shape (n, channels, height, width), n at least 1; it is not changed.
+
+        Returns:
+            Per output a float32 array of shape (n, …) that the caller owns.
+
+        Raises:
+            EngineError: the engine refuses this input or failed on it.
+        """
+
+    def close(self) -> None:
+        """Free what the engine holds; it cannot be used afterwards."""
