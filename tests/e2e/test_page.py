@@ -22,6 +22,7 @@ BALANCE = re.compile(r"captured [\d,]+ = processed [\d,]+( \+ (shed|failed) [\d,
 
 @pytest.fixture(scope="module")
 def browser(chromium: Path) -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE)  # the default of five seconds is none on a busy machine
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=str(chromium), args=FLAGS)
         yield running
@@ -50,13 +51,13 @@ def page(
 
 
 def test_the_page_names_who_is_enrolled_and_enrols_who_is_not(page: Page, sample: Sample) -> None:
-    expect(page.locator("#link")).to_have_text("live", timeout=PATIENCE)
+    expect(page.locator("#link")).to_have_text("live")
     known = page.locator(f'.box[data-known="true"]:has-text("{sample.person_name}")')
-    expect(known.first).to_be_visible(timeout=PATIENCE)
+    expect(known.first).to_be_visible()
     assert page.url.endswith("/"), "the token stays out of the address"
 
     stranger = page.locator('.box[data-known="false"]').first
-    expect(stranger).to_be_visible(timeout=PATIENCE)
+    expect(stranger).to_be_visible()
     stranger.dispatch_event("click")
     dialog = page.locator("#face")
     expect(dialog).to_contain_text("Unknown face")
@@ -64,16 +65,16 @@ def test_the_page_names_who_is_enrolled_and_enrols_who_is_not(page: Page, sample
     dialog.get_by_label("Name").fill(sample.unknown_name)
     dialog.get_by_label("This person has consented").check()
     dialog.get_by_role("button", name="Enrol this face").click()
-    expect(dialog).to_be_hidden(timeout=PATIENCE)
+    expect(dialog).to_be_hidden()
 
     named = page.locator(f'.box[data-known="true"]:has-text("{sample.unknown_name}")')
-    expect(named.first).to_be_visible(timeout=PATIENCE)
+    expect(named.first).to_be_visible()
     expect(page.locator("#people")).to_contain_text(sample.unknown_name)
     expect(page.locator("#events")).to_contain_text(sample.person_name)
-    expect(page.locator(".tile .book").first).to_have_text(BALANCE, timeout=PATIENCE)
+    expect(page.locator(".tile .book").first).to_have_text(BALANCE)
     for stage in ("camera", "detection", "recognition", "aggregator", "gateway"):
         expect(page.locator(f'#health [data-stage="{stage}"]')).to_have_attribute(
-            "data-state", "ok", timeout=PATIENCE
+            "data-state", "ok"
         )
 
 
@@ -84,5 +85,5 @@ def test_without_a_token_the_page_asks_for_one(browser: Browser, mesh: Mesh) -> 
     page.get_by_label("Token").fill("not a token")
     page.get_by_role("button", name="Sign in").click()
 
-    expect(page.locator("#sign-in .problem")).not_to_be_empty(timeout=PATIENCE)
+    expect(page.locator("#sign-in .problem")).not_to_be_empty()
     page.context.close()
