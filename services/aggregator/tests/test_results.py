@@ -1,5 +1,6 @@
 """The public result is a function of what recognition said."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,9 +11,12 @@ from aggregator.domain.results import frame_result
 from aggregator.domain.snapshots import best_of_sightings, requested
 from mesh.codec import AvroCodec
 from mesh.events import (
+    Activity,
     BoundingBox,
     DetectedObject,
+    FaceAttributes,
     FrameRecognized,
+    Liveness,
     Outcome,
     Purpose,
 )
@@ -76,6 +80,20 @@ def test_private_purposes_leave_only_their_outcome(purpose: Purpose) -> None:
     assert (result.outcome, result.detections, result.models) == (Outcome.PROCESSED, (), ())
     assert result.frame.purpose is purpose
     assert frame_answer(event, result, STAGE) is None
+
+
+def test_what_further_models_said_of_faces_and_persons_is_passed_on() -> None:
+    attributes = FaceAttributes(
+        left_eye_openness=0.3, liveness=Liveness(score=0.9, model_id="minifasnet")
+    )
+    fall = Activity(name="fall", score=0.7, model_id="fall-heuristic")
+    event = a_frame_recognized(
+        faces=(a_recognized_face(face=a_detected_face(attributes=attributes)),),
+        objects=(replace(an_object("person"), activity=fall),),
+    )
+    face, person = frame_result(event, STAGE).detections
+    assert (face.attributes, face.activity) == (attributes, None)
+    assert (person.attributes, person.activity) == (None, fall)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Every record that travels through Sightline's topics, as frozen dataclasses."""
 
+from mesh.events.attributes import Activity, AgeGender, FaceAttributes, Liveness
 from mesh.events.cameras import (
     Camera,
     CameraStatus,
@@ -72,6 +73,8 @@ from mesh.events.results import (
 )
 
 __all__ = [
+    "Activity",
+    "AgeGender",
     "Alert",
     "Answer",
     "AttendanceMark",
@@ -93,6 +96,7 @@ __all__ = [
     "ErasePerson",
     "ErasureReport",
     "ErasureRequested",
+    "FaceAttributes",
     "FaceChip",
     "FaceEmbedding",
     "FaceQuality",
@@ -104,6 +108,7 @@ __all__ = [
     "FrameResult",
     "Lane",
     "LedgerEntry",
+    "Liveness",
     "Location",
     "LogEvent",
     "ModelStatus",

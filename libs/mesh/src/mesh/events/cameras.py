@@ -62,7 +62,9 @@ class DetectionConfig:
     max_faces_per_frame: int = 10
     """At most this many faces a frame, largest first, 1 to 200."""
     tasks: tuple[str, ...] = ("face",)
-    """What to look for: face, person, vehicle, object."""
+    """What to look for: face, person, vehicle, object, drowsiness, liveness, activity,
+    age_gender.
+    """
     overload: Overload = Overload.LATEST
     """What may happen under load."""
     priority: Priority = Priority.NORMAL
@@ -71,6 +73,10 @@ class DetectionConfig:
     """Live frames older than this are shed, milliseconds, 200 to 60000."""
     collection: str | None = None
     """Search only this collection of the gallery; null searches all."""
+    long_side: int | None = None
+    """Pictures are scaled down to this for detection, pixels, 320 to 1920; null leaves it to the
+    service, 1280 finds faces of far crowds.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

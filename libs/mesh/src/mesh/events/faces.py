@@ -5,6 +5,7 @@ One dataclass per Avro record of `schemas/`; the field names and units are the s
 
 from dataclasses import dataclass
 
+from mesh.events.attributes import Activity, FaceAttributes
 from mesh.events.cameras import DetectionConfig
 from mesh.events.frames import (
     BoundingBox,
@@ -105,6 +106,8 @@ class DetectedFace:
     """Crop for the embedder; null if cutting it was pointless."""
     rejections: tuple[Rejection, ...] = ()
     """Why the face is unfit for recognition; empty if it is fit."""
+    attributes: FaceAttributes | None = None
+    """What further models say of it; null unless a task asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,8 @@ class DetectedObject:
     """Of the detector, 0 to 1."""
     track_id: str | None = None
     """Short-term track within the epoch."""
+    activity: Activity | None = None
+    """Of a person, if the task activity asked and a rule is met."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,7 +111,9 @@ class ModelUse:
     """A model that worked on a frame."""
 
     task: str
-    """What it was used for: face-detection or face-recognition."""
+    """What it was used for: face-detection, face-recognition, object-detection, face-landmarks,
+    eye-state, head-pose, liveness or age-gender.
+    """
     model_id: str
     """Identifier in the model registry."""
     name: str
@@ -233,7 +235,9 @@ class Request:
     callback_url: str | None = None
     """Where the result is to be posted."""
     model_type: str = "face-recognition"
-    """face-recognition, face-detection or person-detection."""
+    """face-recognition, face-detection, person-detection, vehicle-detection, object-detection or
+    activity-detection.
+    """
     detection_model: str | None = None
     """Model asked for, by id or alias."""
     recognition_model: str | None = None
@@ -252,6 +256,8 @@ class Request:
     """Search only this collection of the gallery."""
     enrollment: Enrollment | None = None
     """Person to enrol, for the purpose enrollment."""
+    tasks: tuple[str, ...] = ()
+    """What to look for beside what model_type says; names as in DetectionConfig."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,9 @@ class ModelStatus:
     service: str
     """detection or recognition."""
     task: str
-    """face-detection or face-recognition."""
+    """What it is for: face-detection, face-recognition, object-detection, face-landmarks,
+    eye-state, head-pose, liveness or age-gender.
+    """
     name: str
     """Name for people."""
     version: str

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from mesh.events.attributes import Activity, FaceAttributes
 from mesh.events.faces import Candidate, Decision, Embedding, FaceQuality, Pose, Rejection
 from mesh.events.frames import BoundingBox, FrameHeader, ModelUse, Outcome, Point, StageTime
 
@@ -41,6 +42,10 @@ class ResultDetection:
     """Who it is, and why."""
     sighting_id: str | None = None
     """Sighting that the face belongs to."""
+    attributes: FaceAttributes | None = None
+    """Of a face, if a task asked."""
+    activity: Activity | None = None
+    """Of a person, if a rule is met."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

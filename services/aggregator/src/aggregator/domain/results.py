@@ -73,6 +73,7 @@ def _face(recognized: RecognizedFace) -> ResultDetection:
         landmarks=face.landmarks,
         rejections=face.rejections,
         decision=recognized.decision,
+        attributes=face.attributes,
     )
 
 
@@ -85,4 +86,5 @@ def _object(found: DetectedObject) -> ResultDetection:
         box=found.box,
         confidence=found.confidence,
         track_id=found.track_id,
+        activity=found.activity,
     )
