@@ -73,8 +73,8 @@ class MeshSettings(BaseSettings):
 class ModelSettings(MeshSettings):
     """Where model files come from, for the services that run models."""
 
-    model_pack: Literal["yunet-omz", "dlib"] = Field(
-        "yunet-omz", description="Pack of detector and embedder."
+    model_pack: str = Field(
+        "yunet-omz", description="Pack of detector and embedder, see `mesh models list`."
     )
     models_dir: Path | None = Field(
         None, description="Folder with model files, recognised by their SHA-256."
@@ -82,14 +82,30 @@ class ModelSettings(MeshSettings):
     models_cache: Path = Field(
         Path("var/models"), description="Folder that downloaded model files are kept in."
     )
+    model_registry: Path | None = Field(
+        None, description="TOML file of models and packs of the user's own."
+    )
+    accept_licences: str = Field(
+        "", description="Licences that models ask to be accepted, by commas."
+    )
     batch_timeout_s: float = Field(
         60.0, ge=0.2, le=3600, description="A batch that takes longer ends the process, seconds."
     )
 
     @property
+    def accepted_licences(self) -> frozenset[str]:
+        """The names in `accept_licences`."""
+        return names_of(self.accept_licences)
+
+    @property
     def batch_timeout(self) -> timedelta:
         """How long a batch may take."""
         return timedelta(seconds=self.batch_timeout_s)
+
+
+def names_of(text: str) -> frozenset[str]:
+    """The names in a list by commas, without spaces around them."""
+    return frozenset(name.strip() for name in text.split(",")) - {""}
 
 
 def load(cls: type[S]) -> S:
