@@ -17,6 +17,7 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 PATIENCE = 90_000
+ATTEMPTS = 10
 BALANCE = re.compile(r"captured [\d,]+ = processed [\d,]+( \+ (shed|failed) [\d,]+)*, open \d+")
 
 
@@ -50,22 +51,32 @@ def page(
     assert problems == []
 
 
+def enrol_a_stranger(page: Page, name: str) -> None:
+    """Name an unknown face; far away she is still too small, which the page says."""
+    dialog, problem = page.locator("#face"), page.locator("#face .problem")
+    settled = page.locator('#face:not([open]), #face .problem:not(:empty):not(:text("Enrolling"))')
+    for _ in range(ATTEMPTS):
+        page.locator('.box[data-known="false"]').first.dispatch_event("click")
+        expect(dialog).to_contain_text("Unknown face")
+        expect(dialog).to_contain_text("threshold")
+        dialog.get_by_label("Name").fill(name)
+        dialog.get_by_label("This person has consented").check()
+        dialog.get_by_role("button", name="Enrol this face").click()
+        expect(settled).to_be_attached()
+        if dialog.is_hidden():
+            return
+        expect(problem).to_contain_text("face_side_pixels")
+        dialog.get_by_role("button", name="Close").click()
+    raise AssertionError(f"all {ATTEMPTS} faces were refused")
+
+
 def test_the_page_names_who_is_enrolled_and_enrols_who_is_not(page: Page, sample: Sample) -> None:
     expect(page.locator("#link")).to_have_text("live")
     known = page.locator(f'.box[data-known="true"]:has-text("{sample.person_name}")')
     expect(known.first).to_be_visible()
     assert page.url.endswith("/"), "the token stays out of the address"
 
-    stranger = page.locator('.box[data-known="false"]').first
-    expect(stranger).to_be_visible()
-    stranger.dispatch_event("click")
-    dialog = page.locator("#face")
-    expect(dialog).to_contain_text("Unknown face")
-    expect(dialog).to_contain_text("threshold")
-    dialog.get_by_label("Name").fill(sample.unknown_name)
-    dialog.get_by_label("This person has consented").check()
-    dialog.get_by_role("button", name="Enrol this face").click()
-    expect(dialog).to_be_hidden()
+    enrol_a_stranger(page, sample.unknown_name)
 
     named = page.locator(f'.box[data-known="true"]:has-text("{sample.unknown_name}")')
     expect(named.first).to_be_visible()
