@@ -125,7 +125,7 @@ mkdir -p "$var/log"
 find_python
 case ${1:-} in
 demo) sync demo --group demo ;;
-test) sync test --all-packages --all-groups --all-extras ;;
+test) sync test --all-packages --all-groups --all-extras --no-extra torch --no-extra gpu ;;
 system) system_packages ;;
 *) fail "usage: $0 demo|test|system" ;;
 esac

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 Tensor = NDArray[np.float32]
 """What goes into a network and what comes out of it; the first axis counts the items."""
@@ -28,8 +29,25 @@ class EngineInfo:
     precision: str
     """f32, bf16 or f16."""
 
+    @override
     def __str__(self) -> str:
         return f"{self.engine} {self.precision} on {self.device}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """How a network is to be run."""
+
+    device: str = "CPU"
+    """CPU, GPU-<n>, TENSORRT-<n> or IGPU; not every engine knows every device."""
+    precision: str | None = None
+    """f32, bf16 or f16; absent: the engine's own choice for the device."""
+    threads: int = 1
+    """Threads of one run on a CPU."""
+    streams: int = 1
+    """Items of a batch that a CPU works on at the same time, where the engine can."""
+    max_batch: int = 1
+    """Items per call that the caller means to send; what has to be prepared ahead is."""
 
 
 class Engine(Protocol):

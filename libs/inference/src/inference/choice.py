@@ -1,0 +1,256 @@
+"""Which engine runs a model: the fastest on this machine whose outputs are right."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from types import MappingProxyType
+from typing import Any
+
+from inference.batch_axis import deviation
+from inference.engine import Engine, EngineError, EngineInfo, Outputs, Tensor
+from mesh.clock import Clock
+from mesh.errors import ConfigurationError
+
+AUTO = "auto"
+
+TOLERANCE: Mapping[str, float] = MappingProxyType({"f32": 0.01, "f16": 0.03, "bf16": 0.06})
+"""Root mean square error that an output may have, as a share of the reference's root mean square;
+by the engine's precision."""
+
+LEAD = 0.95
+"""Another engine than the first must take at most this share of its time, so that equals do not
+change places from start to start."""
+
+_WARM_RUNS = 2
+_RUNS = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What one engine did with the sample."""
+
+    info: EngineInfo
+    seconds: float
+    """Median of one run."""
+    deviation: float
+    """Of its worst output from the reference, see `batch_axis.deviation`; 0 for the reference."""
+    eligible: bool = True
+    """Whether it may be chosen; else it is only the reference."""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the outputs are within the tolerance of its precision."""
+        return self.deviation <= TOLERANCE[self.info.precision]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """An engine that could not be tried."""
+
+    engine: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineReport:
+    """The choice for one model, and why."""
+
+    model_id: str
+    wanted: str
+    """The setting: auto, or an engine's name."""
+    chosen: EngineInfo
+    reason: str
+    trials: tuple[Trial, ...] = ()
+    """The first is the reference; empty where the setting left no choice."""
+    refused: tuple[Refusal, ...] = ()
+
+    def fields(self) -> dict[str, Any]:
+        """For a log line: plain numbers and texts, times in milliseconds."""
+        return {
+            "model_id": self.model_id,
+            "wanted": self.wanted,
+            **asdict(self.chosen),
+            "reason": self.reason,
+            "trials": [
+                {
+                    **asdict(trial.info),
+                    "run_ms": round(1000 * trial.seconds, 3),
+                    "deviation": round(trial.deviation, 5),
+                    "agrees": trial.agrees,
+                }
+                for trial in self.trials
+            ],
+            "refused": {refusal.engine: refusal.reason for refusal in self.refused},
+        }
+
+
+def decide(trials: Sequence[Trial]) -> tuple[int, str]:
+    """The trial to keep, and the reason for people.
+
+    Args:
+        trials: the reference first; at least one of them is eligible.
+
+    Raises:
+        ValueError: none may be chosen.
+    """
+    fit = [index for index, trial in enumerate(trials) if trial.eligible and trial.agrees]
+    if not fit:
+        raise ValueError("no engine agrees with the reference")
+    best = min(fit, key=lambda index: trials[index].seconds)
+    first = fit[0]
+    if trials[best].seconds > LEAD * trials[first].seconds:
+        best = first
+    others = [
+        f"{trial.info} takes {1000 * trial.seconds:.2f} ms"
+        + ("" if trial.agrees else f" and deviates by {trial.deviation:.3f}")
+        + ("" if trial.eligible else ", for reference only")
+        for index, trial in enumerate(trials)
+        if index != best
+    ]
+    chosen = trials[best]
+    return best, "; ".join([f"{chosen.info} takes {1000 * chosen.seconds:.2f} ms", *others])
+
+
+def measure(
+    engines: Sequence[Engine], sample: Tensor, *, eligible: Sequence[bool], clock: Clock
+) -> tuple[list[Trial], list[Refusal]]:
+    """Run the sample on every engine in turns, so that a busy moment hits all of them.
+
+    Args:
+        engines: the reference first.
+        sample: one item as the model will see it.
+        eligible: which of them may be chosen.
+        clock: takes the time.
+
+    Returns:
+        A trial per engine that worked, in order, and why the others did not.
+    """
+    outputs: dict[int, Outputs] = {}
+    refused = []
+    for index, engine in enumerate(engines):
+        try:
+            for _ in range(_WARM_RUNS):
+                outputs[index] = engine.run(sample)
+        except EngineError as error:
+            outputs.pop(index, None)
+            refused.append(Refusal(engine=str(engine.info), reason=str(error)))
+    seconds: dict[int, list[float]] = {index: [] for index in outputs}
+    for _ in range(_RUNS):
+        for index, taken in seconds.items():
+            began = clock.monotonic()
+            engines[index].run(sample)
+            taken.append(clock.monotonic() - began)
+    reference = next(iter(outputs.values()), {})
+    return [
+        Trial(
+            info=engines[index].info,
+            seconds=median(seconds[index]),
+            deviation=_worst(found, reference),
+            eligible=eligible[index],
+        )
+        for index, found in outputs.items()
+    ], refused
+
+
+def _worst(found: Outputs, reference: Outputs) -> float:
+    if set(found) != set(reference):
+        return float("inf")
+    return max(deviation(found[name], reference[name]) for name in reference)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An engine that may be tried."""
+
+    name: str
+    """onnxruntime, openvino or torch."""
+    open: Callable[[], Engine]
+    """Raises ConfigurationError where it cannot be had."""
+    eligible: bool = True
+    """Whether it may be chosen; else it is only the reference."""
+
+
+def choose(
+    model_id: str,
+    candidates: Sequence[Candidate],
+    sample: Tensor,
+    *,
+    clock: Clock,
+    wanted: str = AUTO,
+) -> tuple[Engine, EngineReport]:
+    """Open, measure and keep the fastest engine that agrees; the others are closed again.
+
+    Args:
+        model_id: for the report.
+        candidates: the reference first.
+        sample: one item as the model will see it.
+        clock: takes the time.
+        wanted: auto, or the name of the engine to take unmeasured.
+
+    Raises:
+        ConfigurationError: no engine, or not the wanted one, can run the model.
+    """
+    allowed = [item for item in candidates if wanted in {AUTO, item.name}]
+    if wanted != AUTO:
+        allowed = [item for item in allowed if item.eligible]
+    opened, refused = _open(allowed)
+    if not any(item.eligible for item, _ in opened):
+        reasons = "; ".join(f"{refusal.engine}: {refusal.reason}" for refusal in refused)
+        raise ConfigurationError(f"model {model_id}: no engine {wanted} can run it: {reasons}")
+    if len(opened) == 1:
+        engine = opened[0][1]
+        reason = "the setting" if wanted != AUTO else "the only one that can run it"
+        report = EngineReport(
+            model_id=model_id,
+            wanted=wanted,
+            chosen=engine.info,
+            reason=reason,
+            refused=tuple(refused),
+        )
+        return engine, report
+    return _fastest(model_id, opened, refused, sample, clock=clock, wanted=wanted)
+
+
+def _open(
+    candidates: Sequence[Candidate],
+) -> tuple[list[tuple[Candidate, Engine]], list[Refusal]]:
+    opened, refused = [], []
+    for candidate in candidates:
+        try:
+            opened.append((candidate, candidate.open()))
+        except ConfigurationError as error:
+            refused.append(Refusal(engine=candidate.name, reason=str(error)))
+    return opened, refused
+
+
+def _fastest(
+    model_id: str,
+    opened: Sequence[tuple[Candidate, Engine]],
+    refused: Sequence[Refusal],
+    sample: Tensor,
+    *,
+    clock: Clock,
+    wanted: str,
+) -> tuple[Engine, EngineReport]:
+    engines = [engine for _, engine in opened]
+    eligible = [candidate.eligible for candidate, _ in opened]
+    trials, failed = measure(engines, sample, eligible=eligible, clock=clock)
+    try:
+        kept, reason = decide(trials)
+    except ValueError as error:
+        for engine in engines:
+            engine.close()
+        raise ConfigurationError(f"model {model_id}: {error}") from error
+    chosen = next(engine for engine in engines if engine.info is trials[kept].info)
+    for engine in engines:
+        if engine is not chosen:
+            engine.close()
+    report = EngineReport(
+        model_id=model_id,
+        wanted=wanted,
+        chosen=chosen.info,
+        reason=reason,
+        trials=tuple(trials),
+        refused=(*refused, *failed),
+    )
+    return chosen, report

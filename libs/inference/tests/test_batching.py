@@ -1,0 +1,100 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.batching import BUCKETS, BucketedEngine, bucket_for, padded, patience, portions
+from inference.engine import EngineInfo, Outputs, Tensor
+
+
+class Doubling:
+    """An engine that keeps the sizes it was called with."""
+
+    info = EngineInfo(engine="none", device="CPU", precision="f32")
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.closed = False
+
+    def run(self, batch: Tensor) -> Outputs:
+        self.sizes.append(len(batch))
+        return {"twice": batch * 2, "sum": batch.reshape(len(batch), -1).sum(axis=1)}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@given(st.integers(1, 200))
+def test_portions_hold_every_item_once_in_buckets_that_exist(count: int) -> None:
+    cuts = list(portions(count))
+    assert [start for start, _, _ in cuts] == list(np.cumsum([0, *(n for _, n, _ in cuts)])[:-1])
+    assert sum(size for _, size, _ in cuts) == count
+    assert all(bucket in BUCKETS and size <= bucket for _, size, bucket in cuts)
+    assert all(size == bucket for _, size, bucket in cuts[:-1])
+
+
+@given(st.integers(1, 32))
+def test_the_bucket_is_the_smallest_that_holds_them(count: int) -> None:
+    bucket = bucket_for(count)
+    assert bucket >= count
+    assert all(other >= bucket or other < count for other in BUCKETS)
+
+
+@given(st.integers(1, 21))
+def test_calls_of_any_size_run_in_prepared_sizes_and_lose_nothing(count: int) -> None:
+    engine = Doubling()
+    batch = np.arange(count * 3, dtype=np.float32).reshape(count, 3, 1, 1)
+    found = BucketedEngine(engine, (8, 1, 4)).run(batch)
+    assert set(engine.sizes) <= {1, 4, 8}
+    assert (found["twice"] == 2 * batch).all()
+    assert (found["sum"] == batch.sum(axis=(1, 2, 3))).all()
+
+
+def test_padding_adds_zeros_behind_and_nothing_where_it_fits() -> None:
+    items = np.ones((3, 2), np.float32)
+    assert padded(items, 3) is items
+    assert padded(items, 4).tolist() == [[1, 1], [1, 1], [1, 1], [0, 0]]
+
+
+def test_closing_closes_the_engine_behind_it() -> None:
+    engine = Doubling()
+    BucketedEngine(engine).close()
+    assert engine.closed
+
+
+GPU = {1: 0.004, 2: 0.0042, 4: 0.0048, 8: 0.006}
+CPU = {1: 0.010, 2: 0.020, 4: 0.041, 8: 0.083}
+
+
+def test_nobody_waits_where_batches_are_no_cheaper() -> None:
+    assert patience(1, float("inf"), CPU) == 0
+
+
+def test_nobody_waits_with_a_full_batch_or_with_none() -> None:
+    assert patience(8, float("inf"), GPU) == 0
+    assert patience(20, float("inf"), GPU) == 0
+    assert patience(0, float("inf"), GPU) == 0
+
+
+def test_where_batches_are_cheaper_one_waits_a_little() -> None:
+    assert patience(1, float("inf"), GPU, longest=0.003) == 0.003
+
+
+def test_a_near_deadline_shortens_the_wait() -> None:
+    assert 0 < patience(1, 0.006, GPU, longest=0.003) < 0.003
+    assert patience(1, 0.004, GPU) == 0
+    assert patience(1, -1.0, GPU) == 0
+
+
+@given(
+    st.integers(0, 40),
+    st.floats(-1, 1),
+    st.dictionaries(st.sampled_from(BUCKETS), st.floats(1e-4, 0.2), max_size=6),
+    st.floats(0, 0.01),
+)
+def test_the_wait_never_makes_the_oldest_frame_late(
+    waiting: int, seconds_left: float, times: dict[int, float], longest: float
+) -> None:
+    wait = patience(waiting, seconds_left, times, longest=longest)
+    assert 0 <= wait <= longest
+    larger = sorted(bucket for bucket in times if bucket > waiting)
+    assert wait == 0 or wait + times[larger[0]] <= seconds_left + 1e-9
