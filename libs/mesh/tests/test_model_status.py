@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from threading import Event
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mesh.clock import ManualClock
 from mesh.errors import TransientError
-from mesh.events import ModelStatus
+from mesh.events import LogEvent, ModelStatus
 from mesh.model_status import Duty, ModelHeartbeat, ModelMeter, percentile
 from mesh.stage import Output
 
@@ -60,6 +60,7 @@ class World:
     """A model with its meter and heartbeat."""
 
     def __init__(self) -> None:
+        self.drift: str | None = None
         self.clock = ManualClock()
         self.meter = ModelMeter(self.clock)
         self.stop = Event()
@@ -67,16 +68,18 @@ class World:
         self.warnings: list[str] = []
         self.heartbeat = ModelHeartbeat(
             Model(),
-            DUTY,
+            replace(DUTY, drift=lambda _: self.drift),
             self.meter,
             instance_id="recognition-0",
             producer=self.recorder,
             topic="sightline.model-status",
+            events_topic="sightline.events",
             clock=self.clock,
         )
 
     def run(self) -> None:
         """One beat."""
+        self.stop.clear()
         self.heartbeat.run(self.stop, self.warnings.append)
 
     @property
@@ -123,6 +126,37 @@ def test_failures_degrade_a_model_and_many_in_a_row_mean_it_failed(world: World)
     assert world.state == "available"
 
 
+def test_the_state_is_never_better_than_that_of_the_fallback_chain(world: World) -> None:
+    told = ["available"]
+    world.meter.follow(lambda: told[0])
+    assert world.state == "loading"
+    world.meter.loaded()
+    told[0] = "degraded"
+    assert world.state == "degraded"
+    told[0] = "failed"
+    world.meter.failed()
+    assert world.state == "failed"
+    told[0] = "available"
+    assert world.state == "available"
+
+
+def test_a_service_may_exchange_its_model(world: World) -> None:
+    models = [Model("old"), Model("new")]
+    heartbeat = ModelHeartbeat(
+        lambda: models[-1],
+        lambda: replace(DUTY, embedding_size=len(models)),
+        world.meter,
+        instance_id="recognition-0",
+        producer=world.recorder,
+        topic="sightline.model-status",
+        events_topic="sightline.events",
+        clock=world.clock,
+    )
+    assert (heartbeat.status().model_id, heartbeat.status().embedding_size) == ("new", 2)
+    models.pop()
+    assert (heartbeat.status().model_id, heartbeat.status().embedding_size) == ("old", 1)
+
+
 def test_a_reading_without_time_is_zero(world: World) -> None:
     reading = world.meter.read()
     assert (reading.utilisation, reading.throughput) == (0.0, 0.0)
@@ -149,6 +183,29 @@ def test_a_process_is_ready_once_the_model_is_warm_and_the_broker_answers(world:
     assert [check() for check in checks.values()] == [None, None]
     world.clock.advance(11)
     assert checks["broker"]() == "the broker is silent for 11 s"
+
+
+def test_a_file_that_drifted_degrades_its_model_and_is_told_once(world: World) -> None:
+    world.meter.loaded()
+    world.drift = "model.onnx is altered"
+    world.recorder.away = True
+    world.run()
+    world.recorder.away = False
+    world.run()
+    world.run()
+
+    statuses = [sent.event for sent in world.recorder.sent if isinstance(sent.event, ModelStatus)]
+    told = [sent.event for sent in world.recorder.sent if isinstance(sent.event, LogEvent)]
+    assert [status.state for status in statuses] == ["degraded"] * 3
+    assert [sent.topic for sent in world.recorder.sent].count("sightline.events") == 2
+    event, again = told
+    assert event.event_id == again.event_id, "the first was not acknowledged"
+    assert (event.event_type, event.severity) == ("model_drift", "error")
+    assert "model fake: model.onnx is altered" in event.message
+
+    world.drift = None
+    world.run()
+    assert world.state == "available"
 
 
 @given(st.lists(st.floats(0, 100), min_size=1), st.floats(0.01, 1))

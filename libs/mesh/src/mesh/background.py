@@ -18,20 +18,20 @@ class Background:
     """Runs work in threads; leaving it asks them to stop, waits, and raises what they raised."""
 
     def __init__(self, name: str, stop: Event) -> None:
-        self._stop = stop
+        self.stop = stop
         self._warn = partial(_warning, name)
         self._pool = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix=name)
         self._futures: list[Future[None]] = []
 
     def start(self, work: Work) -> None:
         """Run this in a thread; if it raises, everything is asked to stop."""
-        future = self._pool.submit(work, self._stop, self._warn)
+        future = self._pool.submit(work, self.stop, self._warn)
         future.add_done_callback(self._ended)
         self._futures.append(future)
 
     def _ended(self, future: Future[None]) -> None:
         if future.exception() is not None:
-            self._stop.set()
+            self.stop.set()
 
     def __enter__(self) -> Self:
         return self
@@ -43,7 +43,7 @@ class Background:
         trace: TracebackType | None,
     ) -> None:
         """End all work; raises what the first failed work raised, unless the block raised."""
-        self._stop.set()
+        self.stop.set()
         self._pool.shutdown(wait=True)
         if error is None:
             for future in self._futures:

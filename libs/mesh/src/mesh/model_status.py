@@ -12,11 +12,14 @@ from typing import Protocol
 
 from mesh.clock import Clock
 from mesh.errors import TransientError
-from mesh.events import ModelStatus
+from mesh.events import LogEvent, ModelStatus
 from mesh.health import Check
+from mesh.identity import derived_id
 from mesh.stage import Output
 
 INTERVAL_SECONDS = 1.0
+MODEL_DRIFT = "model_drift"
+"""Type of the log event."""
 SILENCE_SECONDS = 10.0
 """Without an acknowledged heartbeat for longer the broker counts as away."""
 
@@ -56,10 +59,18 @@ class ModelMeter:
         self._failures = 0
         self._in_a_row = 0
         self._loaded = False
+        self._condition: Callable[[], str] = lambda: "available"
 
     def loaded(self) -> None:
-        """The model is warm."""
-        self._loaded = True
+        """The model is warm; what another one did before it is forgotten."""
+        with self._lock:
+            self._loaded = True
+            self._latencies.clear()
+            self._failures = self._in_a_row = 0
+
+    def follow(self, condition: Callable[[], str]) -> None:
+        """The state is never better than what this tells from now on: that of a fallback chain."""
+        self._condition = condition
 
     def worked(self, count: int, seconds: float) -> None:
         """The engine took `seconds` for `count` frames or faces, at least one."""
@@ -77,11 +88,12 @@ class ModelMeter:
 
     def read(self) -> Reading:
         """The reading since the last one."""
+        told = self._condition()
         with self._lock:
             now = self._clock.monotonic()
             elapsed, self._read_at = now - self._read_at, now
             reading = Reading(
-                state=self._state(),
+                state=self._state(told),
                 utilisation=min(1.0, self._busy / elapsed) if elapsed > 0 else 0.0,
                 throughput=self._done / elapsed if elapsed > 0 else 0.0,
                 latency_p50=percentile(self._latencies, 0.50),
@@ -90,12 +102,12 @@ class ModelMeter:
             self._done, self._busy, self._failures = 0, 0.0, 0
             return reading
 
-    def _state(self) -> str:
+    def _state(self, told: str) -> str:
         if not self._loaded:
             return "loading"
         if self._in_a_row >= _DEAD_AFTER:
             return "failed"
-        return "degraded" if self._failures else "available"
+        return "degraded" if self._failures and told == "available" else told
 
 
 class LoadedModel(Protocol):
@@ -152,6 +164,8 @@ class Duty:
     embedding_size: int | None = None
     threshold: Callable[[], float | None] = lambda: None
     """The similarity in force."""
+    drift: Callable[[str], str | None] = lambda _: None
+    """What became of a model's files since they were loaded, by model_id: `ModelStore.drift`."""
 
 
 class Publisher(Protocol):
@@ -169,25 +183,32 @@ class ModelHeartbeat:
 
     def __init__(
         self,
-        model: LoadedModel,
-        duty: Duty,
+        model: LoadedModel | Callable[[], LoadedModel],
+        duty: Duty | Callable[[], Duty],
         meter: ModelMeter,
         *,
         instance_id: str,
         producer: Publisher,
         topic: str,
+        events_topic: str,
         clock: Clock,
     ) -> None:
-        """Take what it reports, and where to; the producer is this heartbeat's own."""
+        """Take what it reports, and where to; the producer is this heartbeat's own.
+
+        Model and duty may be functions that tell them, for a service that can exchange its model.
+        """
         self._instance_id = instance_id
         self._model = model
         self._duty = duty
         self._meter = meter
         self._producer = producer
         self._topic = topic
+        self._events_topic = events_topic
         self._clock = clock
         self._state = "loading"
         self._heard_at: float | None = None
+        self._drift: str | None = None
+        self._told: str | None = None
 
     def run(self, stop: threading.Event, warn: Callable[[str], None]) -> None:
         """Publish every second until `stop` is set; blocks.
@@ -200,8 +221,9 @@ class ModelHeartbeat:
             status = self.status()
             try:
                 self._producer.send(Output(self._topic, status.model_id, status))
+                self._tell_drift(status)
                 self._producer.flush(_PATIENCE)
-                self._heard_at = self._clock.monotonic()
+                self._heard_at, self._told = self._clock.monotonic(), self._drift
             except TransientError as error:
                 warn(str(error))
             stop.wait(INTERVAL_SECONDS)
@@ -224,8 +246,12 @@ class ModelHeartbeat:
 
     def status(self) -> ModelStatus:
         """What happened since the last status."""
-        model, duty, reading = self._model, self._duty, self._meter.read()
-        self._state = reading.state
+        model = self._model() if callable(self._model) else self._model
+        duty = self._duty() if callable(self._duty) else self._duty
+        reading = self._meter.read()
+        self._drift = duty.drift(model.model_id)
+        drifted = self._drift is not None and reading.state == "available"
+        self._state = "degraded" if drifted else reading.state
         return ModelStatus(
             model_id=model.model_id,
             instance_id=self._instance_id,
@@ -238,7 +264,7 @@ class ModelHeartbeat:
             pack=model.pack,
             device=model.device,
             engine=model.engine,
-            state=reading.state,
+            state=self._state,
             embedding_size=duty.embedding_size,
             threshold=duty.threshold(),
             aliases=model.aliases,
@@ -251,6 +277,22 @@ class ModelHeartbeat:
             max_batch=duty.max_batch,
             heartbeat_at=self._clock.now(),
         )
+
+    def _tell_drift(self, status: ModelStatus) -> None:
+        """Publish that files of the model changed, until that was acknowledged once."""
+        if self._drift is None or self._drift == self._told:
+            return
+        event = LogEvent(
+            event_id=derived_id("evt", self._instance_id, status.model_id, self._drift),
+            event_type=MODEL_DRIFT,
+            occurred_at=status.heartbeat_at,
+            severity="error",
+            service=status.service,
+            instance_id=self._instance_id,
+            message=f"model {status.model_id}: {self._drift}; what was loaded stays in use",
+            attributes={"model_id": status.model_id, "pack": status.pack},
+        )
+        self._producer.send(Output(self._events_topic, status.model_id, event))
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:

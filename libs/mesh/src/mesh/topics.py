@@ -68,7 +68,7 @@ CATALOGUE: Sequence[TopicSpec] = (
     ),
     _topic("persons", "person_id", events.Person, public=True),
     _topic("erasures", "person_id", events.ErasureRequested, events.ErasureReport, keep=90 * DAY),
-    _topic("model.commands", "model_id", events.SwitchModel, keep=DAY),
+    _topic("model.commands", "model_id", events.SwitchModel),
     _topic("model-status", "model_id", events.ModelStatus),
     _topic("ledger", "camera_id", events.LedgerEntry, keep=7 * DAY),
     _topic("events", "camera_id", events.LogEvent, keep=DAY),

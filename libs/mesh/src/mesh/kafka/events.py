@@ -1,5 +1,6 @@
 """Publishing events from outside of a worker: gateways, cameras, heartbeats."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from mesh.clock import SystemClock
@@ -62,7 +63,12 @@ class EventProducer:
 
 
 def build_heartbeat(
-    settings: MeshSettings, codec: Codec, model: LoadedModel, *, duty: Duty, meter: ModelMeter
+    settings: MeshSettings,
+    codec: Codec,
+    model: LoadedModel | Callable[[], LoadedModel],
+    *,
+    duty: Duty | Callable[[], Duty],
+    meter: ModelMeter,
 ) -> ModelHeartbeat:
     """The heartbeat of a model, with a producer of its own; `run` it in a thread."""
     return ModelHeartbeat(
@@ -72,5 +78,6 @@ def build_heartbeat(
         instance_id=settings.instance_id,
         producer=EventProducer(settings, codec),
         topic=settings.topics("model-status"),
+        events_topic=settings.topics("events"),
         clock=SystemClock(),
     )

@@ -1,0 +1,270 @@
+"""The fallback chain: GPU, then CPU, then cloud, each with its time-out."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from inference.engine import EngineError
+from inference.link_health import ChainPolicy, LinkHealth, LinkState
+from inference.links import Answered, Change, Link, Out, Tool
+from inference.threads import AbandonableThreads, HangingError
+from mesh.clock import Clock, SystemClock
+from mesh.watchdog import end_process
+
+T = TypeVar("T")
+
+
+class ChainTimeoutError(EngineError):
+    """No link answered, and at least one of them hung."""
+
+
+class Threads(Protocol):
+    """Threads that can be left alone; see `AbandonableThreads`."""
+
+    @property
+    def abandoned(self) -> int:
+        """Threads that were given up and still hang."""
+
+    def run(self, work: Callable[[], T], timeout: float) -> T:
+        """What the work returns, or raises; HangingError after `timeout` seconds."""
+
+    def start(self, work: Callable[[], T]) -> Future[T]:
+        """Run the work without waiting for it."""
+
+
+@dataclass(slots=True)
+class _Slot(Generic[Tool]):
+    """A link, what was built of it, and how it does."""
+
+    link: Link[Tool]
+    tool: Tool
+    health: LinkHealth
+    building: Future[Tool] | None = None
+    told: LinkState = LinkState.AVAILABLE
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class _Attempt(Generic[Tool]):
+    """One call on its way along the chain."""
+
+    expected: _Slot[Tool]
+    refused: list[_Slot[Tool]] = field(default_factory=list)
+    hung: bool = False
+
+
+class Chain(Generic[Tool]):
+    """Asks links in order until one answers; safe to use from several threads.
+
+    Each call of a link runs in a daemon thread. A call that hangs is abandoned with its thread and
+    its tool; the link is left alone until a pause is over and it was built anew in the background,
+    then a single call probes it. When no link may be asked, the one that rested longest is built
+    at once and asked: the chain never refuses without having tried. More threads that hang at a
+    time than the policy allows end the process uncleanly, as the worker's watchdog does, so that
+    the record in hand becomes suspect.
+
+    A failure counts against a link only if another could answer: what all refuse is bad itself.
+
+    A chain of one link calls it in the caller's thread and keeps no state: there is nothing to
+    fall back to, the worker's watchdog covers a call that hangs, and handing a call to another
+    thread would only add latency.
+    """
+
+    def __init__(
+        self,
+        links: Sequence[Link[Tool]],
+        *,
+        warm_up: Callable[[Tool], None] = lambda _: None,
+        policy: ChainPolicy | None = None,
+        tell: Callable[[Change[Tool]], None] = lambda _: None,
+        clock: Clock | None = None,
+        end: Callable[[str], None] = end_process,
+        threads: Threads | None = None,
+    ) -> None:
+        """Build every link.
+
+        Args:
+            links: the preferred one first, at least one.
+            warm_up: makes the next call of a tool as fast as later ones.
+            policy: what is put up with.
+            tell: told every change, from any thread; must return at once.
+            clock: measures pauses.
+            end: ends the process.
+            threads: run the calls.
+
+        Raises:
+            ValueError: there is no link, or two have one name.
+            ConfigurationError: a link cannot be built.
+        """
+        if not links or len({link.name for link in links}) != len(links):
+            raise ValueError("a chain needs at least one link, and a name of its own for each")
+        self._policy = policy or ChainPolicy()
+        self._warm_up = warm_up
+        self._tell = tell
+        self._end = end
+        self._lock = threading.Lock()
+        self._threads = threads or AbandonableThreads("model-link")
+        self._fell_from: _Slot[Tool] | None = None
+        clock = clock or SystemClock()
+        self._slots = [_Slot(link, link.build(), LinkHealth(self._policy, clock)) for link in links]
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        """What was built, in order."""
+        return [slot.tool for slot in self._slots]
+
+    def warm_up(self) -> None:
+        """Warm every link up, in this thread; what is built anew later is warm when it is asked."""
+        for slot in self._slots:
+            self._warm_up(slot.tool)
+
+    @property
+    def serving(self) -> Tool:
+        """What a call would be answered by now."""
+        with self._lock:
+            usable = [slot for slot in self._slots if slot.health.state is not LinkState.FAILED]
+            return (usable or self._slots)[0].tool
+
+    @property
+    def state(self) -> LinkState:
+        """Failed if nothing answers, degraded if not the first link; builds anew what has rested.
+
+        Reading it now and then lets links recover without calls.
+        """
+        with self._lock:
+            for slot in self._slots:
+                self._mend(slot)
+            self._review()
+            if not any(slot.health.usable for slot in self._slots):
+                return LinkState.FAILED
+            first = self._slots[0].health.state
+            return LinkState.AVAILABLE if first is LinkState.AVAILABLE else LinkState.DEGRADED
+
+    def run(self, use: Callable[[Tool], Out], *, prefer: str | None = None) -> Answered[Tool, Out]:
+        """Use the first link that answers; blocks for the sum of the time-outs at most.
+
+        Args:
+            use: what to do with a tool; may be called for several of them, at the same time if
+                one hangs.
+            prefer: name of the link to ask first.
+
+        Raises:
+            ChainTimeoutError: no link answered, and one of them hung.
+            EngineError: every link refused.
+        """
+        only = self._slots[0]
+        if len(self._slots) == 1:
+            return Answered(use(only.tool), only.tool, only.link, stood_in=False)
+        ordered = sorted(self._slots, key=lambda slot: slot.link.name != prefer)
+        attempt = _Attempt(ordered[0])
+        for slot in self._willing(ordered):
+            answer = self._ask(slot, use, attempt)
+            if answer is not None:
+                return answer
+        raise self._given_up(attempt)
+
+    def _willing(self, ordered: Sequence[_Slot[Tool]]) -> Iterator[_Slot[Tool]]:
+        """The links that may be asked; if there is none, the one that rested longest."""
+        asked = False
+        for slot in ordered:
+            with self._lock:
+                self._mend(slot)
+                admitted = slot.health.admit()
+            if admitted:
+                asked = True
+                yield slot
+        if asked:
+            return
+        slot = min(ordered, key=lambda one: one.health.rests_until)
+        with self._lock:
+            building = slot.building = slot.building or self._build(slot)
+        wait([building], slot.link.timeout)
+        with self._lock:
+            self._mend(slot)
+            admitted = slot.health.admit()
+            if not admitted:
+                slot.health.broke()
+        if admitted:
+            yield slot
+
+    def _ask(
+        self, slot: _Slot[Tool], use: Callable[[Tool], Out], attempt: _Attempt[Tool]
+    ) -> Answered[Tool, Out] | None:
+        tool = slot.tool
+        try:
+            value = self._threads.run(lambda: use(tool), slot.link.timeout)
+        except EngineError as error:
+            slot.reason = str(error)
+            attempt.refused.append(slot)
+            return None
+        except HangingError as error:
+            attempt.hung = True
+            self._hung(slot, str(error))
+            return None
+        stood_in = slot is not attempt.expected
+        with self._lock:
+            slot.health.answered()
+            for other in attempt.refused:
+                other.health.refused()
+            self._review()
+            if stood_in and self._fell_from is None:
+                self._fell_from = expected = attempt.expected
+                state = expected.health.state
+                self._tell(
+                    Change("model_fallback", expected.link, state, expected.reason, slot.link)
+                )
+        return Answered(value, tool, slot.link, stood_in)
+
+    def _hung(self, slot: _Slot[Tool], reason: str) -> None:
+        with self._lock:
+            slot.reason = reason
+            slot.health.broke()
+            self._review()
+        hanging = self._threads.abandoned
+        if hanging > self._policy.max_abandoned:
+            self._end(f"{hanging} calls of models hang, the last of {slot.link.name}")
+
+    def _given_up(self, attempt: _Attempt[Tool]) -> EngineError:
+        with self._lock:
+            for slot in attempt.refused:
+                slot.health.undecided()
+            reasons = "; ".join(f"{slot.link.name}: {slot.reason}" for slot in self._slots)
+        return ChainTimeoutError(reasons) if attempt.hung else EngineError(reasons)
+
+    def _mend(self, slot: _Slot[Tool]) -> None:
+        """Build a link anew once it has rested, and take what was built; the lock is held."""
+        if slot.building is not None and slot.building.done():
+            error = slot.building.exception()
+            if error is None:
+                slot.tool = slot.building.result()
+                slot.health.built()
+            else:
+                slot.reason = f"cannot be built: {error}"
+                slot.health.broke()
+            slot.building = None
+        if slot.building is None and slot.health.asks_for_rebuild:
+            slot.building = self._build(slot)
+
+    def _build(self, slot: _Slot[Tool]) -> Future[Tool]:
+        """Build it anew in the background, warm."""
+
+        def build() -> Tool:
+            tool = slot.link.build()
+            self._warm_up(tool)
+            return tool
+
+        return self._threads.start(build)
+
+    def _review(self) -> None:
+        """Tell what changed since the last time; the lock is held."""
+        for slot in self._slots:
+            state, told = slot.health.state, slot.told
+            slot.told = state
+            if state is LinkState.AVAILABLE and told is not LinkState.AVAILABLE:
+                if self._fell_from is slot:
+                    self._fell_from = None
+                self._tell(Change("model_restored", slot.link, state, "no trouble lately"))
+            elif state is not told and told is not LinkState.FAILED:
+                self._tell(Change("model_degraded", slot.link, state, slot.reason))
