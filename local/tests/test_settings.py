@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from local.packs import demo_pack, describe
 from local.services import SERVICE_NAMES
 from local.settings import LocalSettings
 from mesh.errors import ConfigurationError
+from mesh.models import ModelFile, ModelRegistry, ModelStore
 
 
 def test_what_a_makefile_leaves_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,11 +30,35 @@ def test_a_setting_out_of_range_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_pack_that_people_were_enrolled_with_is_kept(tmp_path: Path) -> None:
-    pack = demo_pack(wanted=None, enrolled="dlib", folder=None, cache=tmp_path, report=print)
+    registry, store = ModelRegistry.load(), ModelStore(folder=None, cache=tmp_path)
+    pack = demo_pack(wanted=None, enrolled="dlib", registry=registry, store=store, report=print)
     assert pack.name == "dlib"
-    assert all("dlib" in line for line in describe(pack))
+    assert describe(pack, store) == [
+        "model pack dlib",
+        "  face-detection: dlib HOG with 5 landmarks 19 (dlib, CC0-1.0)",
+        "  face-recognition: dlib face recognition ResNet 1 (dlib, CC0-1.0)",
+    ]
+
+
+def test_optional_models_at_hand_are_told_with_their_licence(tmp_path: Path) -> None:
+    dlib = ModelRegistry.load().pack("dlib")
+    (tmp_path / "eyes.onnx").write_bytes(b"weights")
+    files = (ModelFile(name="eyes.onnx"),)
+    eyes = replace(dlib.optional[0], name="Eyes", licence="mine", commercial=False, files=files)
+    store = ModelStore(folder=tmp_path, cache=tmp_path)
+
+    line = describe(replace(dlib, optional=(eyes,)), store)[-1]
+
+    assert "Eyes" in line
+    assert line.endswith("mine, not for commercial use), optional, at hand")
 
 
 def test_an_unknown_pack_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"none of .*dlib"):
-        demo_pack(wanted="arcface", enrolled=None, folder=None, cache=tmp_path, report=print)
+        demo_pack(
+            wanted="arcface",
+            enrolled=None,
+            registry=ModelRegistry.load(),
+            store=ModelStore(folder=None, cache=tmp_path),
+            report=print,
+        )

@@ -144,9 +144,9 @@ def test_a_file_that_nobody_can_bring_is_said(place: Place) -> None:
 class TestDrift:
     def test_there_is_none_while_the_file_stays(self, place: Place) -> None:
         store = place.store()
-        assert store.drift(a_model()) is None
+        assert store.drift("yolo") is None
         store.locate(a_model())
-        assert store.drift(a_model()) is None
+        assert store.drift("yolo") is None
 
     def test_a_file_that_is_written_anew_with_the_same_bytes_is_no_drift(
         self, place: Place
@@ -154,24 +154,24 @@ class TestDrift:
         store = place.store()
         store.locate(a_model())
         os.utime(place.file, (1, 1))
-        assert store.drift(a_model()) is None
+        assert store.drift("yolo") is None
 
     def test_other_bytes_of_the_same_size_are_noticed(self, place: Place) -> None:
         store = place.store()
         store.locate(a_model())
         place.file.write_bytes(OTHER)
         os.utime(place.file, (1, 1))
-        drift = store.drift(a_model())
+        drift = store.drift("yolo")
         assert drift is not None
         assert "yolo.onnx is altered" in drift
         place.file.write_bytes(CONTENT)
-        assert store.drift(a_model()) is None
+        assert store.drift("yolo") is None
 
     def test_a_file_that_is_gone_is_noticed(self, place: Place) -> None:
         store = place.store()
         store.locate(a_model())
         place.file.unlink()
-        assert "cannot be read any more" in (store.drift(a_model()) or "")
+        assert "cannot be read any more" in (store.drift("yolo") or "")
 
 
 class TestMirror:

@@ -150,14 +150,15 @@ def fetch(settings: LocalSettings) -> int:
     """Downloads jars and models, so that what follows needs no network."""
     cache = Layout.at(settings.var).cache
     provide(cache, report=say)
+    store = settings.store(cache / "models")
     pack = demo_pack(
         wanted=settings.model_pack,
         enrolled=None,
-        folder=settings.models_dir,
-        cache=cache / "models",
+        registry=settings.registry,
+        store=store,
         report=say,
     )
-    for line in describe(pack):
+    for line in describe(pack, store):
         say(f"  {line}")
     return 0
 

@@ -31,14 +31,15 @@ class Demo:
         self._report = report
         self._layout = Layout.at(settings.var)
         self._memory = _Memory(self._layout.data / "demo.json")
+        store = settings.store(self._layout.cache / "models")
         self.pack = demo_pack(
             wanted=settings.model_pack,
             enrolled=self._memory.read().get("pack"),
-            folder=settings.models_dir,
-            cache=self._layout.cache / "models",
+            registry=settings.registry,
+            store=store,
             report=report,
         )
-        for line in describe(self.pack):
+        for line in describe(self.pack, store):
             report(f"  {line}")
         self._sample: Sample | None = None
         self._source = self._choose(settings)
@@ -120,6 +121,8 @@ def _plan(settings: LocalSettings, layout: Layout, pack: Pack) -> Plan:
     models = {"SIGHTLINE_MODEL_PACK": pack.name}
     if settings.models_dir is not None:
         models["SIGHTLINE_MODELS_DIR"] = str(settings.models_dir.expanduser().resolve())
+    if settings.model_registry is not None:
+        models["SIGHTLINE_MODEL_REGISTRY"] = str(settings.model_registry.expanduser().resolve())
     return Plan(
         layout=layout,
         gateway_port=settings.gateway_port,

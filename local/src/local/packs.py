@@ -1,11 +1,10 @@
 """Which model pack the demo runs with."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from local.download import Report
 from mesh.errors import ConfigurationError
-from mesh.models import ModelRegistry, ModelStore, Pack, choose_pack
+from mesh.models import ModelRegistry, ModelSpec, ModelStore, Pack, choose_pack
 
 _LIVE_FPS = {"dlib": 1.0}
 """Frames per second that two cores keep up with; what is not named takes `_FAST`."""
@@ -13,22 +12,25 @@ _FAST = 4.0
 
 
 def demo_pack(
-    *, wanted: str | None, enrolled: str | None, folder: Path | None, cache: Path, report: Report
+    *,
+    wanted: str | None,
+    enrolled: str | None,
+    registry: ModelRegistry,
+    store: ModelStore,
+    report: Report,
 ) -> Pack:
     """The pack to use: the one asked for, the one people were enrolled with, or the best at hand.
 
     Args:
         wanted: The pack that the user names.
         enrolled: The pack that this platform's people were enrolled with.
-        folder: A folder with model files of the user's own.
-        cache: The folder for downloaded files.
+        registry: The models and packs that there are.
+        store: Where files lie and come to.
         report: Takes progress lines.
 
     Raises:
         ConfigurationError: No pack can be had, or not the one asked for.
     """
-    registry = ModelRegistry.load()
-    store = ModelStore(folder=folder, cache=cache)
     if wanted is not None:
         return _complete(registry.pack(wanted), store, report)
     if enrolled is not None:
@@ -47,12 +49,17 @@ def _complete(pack: Pack, store: ModelStore, report: Report) -> Pack:
     return pack
 
 
-def describe(pack: Pack) -> list[str]:
-    """The pack's models with version, engine and licence, a line each."""
-    return [
-        f"{model.task}: {model.name} {model.version} ({model.engine}, {model.licence})"
-        for model in pack.models
-    ]
+def describe(pack: Pack, store: ModelStore) -> list[str]:
+    """The pack, its models and the optional ones at hand, with engine and licence, a line each."""
+    lines = [f"model pack {pack.name}"]
+    lines += [f"  {_line(model)}" for model in pack.models]
+    lines += [f"  {_line(model)}, optional, at hand" for model in store.optional(pack)]
+    return lines
+
+
+def _line(model: ModelSpec) -> str:
+    use = "" if model.commercial else ", not for commercial use"
+    return f"{model.task}: {model.name} {model.version} ({model.engine}, {model.licence}{use})"
 
 
 def live_fps(pack: str, video_fps: float, speeds: Mapping[str, float] = _LIVE_FPS) -> float:

@@ -8,7 +8,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from local.layout import repository_root
 from local.services import SERVICE_NAMES
-from mesh.settings import load
+from mesh.models import ModelRegistry, ModelStore
+from mesh.settings import load, names_of
 
 
 class LocalSettings(BaseSettings):
@@ -27,6 +28,12 @@ class LocalSettings(BaseSettings):
         None, description="Model pack; unset takes the best one whose files can be had."
     )
     models_dir: Path | None = Field(None, description="A folder with model files of your own.")
+    model_registry: Path | None = Field(
+        None, description="TOML file of models and packs of your own."
+    )
+    accept_licences: str = Field(
+        "", description="Licences that models ask to be accepted, by commas."
+    )
     demo_fps: float | None = Field(
         None, ge=0.1, le=30, description="Frames per second of the demo's camera; unset adapts."
     )
@@ -45,11 +52,32 @@ class LocalSettings(BaseSettings):
     local_keeper: int = Field(1, ge=0, le=1, description="Keeper processes.")
     local_gateway: int = Field(1, ge=0, le=1, description="Gateway processes.")
 
-    @field_validator("demo_video", "demo_camera", "models_dir", "model_pack", mode="before")
+    @field_validator(
+        "demo_video", "demo_camera", "models_dir", "model_pack", "model_registry", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         """A Makefile exports what is not given as an empty string."""
         return None if value == "" else value
+
+    @property
+    def registry(self) -> ModelRegistry:
+        """The models and packs that there are.
+
+        Raises:
+            ConfigurationError: The user's own file is wrong; the message names what.
+        """
+        return ModelRegistry.load(self.model_registry)
+
+    def store(self, cache: Path) -> ModelStore:
+        """Where model files lie, and come to.
+
+        Args:
+            cache: The folder for downloaded files.
+        """
+        return ModelStore(
+            folder=self.models_dir, cache=cache, accepted=names_of(self.accept_licences)
+        )
 
     @property
     def instances(self) -> dict[str, int]:

@@ -4,22 +4,21 @@ import argparse
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mesh.auth import ROLES, Tokens
 from mesh.cli_letters import add_letters
+from mesh.cli_models import add_models
 from mesh.clock import SystemClock
 from mesh.crypto import Cipher
 from mesh.errors import MeshError
 from mesh.evolution import check_against_tag
 from mesh.kafka.admin import create_topics
-from mesh.models import ModelRegistry, ModelStore, choose_pack
 from mesh.registry import ConfluentRegistry, compatibility
 from mesh.schemas import SchemaLibrary
-from mesh.settings import MeshSettings, ModelSettings, load
+from mesh.settings import MeshSettings, load
 from mesh.topics import CATALOGUE
 
 
@@ -61,10 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("key", help="make a key for SIGHTLINE_SECRET_KEY").set_defaults(run=_key)
 
-    models = commands.add_parser("models", help="model packs").add_subparsers(required=True)
-    models.add_parser("list", help="what is known and at hand").set_defaults(run=_list_models)
-    models.add_parser("choose", help="fetch the first pack to be had").set_defaults(run=_choose)
-
+    add_models(commands)
     add_letters(commands)
     return parser
 
@@ -98,20 +94,3 @@ def _token(args: argparse.Namespace) -> None:
 
 def _key(_: argparse.Namespace) -> None:
     print(Cipher.new_key())
-
-
-def _store() -> ModelStore:
-    settings = load(ModelSettings)
-    return ModelStore(folder=settings.models_dir, cache=Path(settings.models_cache))
-
-
-def _list_models(_: argparse.Namespace) -> None:
-    store = _store()
-    for model in ModelRegistry.load().models.values():
-        state = "at hand" if store.has(model) else "missing"
-        print(f"{model.model_id}: {model.name} {model.version}, {model.licence}, {state}")
-
-
-def _choose(_: argparse.Namespace) -> None:
-    pack = choose_pack(ModelRegistry.load(), _store(), lambda line: print(line, file=sys.stderr))
-    print(pack.name)
