@@ -55,9 +55,13 @@ class FakeDetector:
 
     def __init__(self) -> None:
         self.calls: list[int] = []
+        self.sides: list[int | None] = []
 
-    def detect(self, images: Sequence[Picture]) -> list[list[RawFace]]:
+    def detect(
+        self, images: Sequence[Picture], *, long_side: int | None = None
+    ) -> list[list[RawFace]]:
         self.calls.append(len(images))
+        self.sides.append(long_side)
         if any(image.shape[1] == 13 for image in images):
             raise EngineError("13 is unlucky")
         return [self._look(image) for image in images]

@@ -10,7 +10,8 @@ from detection.domain.batching import portions
 from detection.domain.face import RawFace
 from detection.domain.geometry import area, shorter_side
 from detection.domain.report import failed, ledger_entries, shed
-from detection.domain.selection import FaceFilter, face_filter, select_faces, wants_faces
+from detection.domain.selection import FaceFilter, face_filter, select_faces
+from detection.domain.wishes import wishes
 from mesh.events import BoundingBox, FrameHeader, Lane, Point, Purpose, SequenceRange
 from mesh.testing import (
     NOON,
@@ -45,9 +46,9 @@ def test_an_enrolment_photo_has_no_size_limit() -> None:
 
 def test_a_camera_may_be_there_for_other_tasks_alone() -> None:
     persons = a_detection_config(tasks=("person",))
-    assert wants_faces(a_frame_captured())
-    assert not wants_faces(a_frame_captured(detection=persons))
-    assert wants_faces(a_frame_captured(detection=persons, request=a_request()))
+    assert wishes(a_frame_captured()) == {"face"}
+    assert wishes(a_frame_captured(detection=persons)) == {"person"}
+    assert wishes(a_frame_captured(detection=persons, request=a_request())) == {"face"}
 
 
 def test_faces_that_miss_a_limit_are_left_out_and_the_largest_come_first(

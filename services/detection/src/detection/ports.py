@@ -1,16 +1,28 @@
 """What detection needs from the world."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
+import inference.engine
+from detection.domain.activity import Postures
 from detection.domain.chip import ChipWindow
-from detection.domain.face import GreyFace, Picture, RawFace
-from mesh.events import BoundingBox, FrameHeader, FrameRef
+from detection.domain.face import EyeState, GreyFace, Picture, RawFace
+from detection.domain.face_mesh import FaceMesh
+from detection.domain.thing import RawObject
+from detection.domain.wishes import AGES, EYES, FACES, LANDMARKS, LIVENESS, OBJECTS, POSE
+from mesh.events import AgeGender, BoundingBox, FrameHeader, FrameRef, Liveness, Pose
+
+Model_co = TypeVar("Model_co", covariant=True)
+Reading_co = TypeVar("Reading_co", covariant=True)
 
 
-class EngineError(Exception):
+class EngineError(inference.engine.EngineError):
     """An engine could not work on a picture."""
+
+
+class EngineTimeoutError(EngineError):
+    """No engine answered in time."""
 
 
 class ImageUnavailableError(Exception):
@@ -31,6 +43,19 @@ class ModelInfo:
     engine: str
     aliases: tuple[str, ...] = ()
     max_batch: int = 1
+    fallback_used: bool = False
+    """Whether it stood in for the model that should have run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudPolicy:
+    """How a cloud is asked, by whoever consented to it."""
+
+    region: str
+    endpoint: str | None = None
+    """Address of the API; the region's own if absent."""
+    timeout: float
+    """Seconds that an answer may take."""
 
 
 class FaceDetector(Protocol):
@@ -38,13 +63,38 @@ class FaceDetector(Protocol):
 
     @property
     def info(self) -> ModelInfo:
-        """The model that runs."""
+        """The model that runs; with fallbacks the one that answered the last call."""
 
-    def detect(self, images: Sequence[Picture]) -> list[list[RawFace]]:
+    def detect(
+        self, images: Sequence[Picture], *, long_side: int | None = None
+    ) -> list[list[RawFace]]:
         """The faces of each picture, in order; blocks while the engine works.
 
         A picture's faces do not depend on the other pictures of the call. Boxes may reach beyond
         the picture.
+
+        Args:
+            images: any sizes.
+            long_side: pictures are scaled down to this, pixels; none leaves it to the detector.
+
+        Raises:
+            EngineTimeoutError: no engine answered in time.
+            EngineError: the engine failed on at least one of the pictures.
+        """
+
+    def warm_up(self) -> None:
+        """Run once on an empty picture, so that the first frame is not slow."""
+
+
+class ObjectDetector(Protocol):
+    """Finds persons, vehicles and other objects."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model that runs."""
+
+    def detect(self, images: Sequence[Picture]) -> list[list[RawObject]]:
+        """The objects of each picture, most confident first; as `FaceDetector.detect`.
 
         Raises:
             EngineError: the engine failed on at least one of the pictures.
@@ -54,10 +104,22 @@ class FaceDetector(Protocol):
         """Run once on an empty picture, so that the first frame is not slow."""
 
 
-class FaceTracker(Protocol):
-    """Follows faces from frame to frame."""
+class Boxed(Protocol):
+    """Something found in a picture."""
 
-    def follow(self, frame: FrameHeader, faces: Sequence[RawFace]) -> list[str | None]:
+    @property
+    def box(self) -> BoundingBox:
+        """Where it is."""
+
+    @property
+    def confidence(self) -> float:
+        """Of the detector, 0 to 1."""
+
+
+class Tracker(Protocol):
+    """Follows faces or persons from frame to frame."""
+
+    def follow(self, frame: FrameHeader, found: Sequence[Boxed]) -> list[str | None]:
         """The short-term track of each face, in order; none where no track can be told.
 
         Frames of one camera and epoch must come in order; one that comes late gets no tracks, a
@@ -108,3 +170,65 @@ class InferenceMeter(Protocol):
 
     def failed(self) -> None:
         """The engine failed on a picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metered(Generic[Model_co]):
+    """A loaded model, and who is told how it does."""
+
+    model: Model_co
+    meter: InferenceMeter
+
+
+@dataclass(frozen=True, slots=True)
+class FaceView:
+    """A face in its picture."""
+
+    image: Picture
+    face: RawFace
+
+
+class FaceModel(Protocol[Reading_co]):
+    """Says one thing of faces: whether they live, how the head is turned, how old they look."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model that runs."""
+
+    def read(self, faces: Sequence[FaceView]) -> Sequence[Reading_co]:
+        """What it says of each face, in order; blocks while the engine works.
+
+        Raises:
+            EngineError: the engine failed on at least one of the faces.
+        """
+
+    def warm_up(self) -> None:
+        """Run once on an empty face, so that the first frame is not slow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FurtherModels:
+    """Models beyond face detection; what is absent is not loaded."""
+
+    objects: Metered[ObjectDetector] | None = None
+    liveness: Metered[FaceModel[Liveness]] | None = None
+    meshes: Metered[FaceModel[FaceMesh]] | None = None
+    eyes: Metered[FaceModel[EyeState]] | None = None
+    poses: Metered[FaceModel[Pose]] | None = None
+    ages: Metered[FaceModel[AgeGender]] | None = None
+    persons: Tracker | None = None
+    """Follows persons, apart from faces; none: nobody is followed, and no fall told."""
+    postures: Postures = field(default_factory=Postures)
+
+    @property
+    def tasks(self) -> frozenset[str]:
+        """The tasks of the loaded models, that of the face detector among them."""
+        loaded = {
+            OBJECTS: self.objects,
+            LIVENESS: self.liveness,
+            LANDMARKS: self.meshes,
+            EYES: self.eyes,
+            POSE: self.poses,
+            AGES: self.ages,
+        }
+        return frozenset({FACES, *(task for task, model in loaded.items() if model)})

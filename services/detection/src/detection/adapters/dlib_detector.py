@@ -41,14 +41,20 @@ class DlibDetector:
         except RuntimeError as error:
             raise ConfigurationError(f"{predictor.name} cannot be loaded: {error}") from error
 
-    def detect(self, images: Sequence[Picture]) -> list[list[RawFace]]:
+    def detect(
+        self, images: Sequence[Picture], *, long_side: int | None = None
+    ) -> list[list[RawFace]]:
         """The faces of each picture.
+
+        Args:
+            images: any sizes.
+            long_side: see the class; the usual one by default, pixels.
 
         Raises:
             EngineError: dlib refused one of the pictures.
         """
         try:
-            return [self._detect(image) for image in images]
+            return [self._detect(image, long_side or self._long_side) for image in images]
         except (RuntimeError, TypeError) as error:
             raise EngineError(f"dlib: {error}") from error
 
@@ -57,10 +63,10 @@ class DlibDetector:
         side = self._long_side
         self.detect([np.zeros((side * 9 // 32, side // 2, 3), np.uint8)])
 
-    def _detect(self, image: Picture) -> list[RawFace]:
+    def _detect(self, image: Picture, long_side: int) -> list[RawFace]:
         longest = max(image.shape[:2])
-        upsample = 1 if longest <= self._long_side else 0
-        scale = min(1.0, 2 * self._long_side / longest)
+        upsample = 1 if longest <= long_side else 0
+        scale = min(1.0, 2 * long_side / longest)
         pixels = np.ascontiguousarray(_scaled(image, scale)[:, :, ::-1])
         boxes, scores, _ = self._detector.run(pixels, upsample, 0.0)
         return [

@@ -14,7 +14,7 @@ import supervision
 from trackers import CBIoUTracker
 from typing_extensions import override
 
-from detection.domain.face import RawFace
+from detection.ports import Boxed
 from mesh.events import FrameHeader
 
 FRAME_RATE = 5.0
@@ -59,37 +59,44 @@ class _Stream:
 
 
 class ShortTermTracker:
-    """Follows the faces of many cameras; forgets idle ones.
+    """Follows the faces, or the persons, of many cameras; forgets idle ones.
 
     A track's name holds the epoch and the number of the first frame that this process saw of it:
     a restarted process never gives a name twice, and replaying a stream from the same frame gives
     the same names.
     """
 
-    def __init__(self, *, max_streams: int = 1024) -> None:
+    def __init__(self, *, max_streams: int = 1024, prefix: str = "trk") -> None:
+        """Begin with no stream.
+
+        Args:
+            max_streams: cameras and epochs that are remembered.
+            prefix: of the tracks' names; two trackers of one process need two.
+        """
         self._max_streams = max_streams
+        self._prefix = prefix
         self._streams: OrderedDict[tuple[str, int], _Stream] = OrderedDict()
 
     def __len__(self) -> int:
         """How many streams are remembered."""
         return len(self._streams)
 
-    def follow(self, frame: FrameHeader, faces: Sequence[RawFace]) -> list[str | None]:
+    def follow(self, frame: FrameHeader, found: Sequence[Boxed]) -> list[str | None]:
         """The track of each face; none for a frame that comes after a later one."""
         stream = self._stream(frame)
         if frame.sequence_number > stream.sequence:
             stream.sequence = frame.sequence_number
             stream.seconds = max(frame.received_timestamp.timestamp(), stream.seconds + _LEAST_STEP)
-            stream.tracks = _update(stream, faces)
-        elif frame.sequence_number < stream.sequence or len(faces) != len(stream.tracks):
-            return [None] * len(faces)
+            stream.tracks = _update(stream, found)
+        elif frame.sequence_number < stream.sequence or len(found) != len(stream.tracks):
+            return [None] * len(found)
         return list(stream.tracks)
 
     def _stream(self, frame: FrameHeader) -> _Stream:
         key = frame.camera_id, frame.epoch
         if key not in self._streams:
             self._forget(frame.received_timestamp.timestamp() - IDLE_SECONDS)
-            name = f"trk_{_base36(frame.epoch)}_{_base36(frame.sequence_number)}"
+            name = f"{self._prefix}_{_base36(frame.epoch)}_{_base36(frame.sequence_number)}"
             self._streams[key] = _Stream(name)
         self._streams.move_to_end(key)
         return self._streams[key]
@@ -103,15 +110,15 @@ class ShortTermTracker:
             self._streams.popitem(last=False)
 
 
-def _update(stream: _Stream, faces: Sequence[RawFace]) -> list[str | None]:
-    boxes = [(face.box.x1, face.box.y1, face.box.x2, face.box.y2) for face in faces]
+def _update(stream: _Stream, found: Sequence[Boxed]) -> list[str | None]:
+    boxes = [(item.box.x1, item.box.y1, item.box.x2, item.box.y2) for item in found]
     detections = supervision.Detections(
         xyxy=np.array(boxes, dtype=np.float64).reshape(-1, 4),
-        confidence=np.array([face.confidence for face in faces], dtype=np.float64),
-        data={"row": np.arange(len(faces))},
+        confidence=np.array([item.confidence for item in found], dtype=np.float64),
+        data={"row": np.arange(len(found))},
     )
     followed = stream.tracker.update(detections, timestamp=stream.seconds)
-    tracks: list[str | None] = [None] * len(faces)
+    tracks: list[str | None] = [None] * len(found)
     if followed.tracker_id is not None and len(followed):
         rows = np.asarray(followed.data["row"]).tolist()
         for row, number in zip(rows, followed.tracker_id.tolist(), strict=True):

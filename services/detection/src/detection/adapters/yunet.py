@@ -69,14 +69,22 @@ class YuNetDetector:
         if not set(yunet.OUTPUTS) <= {output.name for output in self._session.get_outputs()}:
             raise ConfigurationError(f"{model.name} is not YuNet 2023mar: its outputs differ")
 
-    def detect(self, images: Sequence[Picture]) -> list[list[RawFace]]:
+    def detect(
+        self, images: Sequence[Picture], *, long_side: int | None = None
+    ) -> list[list[RawFace]]:
         """The faces of each picture, most confident first.
+
+        Args:
+            images: any sizes.
+            long_side: pictures are scaled down to this, pixels; none means the setting's.
 
         Raises:
             EngineError: onnxruntime refused one of the pictures.
         """
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-        boxes = [fit(image.shape[1], image.shape[0], self._long_side) for image in images]
+        boxes = [
+            fit(image.shape[1], image.shape[0], long_side or self._long_side) for image in images
+        ]
         for index, box in enumerate(boxes):
             groups[box.height, box.width].append(index)
         found: list[list[RawFace]] = [[] for _ in images]

@@ -24,3 +24,13 @@ class RawFace:
     """0 to 1."""
     landmarks: tuple[Point, ...]
     """Left eye, right eye, nose, left and right corner of the mouth, as seen in the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class EyeState:
+    """Whether the eyes of a face are open; left and right are the person's own."""
+
+    left_open: float
+    """Probability, 0 to 1."""
+    right_open: float
+    """Probability, 0 to 1."""

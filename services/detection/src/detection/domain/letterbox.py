@@ -20,12 +20,12 @@ class Letterbox:
     content_height: int
     """Height of the scaled picture, pixels."""
     width: int
-    """Width of the input, a multiple of 32."""
+    """Width of the input, pixels."""
     height: int
-    """Height of the input, a multiple of 32."""
+    """Height of the input, pixels."""
 
 
-def fit(width: int, height: int, long_side: int) -> Letterbox:
+def fit(width: int, height: int, long_side: int, *, multiple: int = STRIDE) -> Letterbox:
     """The letterbox of a picture: its own aspect, the long side at most `long_side`.
 
     A picture is never enlarged. The input has the picture's aspect instead of being square,
@@ -35,6 +35,7 @@ def fit(width: int, height: int, long_side: int) -> Letterbox:
         width: of the picture, pixels, at least 1.
         height: of the picture, pixels, at least 1.
         long_side: of the scaled picture, pixels.
+        multiple: the sides of the input are multiples of it, pixels.
     """
     scale = min(1.0, long_side / max(width, height))
     content_width = max(1, round(width * scale))
@@ -43,10 +44,29 @@ def fit(width: int, height: int, long_side: int) -> Letterbox:
         scale=scale,
         content_width=content_width,
         content_height=content_height,
-        width=_up(content_width),
-        height=_up(content_height),
+        width=_up(content_width, multiple),
+        height=_up(content_height, multiple),
     )
 
 
-def _up(side: int) -> int:
-    return -(-side // STRIDE) * STRIDE
+def fit_into(width: int, height: int, *, input_width: int, input_height: int) -> Letterbox:
+    """The letterbox of a picture in an input of one size; it is never enlarged.
+
+    Args:
+        width: of the picture, pixels, at least 1.
+        height: of the picture, pixels, at least 1.
+        input_width: pixels.
+        input_height: pixels.
+    """
+    scale = min(1.0, input_width / width, input_height / height)
+    return Letterbox(
+        scale=scale,
+        content_width=max(1, round(width * scale)),
+        content_height=max(1, round(height * scale)),
+        width=input_width,
+        height=input_height,
+    )
+
+
+def _up(side: int, multiple: int) -> int:
+    return -(-side // multiple) * multiple

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from mesh.events import (
     DetectedFace,
+    DetectedObject,
     FrameCaptured,
     FrameDetected,
     FrameHeader,
@@ -67,6 +68,7 @@ def frame_detected(
     shift: Shift,
     *,
     faces: Sequence[DetectedFace] = (),
+    objects: Sequence[DetectedObject] = (),
     models: Sequence[ModelUse] = (),
 ) -> FrameDetected:
     """The record that carries the frame on to recognition."""
@@ -75,6 +77,7 @@ def frame_detected(
         outcome=ending.outcome,
         reason=ending.reason,
         faces=tuple(faces),
+        objects=tuple(objects),
         detection=event.detection,
         request=event.request,
         models=tuple(models),

@@ -1,10 +1,12 @@
-"""Which faces of a frame are reported at all."""
+"""Which faces and objects of a frame are reported at all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from detection.domain.face import RawFace
 from detection.domain.geometry import area, clip_box, shorter_side
+from detection.domain.thing import RawObject
 from mesh.events import DetectionConfig, FrameCaptured, Purpose, Request
 
 
@@ -33,11 +35,6 @@ def face_filter(event: FrameCaptured) -> FaceFilter:
     return limits
 
 
-def wants_faces(event: FrameCaptured) -> bool:
-    """Whether faces are looked for: a camera may be there for other tasks alone."""
-    return event.request is not None or "face" in event.detection.tasks
-
-
 def select_faces(
     faces: Sequence[RawFace], limits: FaceFilter, *, width: int, height: int
 ) -> list[RawFace]:
@@ -52,6 +49,36 @@ def select_faces(
     ]
     fit.sort(key=lambda face: (-area(face.box), face.box.x1, face.box.y1))
     return fit[: limits.max_faces]
+
+
+def select_objects(
+    objects: Sequence[RawObject],
+    classes: frozenset[str],
+    event: FrameCaptured,
+    *,
+    width: int,
+    height: int,
+    most: int,
+) -> list[RawObject]:
+    """The objects of these classes that reach the frame's confidence, clipped to the picture.
+
+    Args:
+        objects: most confident first; that order stays.
+        classes: that are wanted.
+        event: the request says how confident, else the camera.
+        width: of the picture, pixels.
+        height: of the picture, pixels.
+        most: objects that are kept.
+    """
+    least = face_filter(event).min_confidence
+    fit = (
+        replace(item, box=box)
+        for item in objects
+        if item.class_name in classes and item.confidence >= least
+        for box in [clip_box(item.box, width=width, height=height)]
+        if box is not None
+    )
+    return list(islice(fit, most))
 
 
 def _clip(face: RawFace, *, width: int, height: int) -> RawFace | None:
