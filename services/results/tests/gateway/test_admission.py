@@ -82,6 +82,23 @@ def test_the_load_counts_the_least_busy_engine_and_the_longest_queue() -> None:
     assert Load().estimate_ms(3) == 0
 
 
+def test_the_models_of_one_process_share_its_time_and_its_queue() -> None:
+    stands_by = a_model(device="GPU-0", utilisation=0.1, queue=4, latency_p50_ms=2.0)
+    load = load_of(
+        [
+            a_model(utilisation=0.5, queue=4, latency_p50_ms=20.0, throughput_fps=25.0),
+            stands_by,
+            a_model(
+                task="object-detection", service="detection", utilisation=0.3, queue=4,
+                latency_p50_ms=90.0,
+            ),
+        ],
+        datetime.now(UTC),
+    )  # fmt: skip
+    assert load.utilisation == {"detection": 0.8}
+    assert (load.queue, load.capacity, load.latency_ms) == (4, 50.0, 20.0)
+
+
 def test_urgent_pictures_have_a_bucket_per_client_and_camera() -> None:
     clock = ManualClock()
     limit = UrgentLimit(AdmissionPolicy(urgent_per_second=0.5, urgent_burst=2), clock.monotonic)

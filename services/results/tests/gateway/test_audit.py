@@ -30,6 +30,8 @@ UNAUDITED = {
     ("GET", "/health"),
     ("GET", "/api/v1/ledger"),
     ("GET", "/api/v1/models"),
+    ("GET", "/api/v1/models/info"),
+    ("GET", "/api/models/info"),
     ("GET", "/api/v1/system/health"),
     ("POST", "/api/v1/session"),
     ("DELETE", "/api/v1/session"),

@@ -348,7 +348,7 @@ BAD: dict[str, tuple[Change, int, str, str]] = {
         "detection_options.model_type",
     ),
     "model type that nothing serves": (
-        put("detection_options.model_type", "person-detection"), 422, "MODEL_TYPE_UNKNOWN",
+        put("detection_options.model_type", "person-detection"), 422, "TASK_UNAVAILABLE",
         "detection_options.model_type",
     ),
     "confidence": (

@@ -120,6 +120,14 @@ class FrameRequests:
             await self._tidily("job_state_late", self._jobs.started, job.job_id)
             return await _within(future, self._answer_wait.total_seconds())
 
+    async def tell(self, output: Output) -> None:
+        """Send a command that nobody answers; return once the broker has it.
+
+        Raises:
+            ApiError: The mesh did not take it.
+        """
+        await self._publish([output], self.patience(_PUBLISH_SECONDS))
+
     async def first(self, push: Push, patience: Patience) -> dict[str, Any] | Answer | None:
         """Claim the frame's identifier; what was answered to the first frame that had it.
 

@@ -34,6 +34,7 @@ from results.adapters.gate import Gate
 from results.adapters.gateway_metrics import GatewayMetrics
 from results.adapters.http import create_app
 from results.adapters.http_deps import GatewayDeps, GatewayPolicy
+from results.adapters.known_models import known_models
 from results.adapters.live import LiveState, NameCache
 from results.adapters.live_answers import Answers
 from results.adapters.live_feed import BEGINNING, END, Feed
@@ -185,6 +186,7 @@ class Gateway:
             health=self._process.health,
             instance_id=mesh.instance_id,
             policy=GatewayPolicy(allow_file_sources=config.allow_file_sources),
+            known_models=known_models(),
         )
 
     def _load(self, state: LiveState, metrics: RequestMetrics) -> Load:

@@ -1,6 +1,6 @@
-"""What the gateway measures of its clients; labels are few and fixed."""
+"""What the gateway measures of its clients and sees of the models; labels are few and fixed."""
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from time import monotonic
 from typing import Any
 
@@ -46,6 +46,21 @@ class GatewayMetrics:
             "Events that a slow client never got.",
             registry=registry,
         )
+        self._models = Gauge(
+            "sightline_model_processes",
+            "Processes that have a model, by its state in them.",
+            ["task", "model", "state"],
+            registry=registry,
+        )
+        self._shown: set[tuple[str, str, str]] = set()
+
+    def models(self, counted: Mapping[tuple[str, str, str], int]) -> None:
+        """So many processes have a model in a state, by task, model and state."""
+        for labels in self._shown - counted.keys():
+            self._models.remove(*labels)
+        for labels, processes in counted.items():
+            self._models.labels(*labels).set(processes)
+        self._shown = set(counted)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered."""

@@ -17,6 +17,7 @@ from results.adapters import (
     http_frames,
     http_jobs,
     http_ledger,
+    http_models,
     http_persons,
     http_statistics,
     http_system,
@@ -26,6 +27,7 @@ from results.adapters.gateway_metrics import MeasuredRequests
 from results.adapters.http_audit import Audited
 from results.adapters.http_deps import GatewayDeps
 from results.adapters.http_edge import Authentication, BodyLimit, RequestIds
+from results.domain.model_report import count_states
 
 PAGE = Path(__file__).parent / "page"
 """The live page: static files."""
@@ -64,6 +66,8 @@ def create_app(deps: GatewayDeps, *, page: Path = PAGE) -> FastAPI:
     app.include_router(http_cameras.router)
     app.include_router(http_persons.router)
     app.include_router(http_system.router)
+    app.include_router(http_models.router)
+    app.include_router(http_models.specified)
     app.include_router(http_ledger.router)
     app.include_router(websocket.router)
     if (page / "index.html").is_file():
@@ -88,10 +92,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _report(deps: GatewayDeps) -> None:
-    """Tell the frame ledger now and then what was pushed."""
+    """Tell the frame ledger now and then what was pushed, and Prometheus of the models."""
     while True:
         await asyncio.sleep(_REPORT_SECONDS)
         deps.requests.gate.watch()
+        deps.metrics.models(count_states(deps.state.models(), deps.clock.now()))
         await _reported(deps, closing=False)
 
 

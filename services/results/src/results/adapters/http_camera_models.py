@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from mesh.events import DetectionConfig, Location, StreamConfig, StreamType
-from results.adapters.http_fields import Body, CameraId, Name, Share, refusal
+from results.adapters.http_fields import TASKS, Body, CameraId, Name, Share, Task, refusal
 from results.domain.cameras import Address, split_credentials
 
 MASKS = ("encrypted_password", "********")
@@ -34,7 +34,6 @@ Text = Annotated[str, Field(min_length=1, max_length=200)]
 Url = Annotated[str, Field(min_length=1, max_length=2048)]
 Size = Annotated[str, Field(pattern=r"^[1-9]\d{0,4}x[1-9]\d{0,4}$")]
 Rate = Annotated[float, Field(gt=0, le=240)]
-Task = Literal["face", "person", "vehicle", "object"]
 Seconds = Annotated[float, Field(ge=1, le=120)]
 Header = Annotated[str, Field(max_length=1000, pattern=r"^[^\r\n]*$")]
 HttpHeaders = Annotated[
@@ -166,11 +165,23 @@ class DetectionConfigBody(Body):
     min_face_size: Annotated[int, Field(ge=16, le=1000)] = 40
     confidence_threshold: Share = 0.65
     max_faces_per_frame: Annotated[int, Field(ge=1, le=200)] = 10
-    tasks: Annotated[tuple[Task, ...], Field(min_length=1, max_length=4)] = ("face",)
+    tasks: Annotated[tuple[Task, ...], Field(min_length=1, max_length=len(TASKS))] = ("face",)
     overload: Literal["latest", "all"] = "latest"
     priority: Literal["urgent", "high", "normal", "low"] = "normal"
     max_age_ms: Annotated[int, Field(ge=200, le=60_000)] = 2000
     collection: Text | None = None
+    long_side: (
+        Annotated[
+            int,
+            Field(
+                ge=320,
+                le=1920,
+                description="Pictures are scaled down to this for detection, pixels; null leaves it"
+                " to the service, 1280 finds the faces of far crowds.",
+            ),
+        ]
+        | None
+    ) = None
 
     def changes(self) -> dict[str, Any]:
         """The fields that the client named."""

@@ -1,6 +1,7 @@
 """Cameras: register, show, change, delete, start and stop, look at."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from mesh.identity import new_id
 from results.adapters.http_camera_models import (
     CameraBody,
     CameraPatch,
+    DetectionConfigBody,
     detection_event,
     stream_event,
 )
@@ -19,6 +21,8 @@ from results.adapters.http_deps import BEARER, Admin, Deps, GatewayDeps, Noted, 
 from results.adapters.http_fields import Body, CameraId, PageParams
 from results.domain.cameras import CameraEntry, render_camera, same_peer
 from results.domain.errors import ApiError, invalid, not_found
+from results.domain.models import heard
+from results.domain.tasks import check_tasks
 
 _PICTURE_WAIT_SECONDS = 2.0
 router = APIRouter(prefix="/api/v1/cameras", tags=["cameras"], dependencies=BEARER)
@@ -35,6 +39,7 @@ class PictureParams(Body):
 def add_camera(body: CameraBody, deps: Deps, noted: Noted, _: Admin) -> dict[str, Any]:
     """Register a camera; it connects within seconds if its detection is enabled."""
     now = deps.clock.now()
+    _check_tasks(body.detection_config, deps)
     stream, password, extras = _stream(body.stream_config, deps)
     camera = Camera(
         camera_id=body.camera_id or new_id("cam"),
@@ -87,6 +92,7 @@ def change_camera(
     if "node" in given:
         camera = replace(camera, node=body.node)
     if "detection_config" in given:
+        _check_tasks(body.detection_config, deps, settled=camera.detection.tasks)
         changed = detection_event(body.detection_config.changes(), camera.detection)
         camera = replace(camera, detection=changed)
     if body.stream_config is not None:
@@ -156,6 +162,17 @@ def known_camera(deps: GatewayDeps, camera_id: str) -> CameraEntry:
     if entry is None:
         raise not_found("camera", camera_id, field="camera_id")
     return entry
+
+
+def _check_tasks(body: DetectionConfigBody, deps: GatewayDeps, settled: Sequence[str] = ()) -> None:
+    """Refuse tasks that no loaded model serves, unless the camera has them already.
+
+    Raises:
+        ApiError: 422 `TASK_UNAVAILABLE`.
+    """
+    if "tasks" in body.model_fields_set:
+        statuses = heard(deps.state.models(), deps.clock.now())
+        check_tasks(body.tasks, statuses, field="detection_config.tasks", settled=settled)
 
 
 def _switched(camera_id: str, deps: GatewayDeps, *, enabled: bool) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from results.adapters.live_answers import Answers
 from results.adapters.live_hub import Hub
 from results.adapters.pictures import LivePictures
 from results.domain.errors import ApiError, not_found
+from results.domain.models import KnownModel
 from results.ports import (
     AuditLog,
     CameraRegistry,
@@ -81,6 +82,8 @@ class GatewayDeps:
     instance_id: str
     policy: GatewayPolicy = GatewayPolicy()
     metrics: GatewayMetrics = field(default_factory=GatewayMetrics)
+    known_models: tuple[KnownModel, ...] = ()
+    """The models of the registry file."""
 
 
 def deps_of(connection: HTTPConnection) -> GatewayDeps:

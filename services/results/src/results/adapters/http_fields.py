@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -93,6 +93,11 @@ JobId = Annotated[
 Moment = Annotated[datetime, BeforeValidator(_moment), Field(examples=["2025-11-06T12:45:23.123Z"])]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 Share = Annotated[float, Field(ge=0, le=1)]
+Task = Literal[
+    "face", "person", "vehicle", "object", "drowsiness", "liveness", "activity", "age_gender"
+]
+"""What to look for in pictures; the names of `mesh.tasks.NEEDS`."""
+TASKS: tuple[str, ...] = get_args(Task)
 
 
 class PageParams(Body):

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from results.adapters.http_fields import Body, CameraId, Moment, Share
+from results.adapters.http_fields import TASKS, Body, CameraId, Moment, Share, Task
 
 PushedStreamType = Literal["RTSP", "USB", "HTTP_MJPEG", "WEBSOCKET", "SOCKET"]
 Priority = Literal["urgent", "high", "normal", "low"]
@@ -66,6 +66,13 @@ class DetectionOptions(Body):
     """What to do with the picture."""
 
     model_type: Annotated[str, Field(max_length=50)] = "face-recognition"
+    tasks: Annotated[
+        tuple[Task, ...],
+        Field(
+            max_length=len(TASKS),
+            description="What to look for beside what model_type says; each needs a loaded model.",
+        ),
+    ] = ()
     models: Models = Models()
     parameters: Parameters = Parameters()
     processing: Processing = Processing()

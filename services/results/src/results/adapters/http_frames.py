@@ -15,9 +15,10 @@ from results.domain.answers import PICTURE_FIELD, processed
 from results.domain.errors import ApiError, not_found
 from results.domain.frames import Origin, Push
 from results.domain.jobs import Callback, Job
-from results.domain.models import DETECTION, RECOGNITION, check_model, check_model_type
+from results.domain.models import RECOGNITION, check_model, heard
 from results.domain.picture import decode_base64
 from results.domain.rendering import persons_of, render_result
+from results.domain.tasks import check_model_type, check_tasks, detectors_of
 
 _OPTIONS = "detection_options"
 _KEPT_ERRORS = (413, 422)
@@ -165,15 +166,15 @@ def check_options(options: DetectionOptions, deps: GatewayDeps) -> None:
     """Refuse what cannot be done, before anything else is looked at.
 
     Raises:
-        ApiError: A model is unknown.
+        ApiError: A model is unknown, or none is loaded for what is to be looked for.
     """
-    statuses = deps.state.models()
+    statuses = heard(deps.state.models(), deps.clock.now())
     check_model_type(options.model_type, statuses, field=f"{_OPTIONS}.model_type")
-    models = options.models
-    check_model(models.detection, statuses, task=DETECTION, field=f"{_OPTIONS}.models.detection")
-    check_model(
-        models.recognition, statuses, task=RECOGNITION, field=f"{_OPTIONS}.models.recognition"
-    )
+    check_tasks(options.tasks, statuses, field=f"{_OPTIONS}.tasks")
+    models, field = options.models, f"{_OPTIONS}.models"
+    detectors = detectors_of(options.model_type, options.tasks)
+    check_model(models.detection, statuses, tasks=detectors, field=f"{field}.detection")
+    check_model(models.recognition, statuses, tasks=[RECOGNITION], field=f"{field}.recognition")
 
 
 def request_of(body: FrameBody) -> Request:
@@ -192,4 +193,5 @@ def request_of(body: FrameBody) -> Request:
         max_faces=wanted.max_faces,
         return_snapshots=wanted.return_snapshots,
         return_embeddings=wanted.return_embeddings,
+        tasks=tuple(dict.fromkeys(options.tasks)),
     )

@@ -1,4 +1,4 @@
-"""The system: health, models, sightings, events, sessions of browsers, requests on their way."""
+"""The system: health, sightings, events, sessions of browsers, requests on their way."""
 
 from typing import Annotated, Any
 
@@ -12,7 +12,6 @@ from results.adapters.http_jobs import found
 from results.domain.feed import render_sighting
 from results.domain.health import render_health
 from results.domain.jobs import body_of
-from results.domain.models import render_models
 from results.domain.queries import SightingQuery
 from results.domain.times import iso
 
@@ -68,12 +67,6 @@ def open_session(request: Request, deps: Deps, user: Viewer) -> JSONResponse:
 def close_session(response: Response, _: Viewer) -> None:
     """Delete the cookie."""
     response.delete_cookie(COOKIE, path="/api/v1", httponly=True, samesite="strict")
-
-
-@router.get("/models", summary="The loaded models")
-def models(deps: Deps, _: Viewer) -> dict[str, Any]:
-    """Models by task, with the names that requests may use for them."""
-    return render_models(deps.state.models(), deps.clock.now())
 
 
 @router.get("/requests/{request_id}", summary="The outcome of a request that took longer")

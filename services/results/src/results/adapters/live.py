@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from mesh.events import CameraStatus, FrameResult, ModelStatus, Person, ResultDetection
+from results.domain.models import KNOWN_FOR
 from results.ports import PersonDirectory
 
 CACHE_SECONDS = 3.0
@@ -33,7 +34,7 @@ class LiveState:
         self._recent: dict[str, deque[tuple[float, FrameResult]]] = {}
         self._keys: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._statuses: dict[str, CameraStatus] = {}
-        self._models: dict[tuple[str, str], ModelStatus] = {}
+        self._models: dict[tuple[str, ...], ModelStatus] = {}
         self._last_result: float | None = None
 
     def add_result(self, result: FrameResult) -> bool:
@@ -100,16 +101,20 @@ class LiveState:
             return list(self._statuses.values())
 
     def set_model(self, key: str, status: ModelStatus | None) -> None:
-        """Note a model's heartbeat, or forget the model."""
+        """Note a model's heartbeat, or forget the model; what is silent for long is forgotten."""
         with self._lock:
-            if status is not None:
-                self._models[status.model_id, status.instance_id] = status
-                return
-            for known in [known for known in self._models if key in known]:
+            if status is None:
+                gone = [known for known in self._models if key == known[0]]
+            else:
+                place = (status.model_id, status.instance_id, status.device, status.engine)
+                self._models[place] = status
+                oldest = status.heartbeat_at - KNOWN_FOR
+                gone = [known for known, each in self._models.items() if each.heartbeat_at < oldest]
+            for known in gone:
                 del self._models[known]
 
     def models(self) -> list[ModelStatus]:
-        """The last heartbeat of every model in every process."""
+        """The last heartbeat of every model in every process, and on each of its engines."""
         with self._lock:
             return list(self._models.values())
 

@@ -2,13 +2,13 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from mesh.events import ModelStatus, Priority
 from results.domain.errors import ApiError
-from results.domain.models import is_available
+from results.domain.models import DETECTION, RECOGNITION, heard, is_available
 
 PRIORITY_FIELD = "detection_options.processing.priority"
 _LONGEST_WAIT = 60
@@ -61,29 +61,49 @@ def load_of(statuses: Iterable[ModelStatus], now: datetime, *, backlog: int = 0)
         now: The present, UTC.
         backlog: Pushed pictures that wait in the broker.
     """
-    stages: dict[str, list[ModelStatus]] = {}
-    for status in statuses:
+    stages: dict[str, dict[str, list[ModelStatus]]] = {}
+    for status in heard(statuses, now):
         if is_available(status, now):
-            stages.setdefault(status.service, []).append(status)
-    capacities = [_capacity(engines) for engines in stages.values()]
-    queues = [sum(engine.queue for engine in engines) for engines in stages.values()]
-    latencies = [_latency(engines) for engines in stages.values()]
+            processes = stages.setdefault(status.service, {})
+            processes.setdefault(status.instance_id, []).append(status)
+    loads = {name: [_process(models) for models in each.values()] for name, each in stages.items()}
+    capacities = [sum(one.frames_per_second for one in each) for each in loads.values()]
+    queues = [sum(one.queue for one in each) for each in loads.values()]
     return Load(
-        utilisation={
-            name: min(engine.utilisation for engine in engines) for name, engines in stages.items()
-        },
+        utilisation={name: min(one.utilisation for one in each) for name, each in loads.items()},
         queue=max([backlog, *queues]),
         capacity=min((known for known in capacities if known), default=None),
-        latency_ms=sum(latencies),
+        latency_ms=sum(max(one.latency_ms for one in each) for each in loads.values()),
     )
 
 
-def _capacity(engines: Iterable[ModelStatus]) -> float:
-    return sum(1000.0 / each.latency_p50_ms for each in engines if each.latency_p50_ms)
+@dataclass(frozen=True, slots=True)
+class _Process:
+    utilisation: float
+    queue: int
+    latency_ms: float
+
+    @property
+    def frames_per_second(self) -> float:
+        return 1000.0 / self.latency_ms if self.latency_ms else 0.0
 
 
-def _latency(engines: Iterable[ModelStatus]) -> float:
-    return max((each.latency_p50_ms or 0.0 for each in engines), default=0.0)
+def _process(models: Sequence[ModelStatus]) -> _Process:
+    """What the heartbeats of one process amount to: its models take turns at one queue.
+
+    How long a frame takes is the busiest face model's word: other tasks concern some frames only,
+    and a model that stands by has nothing to say.
+    """
+    faces = [each for each in models if each.task in (DETECTION, RECOGNITION)]
+    busiest = max(faces, key=lambda each: each.throughput_fps or 0.0, default=None)
+    utilisation: dict[str, float] = {}
+    for each in models:
+        utilisation[each.task] = max(each.utilisation, utilisation.get(each.task, 0.0))
+    return _Process(
+        utilisation=min(1.0, sum(utilisation.values())),
+        queue=max(each.queue for each in models),
+        latency_ms=(busiest.latency_p50_ms or 0.0) if busiest else 0.0,
+    )
 
 
 def check_admission(priority: Priority, load: Load, policy: AdmissionPolicy) -> None:

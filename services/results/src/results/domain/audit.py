@@ -26,6 +26,8 @@ class Rule:
     identifier: str | None = None
     """The parameter that names it; a list has none."""
     told_by_gallery: bool = False
+    noted: bool = False
+    """The handler has checked the identifier, which is none of a person or a thing seen."""
     """Recognition audits what it carries out; here only who was not allowed to ask."""
 
 
@@ -90,6 +92,9 @@ RULES: Mapping[tuple[str, str], Rule] = {
     ("POST", f"{_V1}/cameras/{{camera_id}}/stop-detection"): _changes(
         "stop_detection", "camera", "camera_id"
     ),
+    ("POST", f"{_V1}/models/switch"): Rule(
+        MODIFICATION, "switch_model", "model", "model_id", noted=True
+    ),
 }
 """By method and route; what is not here shows nobody and changes nothing that is stored."""
 
@@ -107,7 +112,7 @@ def audited(asked: Asked, now: datetime) -> AuditEntry | None:
         occurred_at=now,
         user_id=asked.user_id,
         action=rule.action,
-        resource=f"{rule.kind}:{_identifier(asked.given.get(rule.identifier or '')) or ANY}",
+        resource=f"{rule.kind}:{_concerned(rule, asked, denied=denied) or ANY}",
         person_id=person,
         ip_address=asked.address,
         result="denied" if denied else "success",
@@ -126,6 +131,13 @@ def subscribed(user_id: str, address: str | None, camera_id: str, now: datetime)
         ip_address=address,
         result="success",
     )
+
+
+def _concerned(rule: Rule, asked: Asked, *, denied: bool) -> str | None:
+    value = asked.given.get(rule.identifier or "")
+    if rule.noted:
+        return None if denied else value
+    return _identifier(value)
 
 
 def _identifier(value: str | None) -> str | None:

@@ -149,6 +149,7 @@ def render_detection_config(config: DetectionConfig) -> dict[str, Any]:
         "priority": config.priority.value,
         "max_age_ms": config.max_age_ms,
         "collection": config.collection,
+        "long_side": config.long_side,
     }
 
 

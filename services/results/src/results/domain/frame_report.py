@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mesh.events import FrameHeader, ModelUse, ResultDetection, StageTime
-from results.domain.models import DETECTION, RECOGNITION
+from results.domain.models import DETECTION, OBJECTS, RECOGNITION
 from results.domain.times import iso, milliseconds
 
 
@@ -51,12 +51,18 @@ def completed_at(frame: FrameHeader, stages: Sequence[StageTime]) -> str:
 def model_info(models: Sequence[ModelUse]) -> dict[str, Any]:
     """What ran, specification 5.1."""
     by_task = {model.task: model for model in models}
-    detector, embedder = by_task.get(DETECTION), by_task.get(RECOGNITION)
+    detector = by_task.get(DETECTION) or by_task.get(OBJECTS)
+    embedder = by_task.get(RECOGNITION)
     return {
         "detection_model": _model(detector) if detector else None,
         "recognition_model": (
             _model(embedder) | {"embedding_size": embedder.embedding_size} if embedder else None
         ),
+        "further_models": [
+            {"task": model.task, **_model(model)}
+            for model in models
+            if model not in (detector, embedder)
+        ],
         "fallback_used": any(model.fallback_used for model in models),
     }
 
@@ -67,5 +73,7 @@ def _model(use: ModelUse) -> dict[str, Any]:
         "name": use.name,
         "version": use.version,
         "device": use.device,
+        "engine": use.engine,
         "latency_ms": round(use.latency_ms, 1),
+        "fallback_used": use.fallback_used,
     }

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from mesh.events import CameraStatus, ModelStatus, StreamState
-from results.domain.models import ALIVE_FOR, is_available
+from results.domain.models import ALIVE_FOR, ILL, heard, is_available, is_loaded
 from results.domain.times import iso
 
 OK, IDLE, DEGRADED, DOWN = "ok", "idle", "degraded", "down"
@@ -30,10 +30,11 @@ def render_health(
     """
     wanted = [status for status in cameras if status.state is not StreamState.STOPPED]
     live = sum(1 for status in wanted if status.state is StreamState.LIVE)
+    spoken = heard(models, now)
     stages = {
         "camera": _cameras(cameras, live, len(wanted)),
-        "detection": _models("detection", models, now),
-        "recognition": _models("recognition", models, now),
+        "detection": _models("detection", spoken, now),
+        "recognition": _models("recognition", spoken, now),
         "aggregator": _aggregator(result_age, busy=live > 0),
         "gateway": {"state": DEGRADED if problems else OK, "problems": dict(problems)},
     }
@@ -57,11 +58,17 @@ def _cameras(cameras: Sequence[CameraStatus], live: int, wanted: int) -> dict[st
 def _models(stage: str, models: Sequence[ModelStatus], now: datetime) -> dict[str, Any]:
     mine = [model for model in models if model.service == stage]
     alive = [model for model in mine if is_available(model, now)]
+    queues: dict[str, int] = {}
+    for model in alive:
+        queues[model.instance_id] = max(model.queue, queues.get(model.instance_id, 0))
+    ill = sorted({each.model_id for each in mine if is_loaded(each, now) and each.state in ILL})
+    healthy = DEGRADED if ill else OK
     return {
-        "state": OK if alive else DOWN,
-        "instances": len({model.instance_id for model in alive}),
+        "state": healthy if alive else DOWN,
+        "instances": len(queues),
         "models": sorted({model.model_id for model in alive}),
-        "queue": sum(model.queue for model in alive),
+        "ill_models": ill,
+        "queue": sum(queues.values()),
         "utilisation": round(max((model.utilisation for model in alive), default=0.0), 3),
         "last_heartbeat": iso(max((model.heartbeat_at for model in mine), default=None)),
     }

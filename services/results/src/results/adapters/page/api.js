@@ -59,7 +59,11 @@ const consent = () => ({
 export const cameras = async () => (await call("GET", "/cameras")).cameras;
 export const people = async () => (await call("GET", "/persons")).persons;
 export const health = async () => (await call("GET", "/system/health")).stages;
-export const models = async () => Object.values(await call("GET", "/models")).flat();
+/** Models that a process has, or had a moment ago; the rest of the registry is left out. */
+export async function models() {
+  const { tasks, ...lists } = await call("GET", "/models");
+  return Object.values(lists).flat().filter((model) => model.state !== "not_loaded");
+}
 export const sightings = async () => (await call("GET", "/sightings?page_size=30")).sightings;
 export const balances = async () => (await call("GET", "/ledger?page_size=100")).cameras;
 export const rename = (id, name) => call("PATCH", `/persons/${id}`, { name });

@@ -14,10 +14,20 @@ export function showHealth(stages) {
 
 export function showModels(models) {
   byId("models").replaceChildren(...models.map((model) => element(
-    "li", {},
+    "li", { "data-model": model.model_id, "data-state": model.state, title: standing(model) },
     element("span", { className: "grow", textContent: `${model.name} ${model.version}` }),
     element("small", { textContent: `${model.engine} ${model.device}, ${model.licence}` }),
+    model.state === "available" ? null : element("b", { className: "state", textContent: model.state }),
   )));
+}
+
+/** What each process says of a model, a line each. */
+function standing(model) {
+  const lines = model.instances.map((each) => {
+    const latency = each.latency_p50_ms === undefined ? "" : `, ${each.latency_p50_ms.toFixed(1)} ms`;
+    return `${each.instance_id}: ${each.state}, ${each.engine} ${each.device}${latency}`;
+  });
+  return [`${model.type}, ${model.state}`, ...lines].join("\n");
 }
 
 /** Add or refresh a sighting; the newest is on top. */
