@@ -12,7 +12,15 @@ from psycopg.types.json import Jsonb
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
 from mesh.errors import TransientError
-from mesh.events import Person, Sighting, StreamConfig, StreamType
+from mesh.events import (
+    Activity,
+    FaceAttributes,
+    Liveness,
+    Person,
+    Sighting,
+    StreamConfig,
+    StreamType,
+)
 from mesh.testing import (
     NOON,
     PERSON_ID,
@@ -305,6 +313,17 @@ def test_a_detection_comes_back_with_its_frame_decision_and_snapshot(stores: Sto
     assert stores.results.detection("det_x") is None
 
 
+def test_what_further_models_said_comes_back_with_the_detection(stores: Stores) -> None:
+    alive = Liveness(score=0.9, model_id="minifasnet-v2")
+    attributes = FaceAttributes(left_eye_openness=0.25, liveness=alive)
+    fall = Activity(name="fall", score=0.8, model_id="fall-heuristic")
+    item = a_stored(3, attributes=attributes, activity=fall)
+    stores.given.detection(item)
+    found = stores.results.detection(item.detection.detection_id)
+    assert found is not None
+    assert (found.detection.attributes, found.detection.activity) == (attributes, fall)
+
+
 def test_detections_are_queried_by_camera_person_time_and_confidence(stores: Stores) -> None:
     for number in range(4):
         stores.given.detection(a_stored(number))
@@ -315,6 +334,8 @@ def test_detections_are_queried_by_camera_person_time_and_confidence(stores: Sto
     assert identifiers(stores, person_id="per_other") == []
     assert identifiers(stores, start=NOON + second, end=NOON + 2 * second) == [2, 1]
     assert identifiers(stores, min_confidence=0.75) == [3, 2]
+    assert identifiers(stores, detection_type="face") == [3, 2, 1, 0]
+    assert identifiers(stores, detection_type="vehicle") == []
     assert identifiers(stores, paging=Paging(page=2, page_size=3)) == [0]
 
 

@@ -11,8 +11,11 @@ from hypothesis import HealthCheck, given, settings
 
 from mesh.errors import TransientError
 from mesh.events import (
+    Activity,
+    FaceAttributes,
     Outcome,
     Person,
+    Point,
     SequenceRange,
 )
 from mesh.identity import detection_id, new_id
@@ -150,6 +153,16 @@ def test_the_first_result_of_a_frame_wins(store: PostgresStore, database: str) -
     write(store, results(a_result(1)))
     found = rows(database, "SELECT sequence_number, index FROM results.detections")
     assert found == [(0, 0)]
+
+
+def test_attributes_are_stored_without_their_contours(store: PostgresStore, database: str) -> None:
+    attributes = FaceAttributes(mouth_openness=0.5, mouth_contour=(Point(x=1.0, y=2.0),))
+    fall = Activity(name="fall", score=0.8, model_id="fall-heuristic")
+    result = a_result(0)
+    item = replace(result.detections[0], attributes=attributes, activity=fall)
+    write(store, results(replace(result, detections=(item,))))
+    found = rows(database, "SELECT attributes, activity ->> 'name' FROM results.detections")
+    assert found == [({"mouth_openness": 0.5}, "fall")]
 
 
 def test_a_processed_result_overrides_what_was_shed(store: PostgresStore, database: str) -> None:

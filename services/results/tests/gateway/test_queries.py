@@ -56,6 +56,8 @@ async def test_stored_detections_are_filtered_and_paged(world: World) -> None:
         start_time="2026-01-01T12:00:00Z", end_time="2026-01-01T12:00:02Z", page=1,
     )  # fmt: skip
     assert [item["confidence"] for item in body["detections"]] == [0.7, 0.6]
+    _, body = await get(world, "/detections", detection_type="vehicle")
+    assert body["detections"] == []
 
 
 @pytest.mark.parametrize(
@@ -68,6 +70,7 @@ async def test_stored_detections_are_filtered_and_paged(world: World) -> None:
         ({"page": 0}, "page"),
         ({"page": "x"}, "page"),
         ({"colour": 1}, "colour"),
+        ({"detection_type": "ear"}, "detection_type"),
         (
             {"start_time": "2026-01-02T00:00:00Z", "end_time": "2026-01-01T00:00:00Z"},
             "start_time",

@@ -1,6 +1,6 @@
 """Detections: the live ones, the stored ones, and their pictures."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
@@ -45,6 +45,7 @@ class DetectionParams(PageParams):
     start_time: Moment | None = None
     end_time: Moment | None = None
     min_confidence: Share | None = None
+    detection_type: Literal["face", "person", "vehicle", "object"] | None = None
 
 
 @router.get("/live", summary="The last result of a camera")
@@ -96,6 +97,7 @@ def list_detections(
         start=params.start_time,
         end=params.end_time,
         min_confidence=params.min_confidence,
+        detection_type=params.detection_type,
         paging=params.paging,
     )
     page = deps.results.detections(query)

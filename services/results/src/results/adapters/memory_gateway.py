@@ -312,4 +312,5 @@ def _matches(item: StoredDetection, query: DetectionQuery) -> bool:
         and (query.start is None or at >= query.start)
         and (query.end is None or at <= query.end)
         and item.detection.confidence >= (query.min_confidence or 0.0)
+        and query.detection_type in (None, item.detection.detection_type)
     )

@@ -35,6 +35,7 @@ _CONDITIONS = {
     "start": "d.received_at >= %(start)s",
     "end": "d.received_at <= %(end)s",
     "min_confidence": "d.confidence >= %(min_confidence)s",
+    "detection_type": "d.detection_type = %(detection_type)s",
 }
 _SIGHTING_CONDITIONS = {
     "camera_id": "camera_id = %(camera_id)s",

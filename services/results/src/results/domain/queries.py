@@ -64,6 +64,8 @@ class DetectionQuery:
     end: datetime | None = None
     """Received at this moment or earlier."""
     min_confidence: float | None = None
+    detection_type: str | None = None
+    """face, person, vehicle or object."""
     paging: Paging = Paging()
 
 

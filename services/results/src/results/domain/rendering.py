@@ -13,11 +13,12 @@ from mesh.events import (
     FrameHeader,
     FrameResult,
     Person,
-    Pose,
     Rejection,
     ResultDetection,
 )
+from results.domain.attributes import points_of, render_activity, render_attributes
 from results.domain.frame_report import completed_at, model_info, processing_info, summary
+from results.domain.models import OBJECTS
 
 Names = Mapping[str, Person]
 """Persons by their id; one who is missing is erased or not yet known here."""
@@ -51,8 +52,8 @@ def render_result(
 ) -> dict[str, Any]:
     """The answer to a processed frame, specification 5.1."""
     done = bool(result.detections)
-    faces = all(item.detection_type == "face" for item in result.detections)
-    empty = "No faces detected in frame" if faces else "Nothing detected in frame"
+    others = any(model.task == OBJECTS for model in result.models)
+    empty = "Nothing detected in frame" if others else "No faces detected in frame"
     links = {
         item.detection_id: SnapshotLink(detection_id=item.detection_id)
         for item in result.detections
@@ -96,7 +97,8 @@ def render_detection(
         "bounding_box": box(item.box, width=frame.width, height=frame.height),
         "confidence": round(item.confidence, 4),
         "person": _person(decision, names) if decision else None,
-        "face_attributes": _attributes(item.quality, item.pose) if item.quality else None,
+        "face_attributes": _attributes(item.quality, item) if item.quality else None,
+        **({"activity": render_activity(item.activity)} if item.activity else {}),
         "snapshot": snapshot_link(snapshot) if snapshot else None,
         "embedding": vector(embedding) if embedding else None,
         "metadata": {
@@ -104,7 +106,7 @@ def render_detection(
             "class_name": item.class_name,
             "track_id": item.track_id,
             "sighting_id": item.sighting_id,
-            "landmarks": [[round(p.x, 1), round(p.y, 1)] for p in item.landmarks],
+            "landmarks": points_of(item.landmarks),
             "rejections": [render_rejection(rejection) for rejection in item.rejections],
             "decision": _decision(decision, names) if decision else None,
         },
@@ -173,7 +175,9 @@ def _person(decision: Decision, names: Names) -> dict[str, Any] | None:
     }
 
 
-def _attributes(quality: FaceQuality, pose: Pose | None) -> dict[str, Any]:
+def _attributes(quality: FaceQuality, item: ResultDetection) -> dict[str, Any]:
+    pose = item.pose
+    further = render_attributes(item.attributes) if item.attributes else {}
     return {
         "quality_score": round(quality.score, 3),
         "is_blurry": quality.is_blurry,
@@ -181,6 +185,7 @@ def _attributes(quality: FaceQuality, pose: Pose | None) -> dict[str, Any]:
         "brightness": round(quality.brightness, 1),
         "face_size_pixels": quality.face_size_pixels,
         "pose": {"yaw": pose.yaw, "pitch": pose.pitch, "roll": pose.roll} if pose else None,
+        **further,
     }
 
 

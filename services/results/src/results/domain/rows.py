@@ -17,6 +17,7 @@ from mesh.events import (
     Sighting,
     Snapshot,
 )
+from results.domain.attributes import kept
 
 Row = Mapping[str, Any]
 """A row of one table: text, numbers, booleans, ISO times, and lists and mappings of these."""
@@ -90,6 +91,8 @@ def _detection(detection: ResultDetection) -> Row:
         "rejections": plain(detection.rejections),
         "track_id": detection.track_id,
         "sighting_id": detection.sighting_id,
+        "attributes": kept(plain(detection.attributes)),
+        "activity": plain(detection.activity),
     }
 
 

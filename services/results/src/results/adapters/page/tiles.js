@@ -2,6 +2,7 @@
 
 import { pictureUrl } from "./api.js";
 import { byId, element } from "./dom.js";
+import { labelOf } from "./labels.js";
 
 const WIDTH = 960;
 const tiles = new Map();
@@ -87,16 +88,17 @@ function drawBoxes(tile, data, onFace) {
   fit(tile, data.picture);
   tile.boxes.replaceChildren(...data.detections.map((detection) => {
     const { x, y, width, height } = detection.bounding_box.normalized;
-    const label = detection.person?.name ?? (detection.detection_type === "face" ? "Unknown" : detection.metadata.class_name);
+    const kind = detection.detection_type;
     const box = element(
       "button",
       {
         type: "button", className: "box", title: "Why?",
-        "data-known": String(Boolean(detection.person)),
+        "data-type": kind === "face" ? kind : "object",
+        "data-known": kind === "face" ? String(Boolean(detection.person)) : null,
         "data-detection": detection.detection_id,
         onclick: () => onFace(detection, data),
       },
-      element("span", { textContent: label }),
+      element("span", { textContent: labelOf(detection) }),
     );
     for (const [side, share] of Object.entries({ left: x, top: y, width, height })) {
       box.style[side] = `${share * 100}%`;

@@ -2,6 +2,7 @@
 
 import { addFace, enrol, snapshotUrl } from "./api.js";
 import { byId, clock, element, percent } from "./dom.js";
+import { labelOf } from "./labels.js";
 
 const REASONS = {
   matched: "The nearest person is near enough and clearly nearer than the next.",
@@ -17,11 +18,13 @@ const REASONS = {
 export function showFace(detection, data, { people, changed }) {
   const dialog = byId("face");
   const decision = detection.metadata.decision;
+  const face = detection.detection_type === "face";
+  const unnamed = face ? "Unknown face" : labelOf(detection);
   dialog.replaceChildren(
-    element("h3", { textContent: detection.person?.name ?? "Unknown face" }),
+    element("h3", { textContent: detection.person?.name ?? unnamed }),
     element("small", { textContent: `${data.camera_name}, ${clock(data.timestamp)}` }),
-    table(rows(detection, decision)),
-    form(detection, people, changed, dialog),
+    table([...rows(detection, decision), ...modelRows(data.model_info)]),
+    face ? form(detection, people, changed, dialog) : closing(dialog),
   );
   dialog.showModal();
 }
@@ -41,9 +44,35 @@ function rows(detection, decision) {
   for (const rejection of detection.metadata.rejections) list.push(["Unfit", rejection.message]);
   const face = detection.face_attributes;
   if (face) list.push(["Quality", `${face.quality_score} (sharpness ${face.sharpness}, brightness ${face.brightness})`]);
+  if (face) list.push(...attributeRows(face));
+  const { activity } = detection;
+  if (activity) list.push(["Activity", `${activity.name} ${percent(activity.score)} (${activity.model_id})`]);
   list.push(["Detector", percent(detection.confidence)]);
   return list;
 }
+
+/** What the opt-in tasks say of a face; nothing where nobody asked. */
+function attributeRows({ eye_openness: eyes, mouth_openness: mouth, liveness, age_gender: person }) {
+  const list = [];
+  if (eyes) list.push(["Eyes open", `left ${percent(eyes.left)}, right ${percent(eyes.right)}`]);
+  if (mouth !== undefined) list.push(["Mouth open", percent(mouth)]);
+  if (liveness) list.push(["Liveness", `${percent(liveness.score)} (${liveness.model_id})`]);
+  if (person) list.push(["Looks like", `${person.age_group}, ${person.gender} ${percent(person.gender_confidence)}`]);
+  return list;
+}
+
+/** A stand-in for the model that should have run is worth knowing. */
+function modelRows(info) {
+  if (!info?.fallback_used) return [];
+  const models = [info.detection_model, info.recognition_model, ...info.further_models];
+  const stood = models.filter((model) => model?.fallback_used);
+  return [["Fallback", stood.map((model) => `${model.name} on ${model.device}`).join(", ")]];
+}
+
+const closing = (dialog) => element(
+  "div", { className: "actions" },
+  element("button", { type: "button", textContent: "Close", onclick: () => dialog.close() }),
+);
 
 function table(list) {
   const cells = ([name, value]) =>
