@@ -144,7 +144,7 @@ def test_a_file_that_nobody_can_bring_is_said(place: Place) -> None:
 class TestDrift:
     def test_there_is_none_while_the_file_stays(self, place: Place) -> None:
         store = place.store()
-        assert store.drift("yolo") is None
+        assert store.drift(a_model()) is None
         store.locate(a_model())
         assert store.drift("yolo") is None
 

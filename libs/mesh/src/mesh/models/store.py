@@ -104,11 +104,15 @@ class ModelStore:
         """The SHA-256 of a located file, 64 hexadecimal digits."""
         return self._fingerprints.of(place)
 
-    def drift(self, model_id: str) -> str | None:
+    def drift(self, model: ModelSpec | str) -> str | None:
         """What became of a located model's files since, or none while they are as they were.
 
         Costs a stat per file; a file is hashed again only when its stat changed.
+
+        Args:
+            model: or its identifier.
         """
+        model_id = model if isinstance(model, str) else model.model_id
         for path, sha256 in self._in_use.get(model_id, {}).items():
             try:
                 found = self._fingerprints.of(path)
