@@ -28,6 +28,14 @@ class Model:
     aliases: tuple[str, ...] = ("face-v1",)
 
 
+@dataclass(frozen=True)
+class ModelOfFile(Model):
+    """A model that was loaded from a file."""
+
+    path: str = "/models/fake.onnx"
+    precision: str = "bf16"
+
+
 class Recorder:
     """Publishes into a list and stops the heartbeat; refuses while it is away."""
 
@@ -155,6 +163,24 @@ def test_a_service_may_exchange_its_model(world: World) -> None:
     assert (heartbeat.status().model_id, heartbeat.status().embedding_size) == ("new", 2)
     models.pop()
     assert (heartbeat.status().model_id, heartbeat.status().embedding_size) == ("old", 1)
+
+
+def test_a_model_tells_of_its_file_if_it_has_one(world: World) -> None:
+    models = [Model(), ModelOfFile()]
+    heartbeat = ModelHeartbeat(
+        models.pop,
+        DUTY,
+        world.meter,
+        instance_id="recognition-0",
+        producer=world.recorder,
+        topic="sightline.model-status",
+        events_topic="sightline.events",
+        clock=world.clock,
+    )
+    told = [heartbeat.status(), heartbeat.status()]
+    assert [(each.path, each.precision) for each in told] == [
+        ("/models/fake.onnx", "bf16"), (None, None),
+    ]  # fmt: skip
 
 
 def test_a_reading_without_time_is_zero(world: World) -> None:

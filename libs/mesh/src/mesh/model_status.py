@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mesh.clock import Clock
 from mesh.errors import TransientError
@@ -150,6 +150,19 @@ class LoadedModel(Protocol):
         """Names of the specification that mean this model."""
 
 
+@runtime_checkable
+class FromFile(Protocol):
+    """What a model may tell besides, if it was loaded from a file of this machine."""
+
+    @property
+    def path(self) -> str | None:
+        """The main file as it was loaded."""
+
+    @property
+    def precision(self) -> str | None:
+        """Numbers that the engine works with: f32, bf16 or f16."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duty:
     """Where a model serves, and what only its service knows of it."""
@@ -276,6 +289,8 @@ class ModelHeartbeat:
             memory_mb=_resident_mib(),
             max_batch=duty.max_batch,
             heartbeat_at=self._clock.now(),
+            path=model.path if isinstance(model, FromFile) else None,
+            precision=model.precision if isinstance(model, FromFile) else None,
         )
 
     def _tell_drift(self, status: ModelStatus) -> None:

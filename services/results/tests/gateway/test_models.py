@@ -67,11 +67,22 @@ def test_processes_of_one_model_are_one_entry_with_its_instances() -> None:
     assert (model["state"], model["loaded"], model["is_available"]) == ("available", True, True)
 
 
+def test_the_file_and_the_precision_are_shown_where_they_are_told() -> None:
+    model = the_model(at(0, path="/models/yunet.onnx", precision="bf16"))
+    assert (model["path"], model["precision"]) == ("/models/yunet.onnx", "bf16")
+    assert model["instances"][0]["precision"] == "bf16"
+
+
 def test_what_no_heartbeat_says_is_left_out() -> None:
     model = the_model(at(0))
-    assert not {"embedding_size", "threshold", "latency_p50_ms", "memory_mb", "commercial"} & {
-        *model
-    }
+    assert not {
+        "path",
+        "embedding_size",
+        "threshold",
+        "latency_p50_ms",
+        "memory_mb",
+        "commercial",
+    } & {*model}
     assert None not in model.values()
     assert None not in model["instances"][0].values()
 

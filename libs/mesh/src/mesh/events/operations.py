@@ -76,6 +76,10 @@ class ModelStatus:
     """Largest batch."""
     heartbeat_at: datetime
     """UTC."""
+    path: str | None = None
+    """Main file as the process loaded it."""
+    precision: str | None = None
+    """Numbers that the engine works with: f32, bf16 or f16."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

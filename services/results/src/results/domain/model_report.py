@@ -29,7 +29,6 @@ _LISTS = {
     RECOGNITION: "recognition_models",
 }
 _ALWAYS = ("detection_models", "recognition_models")
-_NO_PRIORITY = 1_000
 _FIGURES = (
     "utilisation", "queue", "latency_p50_ms", "latency_p99_ms", "throughput_fps", "memory_mb",
 )  # fmt: skip
@@ -88,9 +87,8 @@ def count_states(
 
 
 def _rank(model: Mapping[str, Any]) -> tuple[Any, ...]:
-    faces_first = model["type"] not in (DETECTION, RECOGNITION)
-    priority = model.get("priority", _NO_PRIORITY)
-    return (not model["loaded"], faces_first, model["type"], priority, model["model_id"])
+    others_last = model["type"] not in (DETECTION, RECOGNITION)
+    return (not model["loaded"], others_last, model["type"], model["model_id"])
 
 
 def _reported(
@@ -105,8 +103,10 @@ def _reported(
         "commercial": known.commercial if known else None,
         "sha256": first.sha256,
         "files": [name for name, _ in known.files] if known else None,
+        "path": first.path,
         "device": first.device,
         "engine": first.engine,
+        "precision": first.precision,
         "service": first.service,
         "state": state_of(found, now),
         "loaded": any(is_loaded(status, now) for status in found),
@@ -169,6 +169,8 @@ def _instance(status: ModelStatus, now: datetime) -> dict[str, Any]:
             "service": status.service,
             "device": status.device,
             "engine": status.engine,
+            "precision": status.precision,
+            "path": status.path,
             "sha256": status.sha256,
             "state": status.state if loaded else SILENT,
             "is_available": is_available(status, now),
