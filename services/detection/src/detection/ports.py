@@ -43,6 +43,10 @@ class ModelInfo:
     engine: str
     aliases: tuple[str, ...] = ()
     max_batch: int = 1
+    path: str | None = None
+    """Main file as it was loaded."""
+    precision: str | None = None
+    """f32, bf16 or f16, where the engine tells."""
     fallback_used: bool = False
     """Whether it stood in for the model that should have run."""
 
