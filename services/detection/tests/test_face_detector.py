@@ -1,19 +1,22 @@
-"""One contract for every detector: the fake, dlib, and YuNet where its file is at hand."""
+"""One contract for every detector: the fake, dlib, and networks where their files are at hand."""
 
+from itertools import chain
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from detection.adapters.dlib_detector import DlibDetector
-from detection.adapters.yunet import YuNetDetector
+from detection.adapters.engines import Running, load_detector
 from detection.domain.dlib_points import confidence_of, from_dlib_points
 from detection.domain.face import Picture, RawFace
 from detection.domain.geometry import iou_matrix
 from detection.ports import EngineError, FaceDetector, ModelInfo
 from mesh.errors import ConfigurationError
-from mesh.models import ModelRegistry, ModelStore
+from mesh.models import ModelRegistry, ModelStore, Pack
 
 ASTRONAUT = np.array([[178.0, 70, 268, 172]])
 HOPPER = np.array([[182.0, 130, 360, 330]])
@@ -46,11 +49,42 @@ def dlib_detector(predictor: Path) -> FaceDetector:
     return DlibDetector(predictor, info=info("dlib"))
 
 
-@pytest.fixture(scope="module")
-def yunet_detector(models_dir: Path) -> FaceDetector:
-    model = ModelRegistry.load().pack("yunet-omz").detector
-    files = ModelStore(folder=models_dir, cache=models_dir).locate(model)
-    return YuNetDetector(files[model.files[0].name], info=info("yunet"))
+NETWORKS = (
+    ("yunet-2023mar", "onnxruntime"),
+    ("yunet-2023mar", "openvino"),
+    ("scrfd-500m", "onnxruntime"),
+    ("scrfd-500m", "openvino"),
+    ("scrfd-2.5g", "openvino"),
+)
+
+
+@pytest.fixture(scope="module", params=NETWORKS, ids="-".join)
+def network(request: pytest.FixtureRequest, models_dir: Path) -> FaceDetector:
+    """A network of the registry on an engine."""
+    model_id, engine = request.param
+    registry = ModelRegistry.load()
+    model, embedder = registry.models[model_id], registry.models["omz-face-reid-0095"]
+    return load_detector(
+        Pack("test", model, embedder),
+        ModelStore(folder=models_dir, cache=models_dir, accepted=[model.accept or ""]),
+        long_side=640,
+        threads=1,
+        max_batch=1,
+        running=Running(wanted=engine),
+    )
+
+
+def numbers(face: RawFace) -> list[float]:
+    box = face.box
+    points = [value for point in face.landmarks for value in (point.x, point.y)]
+    return [box.x1, box.y1, box.x2, box.y2, face.confidence, *points]
+
+
+def assert_same(found: list[list[RawFace]], expected: list[list[RawFace]]) -> None:
+    """The same faces in the same order, within a thousandth of a pixel."""
+    assert [len(faces) for faces in found] == [len(faces) for faces in expected]
+    for one, other in zip(chain(*found), chain(*expected), strict=True):
+        assert numbers(one) == pytest.approx(numbers(other), abs=1e-3)
 
 
 class FaceDetectorContract:
@@ -72,7 +106,7 @@ class FaceDetectorContract:
         flipped = np.ascontiguousarray(astronaut[:, ::-1])
         pictures = [astronaut, small, flipped, np.zeros((180, 320, 3), np.uint8), astronaut]
         alone = [detector.detect([picture])[0] for picture in pictures]
-        assert detector.detect(pictures) == alone
+        assert_same(detector.detect(pictures), alone)
 
     def test_the_picture_is_left_as_it_was(
         self, detector: FaceDetector, astronaut: Picture
@@ -154,10 +188,29 @@ class TestDlibDetector(RealDetectorContract):
             DlibDetector(path, info=info("dlib"))
 
 
-class TestYuNetDetector(RealDetectorContract):
+class TestNetworks(RealDetectorContract):
     @pytest.fixture
-    def detector(self, yunet_detector: FaceDetector) -> FaceDetector:
-        return yunet_detector
+    def detector(self, network: FaceDetector) -> FaceDetector:
+        return network
+
+    def test_any_batch_of_any_sizes_gives_what_single_calls_give(
+        self, detector: FaceDetector, astronaut: Picture, hopper: Picture
+    ) -> None:
+        sizes = ((512, 512), (160, 96), (96, 160), (333, 200))
+        pictures = [
+            cv2.resize(source, size).astype(np.uint8)
+            for source in (astronaut, hopper)
+            for size in sizes
+        ]
+        alone = [detector.detect([picture])[0] for picture in pictures]
+
+        @settings(max_examples=6, deadline=None)
+        @given(st.lists(st.integers(0, len(pictures) - 1), min_size=1, max_size=9))
+        def batch_equals_single(chosen: list[int]) -> None:
+            found = detector.detect([pictures[index] for index in chosen])
+            assert_same(found, [alone[index] for index in chosen])
+
+        batch_equals_single()
 
     @pytest.mark.parametrize(
         ("name", "count"),
@@ -175,13 +228,6 @@ class TestYuNetDetector(RealDetectorContract):
         picture = cv2.imread(str(data_dir / "images" / name))
         assert picture is not None
         assert len(detector.detect([picture.astype(np.uint8)])[0]) == count
-
-
-def test_a_file_that_is_no_network_refuses_the_start(tmp_path: Path) -> None:
-    path = tmp_path / "yunet.onnx"
-    path.write_bytes(b"nonsense")
-    with pytest.raises(ConfigurationError, match=r"yunet\.onnx"):
-        YuNetDetector(path, info=info("yunet"))
 
 
 def test_dlibs_points_become_ours() -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from detection.domain.geometry import area, clip_box, iou_matrix, nms, shorter_side
-from detection.domain.letterbox import STRIDE, fit
+from detection.domain.letterbox import STRIDE, fit, fit_into
 from mesh.events import BoundingBox
 
 Boxes = NDArray[np.float64]
@@ -102,3 +102,14 @@ def test_a_point_survives_the_way_into_the_letterbox_and_back(
 def test_a_16_to_9_frame_is_not_made_square() -> None:
     box = fit(1280, 720, 640)
     assert (box.width, box.height, box.scale) == (640, 384, 0.5)
+
+
+@given(st.integers(1, 8000), st.integers(1, 8000), st.sampled_from([(640, 640), (320, 240)]))
+def test_an_input_of_one_size_holds_a_picture_of_any(
+    width: int, height: int, sides: tuple[int, int]
+) -> None:
+    box = fit_into(width, height, input_width=sides[0], input_height=sides[1])
+    assert (box.width, box.height) == sides
+    assert 1 <= box.content_width <= box.width
+    assert 1 <= box.content_height <= box.height
+    assert box.scale <= 1

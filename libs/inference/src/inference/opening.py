@@ -15,6 +15,10 @@ ENGINES = ("onnxruntime", "openvino", "torch")
 """Engines of this library; a model may name others (dlib), which run it by themselves."""
 
 
+REFERENCE = "onnxruntime"
+"""Runs in f32 on every CPU."""
+
+
 def open_engine(
     model: ModelSpec,
     files: Mapping[str, Path],
@@ -27,7 +31,7 @@ def open_engine(
     """The engine that a model is run by on a device; measured where there is a choice.
 
     Args:
-        model: from the registry; its first engine is the reference.
+        model: from the registry.
         files: its verified files by name.
         sample: one item as the model will see it, shape (1, …).
         options: device, precision, threads, streams.
@@ -53,10 +57,13 @@ def candidates(
 ) -> list[Candidate]:
     """The engines that may run the model on the device, the reference first.
 
-    On another device than the CPU the model's first engine on the CPU is the reference, and may
-    not be chosen: an explicit device is never exchanged for another in silence.
+    The reference is onnxruntime in f32 where it can run the model, else the model's first engine.
+    On another device than the CPU it runs on the CPU and may not be chosen: an explicit device is
+    never exchanged for another in silence.
     """
-    named = [name for name in model.engines if name in ENGINES]
+    named = sorted(
+        (name for name in model.engines if name in ENGINES), key=lambda name: name != REFERENCE
+    )
     found = [
         Candidate(name=name, open=partial(_open, name, files, options, sides))
         for name in named

@@ -48,7 +48,8 @@ class OpenVinoEngine:
             raise ConfigurationError(f"{network.name} takes {len(compiled.inputs)} inputs, not one")
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         self.info = EngineInfo(engine="openvino", device="CPU", precision=precision)
-        self._names = [_name(port, index) for index, port in enumerate(compiled.outputs)]
+        # Those of the file: compiling may add names of inner nodes to an output's set.
+        self._names = [_name(port, index) for index, port in enumerate(model.outputs)]
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(wanted.streams):
             self._idle.put(compiled.create_infer_request())

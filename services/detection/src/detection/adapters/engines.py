@@ -1,14 +1,38 @@
 """From a model of the registry to a detector that runs it."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
 from detection.ports import FaceDetector, ModelInfo
+from inference.engine import EngineOptions
 from mesh.errors import ConfigurationError
-from mesh.models import ModelStore, Pack
+from mesh.models import ModelSpec, ModelStore, Pack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """Where and by what a detector is to run."""
+
+    wanted: str = "auto"
+    """auto: the fastest engine that agrees with the model's first one; or an engine's name."""
+    device: str = "CPU"
+    precision: str | None = None
+    """f32, bf16 or f16; absent: the engine's own choice."""
+    streams: int = 1
+    """Pictures that a CPU works on at the same time, where the engine can."""
 
 
 def load_detector(
-    pack: Pack, store: ModelStore, *, long_side: int, threads: int, max_batch: int
+    pack: Pack,
+    store: ModelStore,
+    *,
+    long_side: int,
+    threads: int,
+    max_batch: int,
+    running: Running | None = None,
 ) -> FaceDetector:
-    """The pack's detector; imports only the engine that it needs.
+    """The pack's detector; imports only the engines that it may need.
 
     Args:
         pack: from the model registry.
@@ -16,30 +40,79 @@ def load_detector(
         long_side: pictures are scaled down to this, pixels.
         threads: that one run may use, where the engine has several.
         max_batch: pictures per call that the caller means to send.
+        running: where and by what; the fastest on the CPU by default.
 
     Raises:
-        ConfigurationError: a file is missing or altered, or the engine is not installed.
+        ConfigurationError: a file is missing or altered, or no engine can run it.
     """
-    model = pack.detector
-    path = store.locate(model)[model.files[0].name]
-    info = ModelInfo(
+    model = store.pinned(pack.detector)
+    files = store.locate(model)
+    how = running or Running()
+    if model.engine == "dlib":
+        return _dlib(files, _info(model, pack.name, max_batch), long_side)
+    options = EngineOptions(
+        device=how.device,
+        precision=how.precision,
+        threads=threads,
+        streams=how.streams,
+        max_batch=max_batch,
+    )
+    return _network(model, pack.name, files, options, wanted=how.wanted, long_side=long_side)
+
+
+def _info(
+    model: ModelSpec, pack: str, max_batch: int, *, engine: str = "dlib", device: str = "CPU"
+) -> ModelInfo:
+    return ModelInfo(
         model_id=model.model_id,
         name=model.name,
         version=model.version,
         licence=model.licence,
         sha256=model.files[0].sha256,
-        pack=pack.name,
-        device="CPU",
-        engine=model.engine,
+        pack=pack,
+        device=device,
+        engine=engine,
         aliases=model.aliases,
         max_batch=max_batch,
     )
-    if model.engine == "dlib":
-        try:
-            from detection.adapters.dlib_detector import DlibDetector  # noqa: PLC0415 -- an extra
-        except ImportError as error:
-            raise ConfigurationError("pack dlib needs the extra detection[dlib]") from error
-        return DlibDetector(path, info=info, long_side=long_side)
-    from detection.adapters.yunet import YuNetDetector  # noqa: PLC0415 -- brings its runtime
 
-    return YuNetDetector(path, info=info, long_side=long_side, threads=threads)
+
+def _dlib(files: Mapping[str, Path], info: ModelInfo, long_side: int) -> FaceDetector:
+    try:
+        from detection.adapters.dlib_detector import DlibDetector  # noqa: PLC0415 -- an extra
+    except ImportError as error:
+        raise ConfigurationError("pack dlib needs the extra detection[dlib]") from error
+    return DlibDetector(next(iter(files.values())), info=info, long_side=long_side)
+
+
+def _network(
+    model: ModelSpec,
+    pack: str,
+    files: Mapping[str, Path],
+    options: EngineOptions,
+    *,
+    wanted: str,
+    long_side: int,
+) -> FaceDetector:
+    from detection.adapters.network_detector import (  # noqa: PLC0415 -- dlib needs none of it
+        FAMILIES,
+        NetworkDetector,
+        sample,
+    )
+    from inference.opening import open_engine  # noqa: PLC0415 -- as above
+
+    family = FAMILIES.get(model.decoder or "")
+    if family is None or model.input is None:
+        raise ConfigurationError(
+            f"model {model.model_id}: decoder {model.decoder} is none of {', '.join(FAMILIES)}"
+        )
+    engine, _ = open_engine(
+        model, files, sample(model.input, long_side), options=options, wanted=wanted
+    )
+    runs = engine.info
+    info = replace(
+        _info(model, pack, options.max_batch, engine=runs.engine, device=runs.device),
+        path=str(files[model.files[0].name]),
+        precision=runs.precision,
+    )
+    return NetworkDetector(engine, info=info, family=family, shape=model.input, long_side=long_side)

@@ -11,15 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.domain.face import RawFace
-from detection.domain.geometry import nms
 from detection.domain.letterbox import Letterbox
-from mesh.events import BoundingBox, Point
+from detection.domain.suppression import best_faces
 
 STRIDES = (8, 16, 32)
 OUTPUTS = tuple(f"{head}_{stride}" for head in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
 """Names of the network's outputs; each has shape (frames, cells, 1, 1, 4 or 10)."""
-
-_MAX_CANDIDATES = 1000
 
 
 def decode(
@@ -32,16 +29,18 @@ def decode(
     """The faces of one frame, most confident first, in picture coordinates.
 
     Args:
-        heads: the outputs by name for this frame, without the batch axis: shape (cells, channels).
+        heads: the outputs by name for this frame, without the batch axis: (cells, …, channels).
         letterbox: how the picture was fitted into the input.
         confidence: faces below it are left out, 0 to 1.
         overlap: of two boxes with a greater IoU the less confident is left out.
+
+    Raises:
+        KeyError: the outputs are not this network's.
     """
-    parts = [_decode_stride(heads, stride, letterbox, confidence) for stride in STRIDES]
+    rows = {name: heads[name].reshape(-1, heads[name].shape[-1]) for name in OUTPUTS}
+    parts = [_decode_stride(rows, stride, letterbox, confidence) for stride in STRIDES]
     scores, boxes, points = (np.concatenate(part) for part in zip(*parts, strict=True))
-    best = np.argsort(-scores, kind="stable")[:_MAX_CANDIDATES]
-    kept = best[nms(boxes[best], scores[best], overlap)]
-    return [_face(scores[i], boxes[i], points[i]) for i in kept]
+    return best_faces(scores, boxes, points, overlap=overlap)
 
 
 def _decode_stride(
@@ -62,12 +61,3 @@ def _decode_stride(
     points = heads[f"kps_{stride}"][cells].astype(np.float64).reshape(-1, 5, 2) + corner[:, None]
     to_picture = stride / letterbox.scale
     return scores[cells], boxes * to_picture, points * to_picture
-
-
-def _face(score: float, box: NDArray[np.float64], points: NDArray[np.float64]) -> RawFace:
-    x1, y1, x2, y2 = box.tolist()
-    return RawFace(
-        box=BoundingBox(x1=x1, y1=y1, x2=x2, y2=y2),
-        confidence=float(score),
-        landmarks=tuple(Point(x=x, y=y) for x, y in points.tolist()),
-    )
