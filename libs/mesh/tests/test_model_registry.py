@@ -14,7 +14,7 @@ task = "face-detection"
 name = "YOLOv8n face"
 version = "8.0"
 engines = ["onnxruntime"]
-decoder = "yolov8"
+decoder = "yolov8-face"
 licence = "AGPL-3.0"
 commercial = false
 accept = "AGPL-3.0"
@@ -41,7 +41,7 @@ def test_models_and_packs_of_the_users_own_join_ours(tmp_path: Path) -> None:
     model = registry.model("yolov8n-face")
     assert model.input is not None
     assert model.input.scale == (255.0, 255.0, 255.0)
-    assert (model.decoder, model.engine, model.bytes) == ("yolov8", "onnxruntime", 0)
+    assert (model.decoder, model.engine, model.bytes) == ("yolov8-face", "onnxruntime", 0)
     pack = registry.pack("mine")
     assert not pack.automatic
     assert pack.for_task("object-detection") == ()
@@ -83,7 +83,7 @@ def test_the_settings_name_the_file_and_the_licences(
         ('["onnxruntime"]', "[]", "engines: must not be empty"),
         ('["onnxruntime"]', "[1]", "engines: must be a text or a list of texts"),
         ('engines = ["onnxruntime"]', "", "engines: is missing"),
-        ('decoder = "yolov8"', "", "decoder: is missing"),
+        ('decoder = "yolov8-face"', "", "decoder: is missing"),
         ("commercial = false", 'commercial = "no"', "commercial: must be true or false"),
         ("width = 640", "width = -1", "input] width: must be a whole number from 0"),
         ("width = 640", "width = true", "input] width: must be a whole number from 0"),

@@ -135,6 +135,14 @@ def test_optional_models_are_those_at_hand_and_allowed(place: Place) -> None:
     assert len(pack.for_task("face-detection")) == 5
 
 
+def test_an_altered_file_of_an_optional_model_is_not_taken_for_absent(place: Place) -> None:
+    model = a_model(files=(ModelFile(name="mine/yolo.onnx", sha256="0" * 64),))
+    pack = Pack("mine", model, model, (model,))
+
+    with pytest.raises(AlteredFileError, match=r"yolo\.onnx is altered"):
+        place.store().optional(pack)
+
+
 def test_a_file_that_nobody_can_bring_is_said(place: Place) -> None:
     absent = a_model(files=(ModelFile(name="absent.onnx"),))
     with pytest.raises(ConfigurationError, match=r"absent\.onnx is yours to supply"):

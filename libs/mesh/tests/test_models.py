@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -101,6 +102,32 @@ def test_a_missing_file_is_downloaded_and_verified(
 
     assert store.locate(a_model())["weights.bin"].read_bytes() == CONTENT
     assert lines == ["weights.bin: 0.0 MB, MIT"]
+
+
+def test_a_large_download_says_how_far_it_is(
+    tmp_path: Path, origin: tuple[str, type[Origin]]
+) -> None:
+    content = bytes(9 << 20)
+    origin[1].content = content
+    lines: list[str] = []
+
+    ModelStore(folder=None, cache=tmp_path, origin=origin[0]).fetch(
+        a_model(content=content), lines.append
+    )
+
+    assert lines[1:] == ["weights.bin: 33%", "weights.bin: 67%", "weights.bin: 100%"]
+
+
+def test_a_file_may_have_an_address_of_its_own_and_a_folder(
+    tmp_path: Path, origin: tuple[str, type[Origin]]
+) -> None:
+    file = replace(a_model().files[0], name="large/weights.bin", origin=origin[0])
+    model = replace(a_model(), files=(file,))
+    store = ModelStore(folder=None, cache=tmp_path, origin="http://127.0.0.1:1/{path}")
+
+    store.fetch(model, quiet)
+
+    assert store.locate(model) == {"large/weights.bin": tmp_path / "large" / "weights.bin"}
 
 
 def test_an_interrupted_download_is_resumed(

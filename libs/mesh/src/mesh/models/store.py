@@ -2,7 +2,6 @@
 
 import importlib.util
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,14 +72,24 @@ class ModelStore:
         return {file.name: self._locate(model, file) for file in model.files}
 
     def has(self, model: ModelSpec) -> bool:
-        """Whether the model can be used: every file at hand and unaltered, licence accepted."""
-        with suppress(ConfigurationError):
-            self._check_licence(model)
+        """Whether the model can be used: every file at hand, its licence accepted.
+
+        Raises:
+            ConfigurationError: a file is altered; the message names it.
+        """
+        if model.accept and model.accept not in self._accepted:
+            return False
+        try:
             return bool(self.files(model))
-        return False
+        except MissingFileError:
+            return False
 
     def optional(self, pack: Pack) -> tuple[ModelSpec, ...]:
-        """The further models of a pack that can be used."""
+        """The further models of a pack that can be used.
+
+        Raises:
+            ConfigurationError: a file of one is altered; the message names it.
+        """
         return tuple(model for model in pack.optional if self.has(model))
 
     def pinned(self, model: ModelSpec) -> ModelSpec:
