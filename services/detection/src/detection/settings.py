@@ -1,15 +1,26 @@
 """What detection can be told through `SIGHTLINE_*` variables."""
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
-from mesh.settings import ModelSettings
+from detection.ports import CloudPolicy
+from inference.settings import CLOUD, InferenceSettings
+from mesh.errors import ConfigurationError
+from mesh.tasks import NEEDS
+
+REKOGNITION = "aws-rekognition"
+"""Stands for the cloud among the fallbacks."""
 
 
-class DetectionSettings(ModelSettings):
+class DetectionSettings(InferenceSettings):
     """Settings of the detection service."""
 
     detection_threads: int = Field(
         1, ge=1, le=64, description="Threads that one run of the detector may use."
+    )
+    detection_streams: int = Field(
+        1, ge=1, le=64, description="Pictures that a CPU works on at once, where the engine can."
     )
     detection_long_side: int = Field(
         640, ge=160, le=4096, description="Pictures are scaled down to this for detection, pixels."
@@ -20,3 +31,57 @@ class DetectionSettings(ModelSettings):
     detection_chip_budget: int = Field(
         524_288, ge=65_536, le=1_048_576, description="Bytes for the face chips of one frame."
     )
+    detection_tasks: str = Field(
+        ",".join(task for task in NEEDS if task != "age_gender"),
+        description="Tasks whose models are loaded where their files are at hand, by commas.",
+    )
+    detection_fallbacks: str = Field(
+        "",
+        description="Models that stand in for the detector on the CPU, in order, by commas.",
+    )
+    cloud_consent: bool = Field(
+        False, description="Whether pictures with faces may be sent to the cloud at all."
+    )
+    cloud_region: str | None = Field(None, description="Region of the cloud, such as eu-west-1.")
+    cloud_endpoint: str | None = Field(
+        None, description="Address of the cloud's API, where it is not the region's own."
+    )
+
+    @property
+    def tasks(self) -> Sequence[str]:
+        """The tasks of `SIGHTLINE_DETECTION_TASKS`.
+
+        Raises:
+            ConfigurationError: one of them is none.
+        """
+        tasks = [task.strip() for task in self.detection_tasks.split(",") if task.strip()]
+        for task in tasks:
+            if task not in NEEDS:
+                known = ", ".join(NEEDS)
+                raise ConfigurationError(f"SIGHTLINE_DETECTION_TASKS: {task} is none of {known}")
+        return tasks
+
+    @property
+    def cloud(self) -> CloudPolicy:
+        """What may go to the cloud, and how.
+
+        Raises:
+            ConfigurationError: there is no consent, or no region.
+        """
+        if not self.cloud_consent:
+            raise ConfigurationError(
+                f"SIGHTLINE_DETECTION_FALLBACKS names {REKOGNITION}, which would send pictures of "
+                "people out of this installation; SIGHTLINE_CLOUD_CONSENT must be true for that"
+            )
+        if self.cloud_region is None:
+            raise ConfigurationError(f"{REKOGNITION} needs SIGHTLINE_CLOUD_REGION")
+        return CloudPolicy(
+            region=self.cloud_region, endpoint=self.cloud_endpoint, timeout=self.cloud_timeout_s
+        )
+
+    def places(self, model_id: str) -> Sequence[tuple[str, str]]:
+        """Model and device of each link of the chain in front of which this model stands."""
+        others = [name.strip() for name in self.detection_fallbacks.split(",") if name.strip()]
+        return [(model_id, device) for device in self.devices] + [
+            (name, CLOUD if name == REKOGNITION else "CPU") for name in others if name != model_id
+        ]

@@ -1,0 +1,148 @@
+"""A detector with stand-ins, which can be exchanged while it works."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import inference.engine
+from detection.domain.face import Picture, RawFace
+from detection.ports import EngineError, EngineTimeoutError, FaceDetector, ModelInfo
+from detection.settings import REKOGNITION, DetectionSettings
+from inference.chain import Chain, ChainTimeoutError
+from inference.links import Link
+from inference.news import ModelNews
+from inference.settings import CLOUD
+from inference.switching import ModelSwitch
+from mesh.errors import ConfigurationError
+from mesh.models import ModelRegistry, ModelSpec
+
+Load = Callable[[ModelSpec, str], FaceDetector]
+"""Loads the detector of a model on a device. Raises ConfigurationError."""
+WARM_UP_RUNS = 10
+_TASK = "face-detection"
+
+
+class Detectors:
+    """Builds chains of the detectors that the settings name."""
+
+    def __init__(
+        self, settings: DetectionSettings, registry: ModelRegistry, load: Load, news: ModelNews
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._load = load
+        self._news = news
+
+    def chain(self, model_id: str) -> Chain[FaceDetector]:
+        """The chain in front of which this model stands; loaded, not warm.
+
+        Raises:
+            ConfigurationError: a model is unknown, of another task, or cannot be loaded.
+        """
+        places = self._settings.places(model_id)
+        self._settings.check_patience([device for _, device in places])
+        links = [
+            self._cloud() if device == CLOUD else self._link(self._model(name), device)
+            for name, device in places
+        ]
+        return Chain(links, warm_up=_warm_up, tell=self._news.changed)
+
+    def switch(self, detector: "FallbackDetector") -> ModelSwitch:
+        """Carries out commands to use another model in this detector."""
+        return ModelSwitch(
+            task=_TASK,
+            serving=detector.info.model_id,
+            prepare=partial(self.prepare, detector),
+            news=self._news,
+        )
+
+    def prepare(self, detector: "FallbackDetector", model_id: str) -> Callable[[], None]:
+        """Load and warm a chain beside the one that works; what is returned exchanges them.
+
+        Raises:
+            ConfigurationError: as `chain`.
+        """
+        chain = self.chain(model_id)
+        chain.warm_up()
+        return lambda: detector.exchange(chain)
+
+    def _model(self, model_id: str) -> ModelSpec:
+        model = self._registry.model(model_id)
+        if model.task != _TASK:
+            raise ConfigurationError(f"{model_id} is a model for {model.task}, not for {_TASK}")
+        return model
+
+    def _cloud(self) -> Link[FaceDetector]:
+        def build() -> FaceDetector:
+            try:
+                from detection.adapters.rekognition import (  # noqa: PLC0415 -- an extra
+                    RekognitionDetector,
+                )
+            except ImportError as error:
+                raise ConfigurationError(
+                    f"SIGHTLINE_DETECTION_FALLBACKS: {REKOGNITION} needs the extra detection[cloud]"
+                ) from error
+            return RekognitionDetector.connect(self._settings.cloud)
+
+        timeout = self._settings.timeout(CLOUD)
+        return Link(name=CLOUD, device=CLOUD, model_id=REKOGNITION, timeout=timeout, build=build)
+
+    def _link(self, model: ModelSpec, device: str) -> Link[FaceDetector]:
+        return Link(
+            name=f"{model.model_id} on {device}",
+            device=device,
+            model_id=model.model_id,
+            timeout=self._settings.timeout(device),
+            build=lambda: self._load(model, device),
+        )
+
+
+def _warm_up(detector: FaceDetector) -> None:
+    for _ in range(WARM_UP_RUNS):
+        detector.warm_up()
+
+
+class FallbackDetector:
+    """Asks the links of a chain; another chain takes over between two calls.
+
+    Used from one thread; only `exchange`, `serving` and `state` may be called from others.
+    """
+
+    def __init__(self, chain: Chain[FaceDetector]) -> None:
+        self._chain = chain
+        self._answered = chain.tools[0].info
+
+    @property
+    def info(self) -> ModelInfo:
+        """What answered the last call; before the first what is to answer it."""
+        return self._answered
+
+    def serving(self) -> ModelInfo:
+        """What would answer now."""
+        return self._chain.serving.info
+
+    def state(self) -> str:
+        """available, degraded or failed."""
+        return self._chain.state
+
+    def exchange(self, chain: Chain[FaceDetector]) -> None:
+        """Use another chain from the next call on."""
+        self._chain = chain
+
+    def detect(
+        self, images: Sequence[Picture], *, long_side: int | None = None
+    ) -> list[list[RawFace]]:
+        """The faces of each picture, from the first link that answers; see `FaceDetector`."""
+        try:
+            answer = self._chain.run(lambda one: one.detect(images, long_side=long_side))
+        except ChainTimeoutError as error:
+            raise EngineTimeoutError(str(error)) from error
+        except inference.engine.EngineError as error:
+            raise EngineError(str(error)) from error
+        info = answer.tool.info
+        self._answered = replace(info, fallback_used=True) if answer.stood_in else info
+        return answer.value
+
+    def warm_up(self) -> None:
+        """Run every link until it is warm."""
+        self._chain.warm_up()

@@ -1,0 +1,177 @@
+"""A detector with stand-ins, exchanged while it works."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from detection.adapters.fallback import WARM_UP_RUNS, Detectors, FallbackDetector
+from detection.domain.face import Picture, RawFace
+from detection.ports import EngineError, EngineTimeoutError, FaceDetector, ModelInfo
+from detection.settings import DetectionSettings
+from inference.chain import Chain, ChainTimeoutError
+from inference.links import Link
+from inference.news import ModelNews, Teller
+from mesh.clock import ManualClock
+from mesh.errors import ConfigurationError
+from mesh.models import ModelRegistry, ModelSpec
+from mesh.stage import Output
+
+PICTURE = np.zeros((40, 40, 3), np.uint8)
+EVENTS = "sightline.events"
+
+
+class FakeDetector:
+    """Finds nothing, or fails as it is told."""
+
+    def __init__(self, model_id: str, device: str = "CPU") -> None:
+        self.info = ModelInfo(
+            model_id=model_id,
+            name=model_id,
+            version="1",
+            licence="none",
+            sha256="0" * 64,
+            pack="fake",
+            device=device,
+            engine="fake",
+        )
+        self.trouble: Exception | None = None
+        self.warm = 0
+        self.sides: list[int | None] = []
+
+    def detect(
+        self, images: Sequence[Picture], *, long_side: int | None = None
+    ) -> list[list[RawFace]]:
+        self.sides.append(long_side)
+        if self.trouble is not None:
+            raise self.trouble
+        return [[] for _ in images]
+
+    def warm_up(self) -> None:
+        self.warm += 1
+
+
+class Silence:
+    """Publishes nothing."""
+
+    def send(self, output: Output) -> None:
+        raise AssertionError
+
+    def flush(self, timeout: object) -> None:
+        raise AssertionError
+
+
+class World:
+    """Detectors of the registry's models, loaded as fakes."""
+
+    def __init__(self) -> None:
+        self.loaded: list[FakeDetector] = []
+        teller = Teller(service="detection", task="t", instance_id="d-0", topic=EVENTS)
+        self.news = ModelNews(teller, Silence(), ManualClock())
+
+    def detectors(self) -> Detectors:
+        return Detectors(DetectionSettings.load(), ModelRegistry.load(), self.load, self.news)
+
+    def load(self, model: ModelSpec, device: str) -> FaceDetector:
+        self.loaded.append(FakeDetector(model.model_id, device))
+        return self.loaded[-1]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def a_chain(*detectors: FakeDetector) -> Chain[FaceDetector]:
+    def build(detector: FakeDetector) -> Callable[[], FaceDetector]:
+        return lambda: detector
+
+    return Chain[FaceDetector](
+        [
+            Link(
+                name=str(number),
+                device=detector.info.device,
+                model_id=detector.info.model_id,
+                timeout=60.0,
+                build=build(detector),
+            )
+            for number, detector in enumerate(detectors)
+        ]
+    )
+
+
+def test_a_default_installation_has_one_link(world: World) -> None:
+    assert len(world.detectors().chain("yunet-2023mar").tools) == 1
+    assert world.loaded[0].info.device == "CPU"
+
+
+def test_devices_come_before_other_models(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTLINE_DEVICE", "GPU-0")
+    monkeypatch.setenv("SIGHTLINE_DETECTION_FALLBACKS", "dlib-hog-5pt, yunet-2023mar")
+    world.detectors().chain("yunet-2023mar")
+    assert [(one.info.model_id, one.info.device) for one in world.loaded] == [
+        ("yunet-2023mar", "GPU-0"),
+        ("yunet-2023mar", "CPU"),
+        ("dlib-hog-5pt", "CPU"),
+    ]
+
+
+def test_an_unknown_model_and_one_of_another_task_are_refused(world: World) -> None:
+    with pytest.raises(ConfigurationError, match="no model nonsense"):
+        world.detectors().chain("nonsense")
+    with pytest.raises(ConfigurationError, match="face-recognition, not for face-detection"):
+        world.detectors().chain("dlib-resnet-v1")
+
+
+def test_the_cloud_needs_consent_at_the_start(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTLINE_DETECTION_FALLBACKS", "aws-rekognition")
+    with pytest.raises(ConfigurationError, match="SIGHTLINE_CLOUD_CONSENT"):
+        world.detectors().chain("yunet-2023mar")
+    monkeypatch.setenv("SIGHTLINE_BATCH_TIMEOUT_S", "20")
+    with pytest.raises(ConfigurationError, match="SIGHTLINE_BATCH_TIMEOUT_S is 20"):
+        world.detectors().chain("yunet-2023mar")
+
+
+def test_another_model_takes_over_from_the_next_call_on(world: World) -> None:
+    detectors = world.detectors()
+    detector = FallbackDetector(detectors.chain("yunet-2023mar"))
+    detector.warm_up()
+    detector.detect([PICTURE], long_side=1280)
+    commit = detectors.prepare(detector, "dlib-hog-5pt")
+    assert [one.warm for one in world.loaded] == [WARM_UP_RUNS, WARM_UP_RUNS]
+    detector.detect([PICTURE])
+    assert (detector.info.model_id, detector.serving().model_id) == ("yunet-2023mar",) * 2
+    commit()
+    assert (detector.info.model_id, detector.serving().model_id) == (
+        "yunet-2023mar",
+        "dlib-hog-5pt",
+    )
+    assert detector.detect([PICTURE, PICTURE]) == [[], []]
+    assert (detector.info.model_id, detector.info.fallback_used) == ("dlib-hog-5pt", False)
+    assert world.loaded[0].sides == [1280, None]
+
+
+def test_a_stand_in_says_that_it_is_one() -> None:
+    first, second = FakeDetector("first", "GPU-0"), FakeDetector("second")
+    detector = FallbackDetector(a_chain(first, second))
+    first.trouble = EngineError("out of memory")
+    detector.detect([PICTURE])
+    info = detector.info
+    assert (info.model_id, info.device, info.fallback_used) == ("second", "CPU", True)
+    assert detector.state() == "degraded"
+    first.trouble = None
+    detector.detect([PICTURE])
+    assert (detector.info.model_id, detector.info.fallback_used) == ("first", False)
+
+
+def test_what_no_link_answers_is_an_error_that_tells_time_outs_apart() -> None:
+    only = FakeDetector("only")
+    detector = FallbackDetector(a_chain(only))
+    only.trouble = EngineError("bad picture")
+    with pytest.raises(EngineError, match="bad picture"):
+        detector.detect([PICTURE])
+    only.trouble = ChainTimeoutError("no answer")
+    with pytest.raises(EngineTimeoutError):
+        detector.detect([PICTURE])
