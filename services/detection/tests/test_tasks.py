@@ -302,7 +302,7 @@ def test_a_picture_for_drowsiness_needs_its_model(service: Service, jpeg: Encode
 
 def test_faces_carry_what_the_models_of_their_tasks_say(service: Service, jpeg: Encode) -> None:
     mesh = FaceMesh(
-        np.random.default_rng(0).uniform(0, 100, (POINTS, 2)).astype(np.float32),
+        np.random.default_rng(0).uniform(0, 100, (POINTS, 3)).astype(np.float32),
         np.full(SHAPES, 0.25, np.float32),
     )
     alive = Liveness(score=0.9, model_id="m")

@@ -231,15 +231,23 @@ class ModelHeartbeat:
             warn: told why a heartbeat was lost.
         """
         while not stop.is_set():
-            status = self.status()
             try:
-                self._producer.send(Output(self._topic, status.model_id, status))
-                self._tell_drift(status)
-                self._producer.flush(_PATIENCE)
-                self._heard_at, self._told = self._clock.monotonic(), self._drift
+                self.beat()
             except TransientError as error:
                 warn(str(error))
             stop.wait(INTERVAL_SECONDS)
+
+    def beat(self) -> None:
+        """Publish one status, and that the model's files changed if they did.
+
+        Raises:
+            TransientError: the broker did not acknowledge in time.
+        """
+        status = self.status()
+        self._producer.send(Output(self._topic, status.model_id, status))
+        self._tell_drift(status)
+        self._producer.flush(_PATIENCE)
+        self._heard_at, self._told = self._clock.monotonic(), self._drift
 
     @property
     def checks(self) -> Mapping[str, Check]:

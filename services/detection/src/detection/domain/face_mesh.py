@@ -45,7 +45,8 @@ _LEFT_EAR = (263, 387, 385, 362, 380, 373)
 """Outer corner, two points of the upper lid, inner corner, two points of the lower lid."""
 
 Coordinates = NDArray[np.float32]
-"""float32, shape (478, 2): x and y in pixels of the picture."""
+"""float32, shape (478, 3): x and y in pixels of the picture, depth in pixels away from the viewer
+from somewhere within the head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,13 @@ def attributes_of(mesh: FaceMesh) -> FaceAttributes:
 
 
 def eye_aspect_ratio(six: Coordinates) -> float:
-    """Mean height over width of an eye (Soukupová and Čech 2016).
+    """Mean height over width of an eye (Soukupová and Čech 2016), in space.
+
+    In the plane of the picture the eye of a head that is turned by 45 degrees would look twice as
+    open as it is.
 
     Args:
-        six: shape (6, 2): a corner, two points of the upper lid, the other corner, the two points
+        six: shape (6, 3): a corner, two points of the upper lid, the other corner, the two points
             of the lower lid that face them, in reverse order.
     """
     heights = math.dist(six[1], six[5]) + math.dist(six[2], six[4])
@@ -85,7 +89,7 @@ def eye_aspect_ratio(six: Coordinates) -> float:
 
 
 def _points(points: Coordinates, places: Sequence[int]) -> tuple[Point, ...]:
-    return tuple(Point(x=x, y=y) for x, y in points[list(places)].astype(float).tolist())
+    return tuple(Point(x=x, y=y) for x, y in points[list(places), :2].astype(float).tolist())
 
 
 def _ratio(height: Coordinates, width: Coordinates) -> float:

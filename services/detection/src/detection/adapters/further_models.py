@@ -1,0 +1,176 @@
+"""Models beyond face detection: those of the pack that are at hand and serve a wanted task."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import inference.engine
+from detection.adapters import face_networks
+from detection.adapters.face_networks import Network
+from detection.adapters.object_detector import YoloxDetector
+from detection.domain.wishes import AGES, EYES, LANDMARKS, LIVENESS, OBJECTS, POSE
+from detection.ports import EngineError, FurtherModels, Metered, ModelInfo, Tracker
+from inference.engine import EngineInfo, EngineOptions
+from inference.opening import open_engine
+from mesh.clock import SystemClock
+from mesh.errors import ConfigurationError
+from mesh.model_status import ModelMeter
+from mesh.models import InputSpec, MissingFileError, ModelSpec, ModelStore, Pack
+from mesh.tasks import FACE, HELPS, NEEDS
+
+Files = Mapping[str, Path]
+"""The verified files of a model by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that runs, the task of models that it is for, and its meter."""
+
+    task: str
+    model: Any
+    """What the port of the task says."""
+    meter: ModelMeter
+    infos: Sequence[ModelInfo]
+    """What is known of each network that is read for it; the first one's meter is the model's."""
+
+
+def equip(loaded: Sequence[Loaded], persons: Tracker) -> FurtherModels:
+    """The models by what the stage calls them.
+
+    Args:
+        loaded: at most one of each task.
+        persons: follows persons, apart from faces.
+    """
+    by_task = {item.task: Metered(item.model, item.meter) for item in loaded}
+    return FurtherModels(
+        objects=by_task.get(OBJECTS),
+        liveness=by_task.get(LIVENESS),
+        meshes=by_task.get(LANDMARKS),
+        eyes=by_task.get(EYES),
+        poses=by_task.get(POSE),
+        ages=by_task.get(AGES),
+        persons=persons,
+    )
+
+
+def load_further(
+    pack: Pack, store: ModelStore, *, tasks: Collection[str], threads: int
+) -> list[Loaded]:
+    """The pack's optional models that serve one of the tasks; absent files are no error.
+
+    Args:
+        pack: from the model registry.
+        store: where files lie.
+        tasks: of cameras, that the operator allows.
+        threads: that one run may use.
+
+    Raises:
+        ConfigurationError: a file is altered, or an engine cannot run it.
+    """
+    wanted = {
+        model for task in tasks if task != FACE for model in (*NEEDS[task], *HELPS.get(task, ()))
+    }
+    loaded = []
+    for task in sorted(wanted):
+        found = [
+            (model, files)
+            for model in pack.for_task(task)
+            for files in [_files(model, store)]
+            if files is not None
+        ]
+        if found:
+            loaded.append(_load(task, found, pack.name, threads))
+    return loaded
+
+
+def _files(model: ModelSpec, store: ModelStore) -> Files | None:
+    """The files of a model, or none where they are not at hand; altered ones are an error."""
+    try:
+        return store.locate(model)
+    except MissingFileError:
+        return None
+
+
+def _load(task: str, found: Sequence[tuple[ModelSpec, Files]], pack: str, threads: int) -> Loaded:
+    meter = ModelMeter(SystemClock())
+    if task == LANDMARKS:
+        from detection.adapters.face_landmarker import (  # noqa: PLC0415 -- brings its runtime
+            ENGINE,
+            FaceLandmarker,
+        )
+
+        model, files = found[0]
+        info = _info(model, files, pack, ENGINE)
+        landmarker = FaceLandmarker(next(iter(files.values())), info=info, threads=threads)
+        meter.loaded()
+        return Loaded(task, landmarker, meter, [info])
+    networks = [_network(model, files, threads) for model, files in found]
+    infos = [
+        _info(model, files, pack, network.engine.info)
+        for (model, files), network in zip(found, networks, strict=True)
+    ]
+    runs = _running(task, networks, _together(infos))
+    meter.loaded()
+    return Loaded(task, runs, meter, infos)
+
+
+def _running(task: str, networks: Sequence[Network], info: ModelInfo) -> Any:
+    if task == OBJECTS:
+        return YoloxDetector(networks[0].engine, info=info, shape=networks[0].shape)
+    try:
+        return _BUILDERS[task](networks, info)
+    except (EngineError, KeyError, ValueError) as error:
+        raise ConfigurationError(f"model {info.model_id}: {error}") from error
+
+
+_BUILDERS: Mapping[str, Callable[[Sequence[Network], ModelInfo], Any]] = {
+    LIVENESS: face_networks.liveness,
+    EYES: face_networks.eye_state,
+    POSE: face_networks.head_pose,
+    AGES: face_networks.age_gender,
+}
+
+
+def _network(model: ModelSpec, files: Mapping[str, Path], threads: int) -> Network:
+    shape = model.input
+    if shape is None or not shape.width or not shape.height:
+        raise ConfigurationError(f"model {model.model_id}: its input needs a width and a height")
+    engine, _ = open_engine(
+        model, files, _sample(shape), options=EngineOptions(threads=threads), wanted=model.engine
+    )
+    return Network(engine, shape)
+
+
+def _sample(shape: InputSpec) -> inference.engine.Tensor:
+    noise = np.random.default_rng(0).uniform(0, 255, (1, 3, shape.height, shape.width))
+    mean, scale = (np.reshape(values, (3, 1, 1)) for values in (shape.mean, shape.scale))
+    sample: inference.engine.Tensor = ((noise - mean) / scale).astype(np.float32)
+    return sample
+
+
+def _info(model: ModelSpec, files: Files, pack: str, engine: EngineInfo) -> ModelInfo:
+    return ModelInfo(
+        model_id=model.model_id,
+        name=model.name,
+        version=model.version,
+        licence=model.licence,
+        sha256=model.files[0].sha256,
+        pack=pack,
+        device=engine.device,
+        engine=engine.engine,
+        aliases=model.aliases,
+        path=str(next(iter(files.values()))),
+        precision=engine.precision,
+    )
+
+
+def _together(infos: Sequence[ModelInfo]) -> ModelInfo:
+    """Networks that are read together, as one model."""
+    return replace(
+        infos[0],
+        model_id="+".join(info.model_id for info in infos),
+        name=" and ".join(info.name for info in infos),
+    )

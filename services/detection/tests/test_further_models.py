@@ -1,0 +1,196 @@
+"""Models beyond face detection: loading what is at hand, and what they see in real pictures."""
+
+import shutil
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from detection.adapters.engines import load_detector
+from detection.adapters.further_models import Loaded, equip, load_further
+from detection.adapters.heartbeats import FurtherHeartbeats
+from detection.adapters.tracker import ShortTermTracker
+from detection.domain.face import Picture
+from detection.domain.face_mesh import attributes_of
+from detection.domain.pose import estimate_pose
+from detection.ports import FaceDetector, FaceView, FurtherModels
+from mesh.errors import ConfigurationError
+from mesh.events import ModelStatus
+from mesh.models import ModelRegistry, ModelStore
+from mesh.settings import MeshSettings
+from mesh.stage import Output
+from mesh.tasks import NEEDS
+
+PACK = ModelRegistry.load().pack("yunet-omz")
+EVERYTHING = tuple(NEEDS)
+
+
+class Box:
+    """Keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.outputs: list[Output] = []
+
+    def send(self, output: Output) -> None:
+        self.outputs.append(output)
+
+    def flush(self, timeout: timedelta) -> None:
+        """Nothing to wait for."""
+
+
+@pytest.fixture(scope="module")
+def store(models_dir: Path) -> ModelStore:
+    return ModelStore(folder=models_dir, cache=models_dir)
+
+
+@pytest.fixture(scope="module")
+def loaded(store: ModelStore) -> Sequence[Loaded]:
+    found = load_further(PACK, store, tasks=EVERYTHING, threads=1)
+    if {item.task for item in found} != {
+        *("object-detection", "liveness", "face-landmarks", "eye-state", "head-pose"),
+        "age-gender",
+    }:
+        pytest.skip("SIGHTLINE_MODELS_DIR lacks some of the optional models")
+    return found
+
+
+@pytest.fixture(scope="module")
+def models(loaded: Sequence[Loaded]) -> FurtherModels:
+    return equip(loaded, persons=ShortTermTracker(prefix="prs"))
+
+
+@pytest.fixture(scope="module")
+def detector(store: ModelStore) -> FaceDetector:
+    return load_detector(PACK, store, long_side=640, threads=1, max_batch=1)
+
+
+def faces(detector: FaceDetector, image: Picture) -> list[FaceView]:
+    (found,) = detector.detect([image])
+    return [FaceView(image, face) for face in found]
+
+
+def test_without_files_nothing_is_loaded(tmp_path: Path) -> None:
+    nowhere = ModelStore(folder=tmp_path, cache=tmp_path)
+    assert load_further(PACK, nowhere, tasks=EVERYTHING, threads=1) == []
+    assert equip([], persons=ShortTermTracker()).tasks == {"face-detection"}
+
+
+def test_an_altered_file_refuses_the_start_by_name(tmp_path: Path) -> None:
+    (tmp_path / "yolox_nano_416.onnx").write_bytes(b"nonsense")
+    with pytest.raises(ConfigurationError, match=r"yolox_nano_416\.onnx"):
+        load_further(PACK, ModelStore(folder=tmp_path, cache=tmp_path), tasks=["person"], threads=1)
+
+
+def test_only_models_of_the_wanted_tasks_are_loaded(models_dir: Path, tmp_path: Path) -> None:
+    for path in (models_dir / "eye_state").glob("*.onnx"):
+        shutil.copy(path, tmp_path / path.name)
+    here = ModelStore(folder=tmp_path, cache=tmp_path)
+    (eyes,) = load_further(PACK, here, tasks=["face", "drowsiness"], threads=1)
+    assert (eyes.task, eyes.infos[0].model_id) == ("eye-state", "open-closed-eye-0001")
+    assert load_further(PACK, here, tasks=["face", "liveness"], threads=1) == []
+
+
+def test_every_network_has_a_heartbeat(loaded: Sequence[Loaded]) -> None:
+    box = Box()
+    FurtherHeartbeats(loaded, MeshSettings(), producer=box, drift=lambda _: None).beat()
+    statuses = [output.event for output in box.outputs if isinstance(output.event, ModelStatus)]
+    assert {status.state for status in statuses} == {"available"}
+    assert {(status.task, status.model_id) for status in statuses} == {
+        ("age-gender", "age-gender-0013"),
+        ("eye-state", "open-closed-eye-0001"),
+        ("face-landmarks", "face-landmarker"),
+        ("head-pose", "head-pose-adas-0001"),
+        ("liveness", "minifasnet-v1se"),
+        ("liveness", "minifasnet-v2"),
+        ("object-detection", "yolox-nano"),
+    }
+
+
+def test_the_models_of_every_task_are_told(models: FurtherModels) -> None:
+    assert all(not models.tasks.isdisjoint(needs) for needs in NEEDS.values())
+
+
+def test_persons_and_a_bus_are_found(models: FurtherModels, data_dir: Path) -> None:
+    picture = cv2.imread(str(data_dir / "images" / "ultralytics" / "bus.jpg"))
+    assert picture is not None
+    assert models.objects is not None
+    (found,) = models.objects.model.detect([picture.astype(np.uint8)])
+    sure = [item.class_name for item in found if item.confidence >= 0.65]
+    assert sorted(sure) == ["bus", "person", "person", "person"]
+
+
+def test_an_open_eyed_face_has_open_eyes_and_a_frontal_pose(
+    models: FurtherModels, detector: FaceDetector, astronaut: Picture
+) -> None:
+    (view,) = faces(detector, astronaut)
+    assert models.meshes is not None
+    assert models.eyes is not None
+    assert models.poses is not None
+    said = attributes_of(models.meshes.model.read([view])[0])
+    assert said.left_eye_openness is not None
+    assert said.right_eye_openness is not None
+    assert min(said.left_eye_openness, said.right_eye_openness) > 0.15
+    assert said.smile is not None
+    assert said.smile > 0.5
+    box = view.face.box
+    for point in (*said.left_eye_contour, *said.right_eye_contour, *said.mouth_contour):
+        assert box.x1 <= point.x <= box.x2
+        assert box.y1 <= point.y <= box.y2
+    left, right = view.face.landmarks[0], view.face.landmarks[1]
+    assert np.mean([point.x for point in said.right_eye_contour]) == pytest.approx(left.x, abs=6)
+    assert np.mean([point.x for point in said.left_eye_contour]) == pytest.approx(right.x, abs=6)
+    pose, rough = models.poses.model.read([view])[0], estimate_pose(view.face.landmarks)
+    assert pose.yaw == pytest.approx(rough.yaw, abs=15)
+    assert pose.roll == pytest.approx(rough.roll, abs=15)
+
+
+def test_a_mirrored_face_looks_the_other_way(
+    models: FurtherModels, detector: FaceDetector, hopper: Picture
+) -> None:
+    assert models.poses is not None
+    yaws = []
+    for image in (hopper, np.ascontiguousarray(hopper[:, ::-1])):
+        (view,) = faces(detector, image)
+        yaws.append(
+            (models.poses.model.read([view])[0].yaw, estimate_pose(view.face.landmarks).yaw)
+        )
+    (one, rough_one), (other, rough_other) = yaws
+    assert one == pytest.approx(-other, abs=8)
+    assert (one - other) * (rough_one - rough_other) > 0, "both tell the same side"
+
+
+def test_a_photo_of_a_photo_is_not_alive(
+    models: FurtherModels, detector: FaceDetector, data_dir: Path
+) -> None:
+    assert models.liveness is not None
+    scores = {}
+    for name in ("image_T1", "image_F1", "image_F2"):
+        picture = cv2.imread(str(data_dir / "images" / "minifas" / "sample" / f"{name}.jpg"))
+        assert picture is not None
+        (view,) = faces(detector, picture.astype(np.uint8))
+        scores[name] = models.liveness.model.read([view])[0].score
+    assert scores["image_T1"] > 0.9
+    assert max(scores["image_F1"], scores["image_F2"]) < 0.5
+
+
+def test_what_is_said_of_a_face_does_not_depend_on_the_other_faces(
+    models: FurtherModels, detector: FaceDetector, astronaut: Picture, hopper: Picture
+) -> None:
+    views = [*faces(detector, astronaut), *faces(detector, hopper)]
+    assert models.liveness is not None
+    assert models.ages is not None
+    together = models.liveness.model.read(views)
+    alone = [models.liveness.model.read([view])[0] for view in views]
+    assert [said.score for said in together] == pytest.approx([said.score for said in alone])
+    assert models.ages.model.read(views) == [models.ages.model.read([v])[0] for v in views]
+
+
+def test_pictures_do_not_mix_in_the_object_detector(
+    models: FurtherModels, astronaut: Picture, hopper: Picture
+) -> None:
+    assert models.objects is not None
+    together = models.objects.model.detect([astronaut, hopper])
+    assert together == [models.objects.model.detect([image])[0] for image in (astronaut, hopper)]
