@@ -1,0 +1,127 @@
+"""The live page in a real Chromium before a gateway whose mesh is in memory."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import uvicorn
+from playwright.sync_api import Page, expect, sync_playwright
+
+from mesh.events import Activity, BoundingBox, FaceAttributes, Liveness, ModelUse
+from mesh.testing import (
+    CAMERA_ID,
+    a_frame_header,
+    a_frame_result,
+    a_record,
+    a_result_detection,
+)
+
+from .conftest import World, a_model
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+PATIENCE = 30_000
+
+
+@contextmanager
+def served(world: World) -> Iterator[str]:
+    """The world's gateway at a port of its own."""
+    server = uvicorn.Server(uvicorn.Config(world.app, port=0, log_config=None, access_log=False))
+    begun = threading.Event()
+
+    async def serve() -> None:
+        world.feed.attach(asyncio.get_running_loop())
+        begin = asyncio.create_task(server.serve())
+        while not server.started:  # noqa: ASYNC110 -- the server has no event for it
+            await asyncio.sleep(0.01)
+        begun.set()
+        await begin
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        assert begun.wait(20)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def feed(world: World) -> Callable[[], None]:
+    """Lets a frame with a face that stands in front of a car arrive, and somebody who fell."""
+    face = a_result_detection(
+        attributes=FaceAttributes(
+            left_eye_openness=0.3, liveness=Liveness(score=0.9, model_id="minifasnet-v2")
+        )
+    )
+    fall = Activity(name="fall", score=0.8, model_id="fall-heuristic")
+    car, person = (
+        a_result_detection(
+            detection_id=f"det_00000000-0000-4000-8000-00000000000{number}",
+            detection_type=kind, class_name=name, decision=None, quality=None, activity=activity,
+            box=BoundingBox(x1=200.0 * number, y1=50.0, x2=200.0 * number + 150, y2=200.0),
+        )
+        for number, (kind, name, activity) in enumerate(
+            [("vehicle", "car", None), ("person", "person", fall)], 2
+        )
+    )  # fmt: skip
+    use = ModelUse(
+        task="face-detection", model_id="yunet-2023mar", name="YuNet", version="2023mar",
+        device="CPU", engine="onnxruntime", latency_ms=1.0, fallback_used=True,
+    )  # fmt: skip
+    numbers = iter(range(1000))
+
+    def arrive() -> None:
+        frame = a_frame_header(sequence_number=next(numbers))
+        result = a_frame_result(frame=frame, detections=(face, car, person), models=(use,))
+        world.feed.handle(a_record(result, topic="sightline.results"))
+
+    return arrive
+
+
+@pytest.fixture
+def page(world: World, chromium: str) -> Iterator[Page]:
+    """The page, signed in, of a gateway with one camera and a model that has failed."""
+    world.add_camera(camera_id=CAMERA_ID)
+    later = datetime.now(UTC) + timedelta(minutes=5)  # else it would be silent on a slow machine
+    failed = a_model(state="failed", heartbeat_at=later)
+    world.deps.state.set_model(failed.model_id, failed)
+    expect.set_options(timeout=PATIENCE)
+    with served(world) as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(f"{url}/#token={world.token()}")
+        expect(page.locator("#link")).to_have_text("live")
+        yield page
+        browser.close()
+
+
+def test_objects_have_boxes_of_their_own_and_ill_models_are_seen(page: Page, world: World) -> None:
+    feed(world)()
+    car = page.locator('.box[data-type="object"]:has-text("car")')
+    expect(car).to_be_visible()
+    expect(page.locator('.box[data-type="object"]:has-text("person: fall")')).to_be_visible()
+    known = page.locator('.box[data-known="true"]')
+    expect(known).to_have_count(1)
+    colours = [
+        each.evaluate("box => getComputedStyle(box).borderTopColor") for each in (car, known)
+    ]
+    assert colours[0] != colours[1]
+
+    car.dispatch_event("click")
+    dialog = page.locator("#face")
+    expect(dialog).to_contain_text("car")
+    expect(dialog.get_by_role("button", name="Enrol this face")).to_have_count(0)
+    dialog.get_by_role("button", name="Close").click()
+    known.dispatch_event("click")
+    expect(dialog).to_contain_text("minifasnet-v2")
+    expect(dialog).to_contain_text("YuNet on CPU")
+
+    model = page.locator('#models li[data-model="yunet-2023mar"]')
+    expect(model).to_have_attribute("data-state", "failed")
+    expect(model.locator(".state")).to_have_text("failed")
+    expect(page.locator('#health [data-stage="detection"]')).to_have_attribute("data-state", "down")
