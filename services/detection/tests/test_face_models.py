@@ -15,7 +15,7 @@ import inference.engine
 from detection.adapters import face_networks
 from detection.adapters.face_landmarker import FaceLandmarker, back
 from detection.adapters.face_networks import Network, turned
-from detection.adapters.object_detector import YoloxDetector
+from detection.adapters.object_detector import YoloDetector
 from detection.domain.age import GROUPS, age_group
 from detection.domain.crops import Square, eye_squares, inside, mesh_square
 from detection.domain.face import Picture, RawFace
@@ -266,7 +266,7 @@ class Grid(FakeEngine):
 
 
 def test_objects_come_back_in_pixels_of_their_pictures() -> None:
-    detector = YoloxDetector(Grid(), info=INFO, shape=InputSpec(width=416, height=416))
+    detector = YoloDetector(Grid(), info=INFO, shape=InputSpec(width=416, height=416))
     small, large = detector.detect(
         [np.zeros((100, 200, 3), np.uint8), np.zeros((416, 832, 3), np.uint8)]
     )
@@ -277,12 +277,48 @@ def test_objects_come_back_in_pixels_of_their_pictures() -> None:
 
 def test_another_network_is_no_object_detector() -> None:
     with pytest.raises(ConfigurationError, match="shape"):
-        YoloxDetector(FakeEngine(out=(1, 2)), info=INFO, shape=InputSpec(width=416, height=416))
+        YoloDetector(FakeEngine(out=(1, 2)), info=INFO, shape=InputSpec(width=416, height=416))
+
+
+class Cells(FakeEngine):
+    """A YOLO v8 export that sees one person in each picture, and says it for one picture more."""
+
+    extra = 0
+
+    @override
+    def run(self, batch: Tensor) -> dict[str, Tensor]:
+        values: Tensor = np.zeros((len(batch) + self.extra, 84, 20), np.float32)
+        values[:, :5, 3] = (10, 10, 20, 20, 0.9)
+        return {"output0": values}
+
+
+def test_a_yolo_export_finds_objects_by_its_family() -> None:
+    shape = InputSpec(width=416, height=416, scale=(255.0, 255.0, 255.0))
+    detector = YoloDetector(Cells(), info=INFO, shape=shape, decoder="yolov8")
+    (found,) = detector.detect([np.zeros((416, 832, 3), np.uint8)])
+    assert [(thing.class_name, thing.box.x2) for thing in found] == [("person", 40.0)]
+    detector = YoloDetector(engine := Cells(), info=INFO, shape=shape, decoder="yolov8")
+    engine.extra = 1
+    with pytest.raises(EngineError, match="for 2 pictures, not for 1"):
+        detector.detect([np.zeros((9, 9, 3), np.uint8)])
+
+
+@pytest.mark.parametrize("decoder", ["yolov8", "yolox"])
+def test_an_export_of_another_family_is_refused(decoder: str) -> None:
+    shape = InputSpec(width=416, height=416)
+    wrong: FakeEngine = Grid() if decoder == "yolov8" else Cells()
+    with pytest.raises(ConfigurationError, match="the output needs"):
+        YoloDetector(wrong, info=INFO, shape=shape, decoder=decoder)
+
+
+def test_a_family_that_nobody_can_read_lists_those_that_are_known() -> None:
+    with pytest.raises(ConfigurationError, match="decoder yolov5 is none of yolox, yolov8"):
+        YoloDetector(Cells(), info=INFO, shape=InputSpec(width=416, height=416), decoder="yolov5")
 
 
 def test_an_object_engine_that_refuses_is_an_engine_error() -> None:
     engine = Grid()
-    detector = YoloxDetector(engine, info=INFO, shape=InputSpec(width=416, height=416))
+    detector = YoloDetector(engine, info=INFO, shape=InputSpec(width=416, height=416))
     engine.refuses = True
     with pytest.raises(EngineError):
         detector.detect([np.zeros((9, 9, 3), np.uint8)])

@@ -10,7 +10,7 @@ import numpy as np
 import inference.engine
 from detection.adapters import face_networks
 from detection.adapters.face_networks import Network
-from detection.adapters.object_detector import YoloxDetector
+from detection.adapters.object_detector import YoloDetector
 from detection.domain.wishes import AGES, EYES, LANDMARKS, LIVENESS, OBJECTS, POSE
 from detection.ports import EngineError, FurtherModels, Metered, ModelInfo, Tracker
 from inference.engine import EngineInfo, EngineOptions
@@ -112,14 +112,15 @@ def _load(task: str, found: Sequence[tuple[ModelSpec, Files]], pack: str, thread
         _info(model, files, pack, network.engine.info)
         for (model, files), network in zip(found, networks, strict=True)
     ]
-    runs = _running(task, networks, _together(infos))
+    runs = _running(task, networks, _together(infos), found[0][0].decoder)
     meter.loaded()
     return Loaded(task, runs, meter, infos)
 
 
-def _running(task: str, networks: Sequence[Network], info: ModelInfo) -> Any:
+def _running(task: str, networks: Sequence[Network], info: ModelInfo, decoder: str | None) -> Any:
     if task == OBJECTS:
-        return YoloxDetector(networks[0].engine, info=info, shape=networks[0].shape)
+        shape = networks[0].shape
+        return YoloDetector(networks[0].engine, info=info, shape=shape, decoder=decoder)
     try:
         return _BUILDERS[task](networks, info)
     except (EngineError, KeyError, ValueError) as error:

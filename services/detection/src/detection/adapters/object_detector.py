@@ -1,14 +1,16 @@
-"""Persons, vehicles and other objects by a network of the YOLOX family."""
+"""Persons, vehicles and other objects by a network of the YOLO families."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
 import inference.engine
 from detection.adapters.network_detector import letterbox, tensor
-from detection.domain import yolox
+from detection.domain import yolo_objects, yolox
 from detection.domain.coco import CLASSES
 from detection.domain.face import Picture
+from detection.domain.letterbox import Letterbox
 from detection.domain.thing import RawObject
 from detection.ports import EngineError, ModelInfo
 from inference.engine import Engine
@@ -18,23 +20,47 @@ from mesh.models import InputSpec
 CONFIDENCE = 0.25
 """Below it nothing is reported, whatever a camera asks for."""
 OVERLAP = 0.45
-"""As its authors ship it."""
+"""As their authors ship it."""
 
 
-class YoloxDetector:
+def _yolox(rows: inference.engine.Tensor, box: Letterbox) -> list[RawObject]:
+    expected = (yolox.cells(box.width, box.height), 5 + len(CLASSES))
+    if rows.shape != expected:
+        raise KeyError(f"the shape {expected}, found {rows.shape}")
+    return yolox.decode(rows, box, classes=CLASSES, confidence=CONFIDENCE, overlap=OVERLAP)
+
+
+def _yolov8(values: inference.engine.Tensor, box: Letterbox) -> list[RawObject]:
+    return yolo_objects.decode(values, box, classes=CLASSES, confidence=CONFIDENCE, overlap=OVERLAP)
+
+
+Decode = Callable[[inference.engine.Tensor, Letterbox], list[RawObject]]
+FAMILIES: Mapping[str, Decode] = MappingProxyType({"yolox": _yolox, "yolov8": _yolov8})
+"""How the output for a picture is read, by `ModelSpec.decoder`; YOLO v8 to v12 are one family."""
+
+
+class YoloDetector:
     """Finds objects of the 80 classes of COCO."""
 
-    def __init__(self, engine: Engine, *, info: ModelInfo, shape: InputSpec) -> None:
+    def __init__(
+        self, engine: Engine, *, info: ModelInfo, shape: InputSpec, decoder: str | None = "yolox"
+    ) -> None:
         """Take the engine, and look once at what it puts out.
 
         Args:
             engine: runs the network.
             info: what is known of the model.
             shape: how a picture becomes its input; of one size.
+            decoder: family that the outputs belong to, one of `FAMILIES`.
 
         Raises:
-            ConfigurationError: the outputs are not YOLOX's of 80 classes.
+            ConfigurationError: the outputs are not those of the family with 80 classes.
         """
+        decode = FAMILIES.get(decoder or "")
+        if decode is None:
+            known = ", ".join(FAMILIES)
+            raise ConfigurationError(f"{info.model_id}: decoder {decoder} is none of {known}")
+        self._decode = decode
         self.info = info
         self._engine = engine
         self._shape = shape
@@ -53,10 +79,10 @@ class YoloxDetector:
             return []
         boxes = [letterbox(image, self._shape, self._shape.width) for image in images]
         rows = self._run(tensor(images, boxes, self._shape))
-        return [
-            yolox.decode(found, box, classes=CLASSES, confidence=CONFIDENCE, overlap=OVERLAP)
-            for found, box in zip(rows, boxes, strict=True)
-        ]
+        try:
+            return [self._decode(found, box) for found, box in zip(rows, boxes, strict=True)]
+        except KeyError as error:
+            raise EngineError(f"the output needs {error.args[0]}") from error
 
     def warm_up(self) -> None:
         """Run once on an empty picture."""
@@ -68,7 +94,6 @@ class YoloxDetector:
         except inference.engine.EngineError as error:
             raise EngineError(str(error)) from error
         rows = next(iter(outputs.values()))
-        expected = (len(frames), yolox.cells(*frames.shape[:1:-1]), 5 + len(CLASSES))
-        if rows.shape != expected:
-            raise EngineError(f"the output has the shape {rows.shape}, not {expected}")
+        if len(rows) != len(frames):
+            raise EngineError(f"the output is for {len(rows)} pictures, not for {len(frames)}")
         return rows
