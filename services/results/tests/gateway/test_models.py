@@ -19,6 +19,7 @@ from results.domain.models import ALIVE_FOR, KNOWN_FOR, KnownModel
 
 from .conftest import World, a_model
 from .test_cameras import a_body
+from .test_live import Ticks
 
 CAMERAS = "/api/v1/cameras"
 SWITCH = "/api/v1/models/switch"
@@ -157,13 +158,18 @@ def test_the_tasks_of_the_interface_are_those_of_the_mesh() -> None:
 
 
 def test_each_engine_of_a_process_is_remembered_until_it_is_long_silent() -> None:
-    state = LiveState()
+    ticks = Ticks()
+    state = LiveState(ticks)
     for status in (at(0, device="GPU-0", state="failed"), at(1), at(2)):
         state.set_model(status.model_id, status)
     assert [status.device for status in state.models()] == ["GPU-0", "CPU"]
-    late = at(KNOWN_FOR.total_seconds() + 1)
-    state.set_model(late.model_id, late)
-    assert state.models() == [late]
+    ticks.now = KNOWN_FOR.total_seconds()
+    fast = at(3600, instance_id="of a clock that is wrong")
+    state.set_model(fast.model_id, fast)
+    assert len(state.models()) == 3
+    ticks.now += 1
+    state.set_model(fast.model_id, fast)
+    assert state.models() == [fast]
 
 
 def test_processes_are_counted_by_state_and_what_is_gone_is_no_sample() -> None:

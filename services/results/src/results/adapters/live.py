@@ -34,7 +34,7 @@ class LiveState:
         self._recent: dict[str, deque[tuple[float, FrameResult]]] = {}
         self._keys: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._statuses: dict[str, CameraStatus] = {}
-        self._models: dict[tuple[str, ...], ModelStatus] = {}
+        self._models: dict[tuple[str, ...], tuple[float, ModelStatus]] = {}
         self._last_result: float | None = None
 
     def add_result(self, result: FrameResult) -> bool:
@@ -107,16 +107,18 @@ class LiveState:
                 gone = [known for known in self._models if key == known[0]]
             else:
                 place = (status.model_id, status.instance_id, status.device, status.engine)
-                self._models[place] = status
-                oldest = status.heartbeat_at - KNOWN_FOR
-                gone = [known for known, each in self._models.items() if each.heartbeat_at < oldest]
+                now = self._monotonic()
+                self._models[place] = now, status
+                # By this clock: that of another machine may be wrong, which must hide nobody else.
+                oldest = now - KNOWN_FOR.total_seconds()
+                gone = [known for known, (at, _) in self._models.items() if at < oldest]
             for known in gone:
                 del self._models[known]
 
     def models(self) -> list[ModelStatus]:
         """The last heartbeat of every model in every process, and on each of its engines."""
         with self._lock:
-            return list(self._models.values())
+            return [status for _, status in self._models.values()]
 
 
 class NameCache:
