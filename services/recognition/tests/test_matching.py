@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from services.recognition.tests.arranging import POLICY
 
-from recognition.domain.calibration import CALIBRATIONS, Calibration
+from recognition.domain.calibration import CALIBRATIONS, Calibration, calibration_of
 from recognition.domain.matching import (
     Hit,
     MatchPolicy,
@@ -141,6 +141,21 @@ def test_the_curve_meets_its_points_and_goes_on_beyond_them() -> None:
 def test_a_curve_that_falls_is_refused(points: tuple[tuple[int, float], ...], floor: float) -> None:
     with pytest.raises(ValueError, match=r"must|needs"):
         Calibration(points, floor)
+
+
+def test_a_curve_follows_from_thresholds_of_comparisons() -> None:
+    curve = calibration_of({0.1: 0.1, 0.0001: 0.4, 0.001: 0.3})
+    assert curve.points == ((10, 0.3), (100, 0.4))
+    assert curve.threshold(1) == curve.floor == 0.3
+    assert curve.threshold(100) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    "thresholds", [{}, {0.001: 0.3}, {0.05: 0.1, 0.001: 0.3}, {0.001: 0.4, 0.0001: 0.3}]
+)
+def test_thresholds_that_give_no_curve_are_refused(thresholds: dict[float, float]) -> None:
+    with pytest.raises(ValueError, match=r"thresholds (are needed|must not fall)"):
+        calibration_of(thresholds)
 
 
 def test_a_margin_out_of_range_is_refused() -> None:

@@ -5,9 +5,12 @@ for a stranger to get a name. The curves hold the similarity at which one strang
 does (FPIR 1 %), measured by `bench.open_set`; see the table in this service's README.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log
 from types import MappingProxyType
+
+_FPIR = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,25 @@ class Calibration:
         return self.points[-2], self.points[-1]
 
 
+def calibration_of(thresholds: Mapping[float, float]) -> Calibration:
+    """The curve that follows from thresholds of 1:1 comparisons, where nobody measured a gallery.
+
+    A stranger is compared with everybody who is enrolled, so that a false-match rate f gives
+    FPIR 1 % with 0.01 / f persons (ISO/IEC 19795-1, independent comparisons).
+
+    Args:
+        thresholds: similarity by false-match rate; two rates of 0.01 or less, or more.
+
+    Raises:
+        ValueError: there are fewer, or a smaller rate has a smaller similarity.
+    """
+    rates = sorted((rate for rate in thresholds if rate <= _FPIR), reverse=True)
+    points = tuple((round(_FPIR / rate), thresholds[rate]) for rate in rates)
+    if len(points) < 2:
+        raise ValueError("thresholds are needed for two false-match rates of 0.01 or less")
+    return Calibration(points, floor=points[0][1])
+
+
 CALIBRATIONS = MappingProxyType(
     {
         "omz-face-reid-0095": Calibration(
@@ -60,6 +82,32 @@ CALIBRATIONS = MappingProxyType(
                 (1559, 0.515),
             ),
             floor=0.337,
+            margin=0.02,
+        ),
+        "mobilefacenet-ms1m": Calibration(
+            (
+                (10, 0.333),
+                (50, 0.381),
+                (100, 0.399),
+                (200, 0.423),
+                (500, 0.446),
+                (1000, 0.467),
+                (1559, 0.473),
+            ),
+            floor=0.333,
+            margin=0.02,
+        ),
+        "mobilefacenet-ms1m": Calibration(
+            (
+                (10, 0.333),
+                (50, 0.381),
+                (100, 0.399),
+                (200, 0.423),
+                (500, 0.446),
+                (1000, 0.467),
+                (1559, 0.473),
+            ),
+            floor=0.332,
             margin=0.02,
         ),
         # Vectors of dlib share a large common part: strangers lie at 0.84, not at 0.
