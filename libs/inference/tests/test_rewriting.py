@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ from libs.inference.tests import networks
 
 from inference.onnx_engine import OnnxEngine
 from inference.rewriting import batchable
+from mesh.models import ModelRegistry, ModelStore
 
 
 def test_an_export_for_one_picture_takes_many_and_gives_the_same(tmp_path: Path) -> None:
@@ -33,3 +35,22 @@ def test_an_ending_with_a_computed_shape_is_refused(tmp_path: Path) -> None:
     model.graph.node[-1].input[1] = "sides"
     with pytest.raises(ValueError, match="computed"):
         batchable(model)
+
+
+@pytest.mark.parametrize("model_id", ["scrfd-2.5g", "scrfd-500m"])
+def test_stock_detectors_give_for_every_picture_of_a_batch_what_it_gives_alone(
+    model_id: str, tmp_path: Path
+) -> None:
+    folder = os.environ.get("SIGHTLINE_MODELS_DIR")
+    if folder is None:
+        pytest.skip("SIGHTLINE_MODELS_DIR names no folder with SCRFD")
+    model = ModelRegistry.load().models[model_id]
+    (path,) = ModelStore(folder=Path(folder), cache=tmp_path).files(model).values()
+    rewritten = tmp_path / "many.onnx"
+    onnx.save(batchable(onnx.load(path)), rewritten)
+    one, many = OnnxEngine(path), OnnxEngine(rewritten)
+    side = 640 if model.input and model.input.width else 96
+    batch = np.random.default_rng(1).normal(0, 1, (3, 3, side, side)).astype(np.float32)
+    expected, found = one.run(batch), many.run(batch)
+    assert many._axis.batched
+    assert all(np.allclose(found[name], expected[name], atol=1e-3) for name in expected)

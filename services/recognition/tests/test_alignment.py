@@ -9,6 +9,7 @@ from recognition.domain.alignment import (
     Template,
     apply,
     similarity_transform,
+    similarity_transforms,
 )
 
 
@@ -31,6 +32,19 @@ def test_a_mirrored_face_is_never_mirrored_back() -> None:
     mirrored = OMZ_128.array() * [-1.0, 1.0]
     matrix = similarity_transform(mirrored, OMZ_128.array())
     assert np.linalg.det(matrix[:, :2]) > 0
+
+
+def test_many_faces_are_turned_as_each_alone_and_the_unusable_are_told() -> None:
+    target = OMZ_128.array()
+    noise = np.random.default_rng(3).normal(0, 4, (6, 5, 2))
+    faces = target * np.linspace(0.2, 3, 6)[:, None, None] + noise
+    faces[2] = 7.0
+    faces[4, 1, 0] = np.nan
+    matrices, usable = similarity_transforms(faces, target)
+    assert usable.tolist() == [True, True, False, True, False, True]
+    for index in np.flatnonzero(usable):
+        assert np.allclose(matrices[index], similarity_transform(faces[index], target))
+    assert np.isfinite(matrices).all()
 
 
 def test_landmarks_that_are_all_one_point_are_refused() -> None:

@@ -12,6 +12,8 @@ import numpy as np
 import openvino
 import pytest
 import skimage.data
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from services.recognition.tests.arranging import FakeEmbedder
 from skimage.transform import SimilarityTransform, warp
@@ -20,8 +22,7 @@ from mesh.errors import ConfigurationError
 from mesh.events import FaceChip, Point
 from mesh.models import ModelRegistry, ModelStore
 from recognition.adapters.dlib_embedder import DlibEmbedder
-from recognition.adapters.model_pack import load_embedder
-from recognition.adapters.omz_embedder import OmzEmbedder
+from recognition.adapters.model_pack import Running, load_embedder
 from recognition.domain.calibration import CALIBRATIONS
 from recognition.domain.embedding import is_zero
 from recognition.ports import FaceEmbedder
@@ -76,13 +77,31 @@ def dlib_pack() -> FaceEmbedder:
     return load_embedder("dlib", ModelStore(folder=None, cache=Path("none")), threads=1)
 
 
+def models() -> ModelStore:
+    if _MODELS is None:
+        pytest.skip("SIGHTLINE_MODELS_DIR names no folder with the weights of the embedders")
+    return ModelStore(folder=Path(_MODELS), cache=Path(_MODELS))
+
+
+def network(model_id: str, engine: str) -> FaceEmbedder:
+    registry = ModelRegistry.load()
+    pack = replace(registry.pack("yunet-omz"), embedder=registry.models[model_id])
+    return load_embedder(pack, models(), threads=1, running=Running(wanted=engine))
+
+
 @pytest.fixture(scope="module")
 def omz() -> FaceEmbedder:
-    if _MODELS is None:
-        pytest.skip("SIGHTLINE_MODELS_DIR names no folder with face-reidentification-retail-0095")
-    return load_embedder(
-        "yunet-omz", ModelStore(folder=Path(_MODELS), cache=Path("none")), threads=1
-    )
+    return load_embedder("yunet-omz", models(), threads=1)
+
+
+@pytest.fixture(scope="module")
+def mobilefacenet() -> FaceEmbedder:
+    return network("mobilefacenet-ms1m", "onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def mobilefacenet_openvino() -> FaceEmbedder:
+    return network("mobilefacenet-ms1m", "openvino")
 
 
 def dimmed(picture: Picture) -> Picture:
@@ -98,8 +117,8 @@ def mirrored(picture: Picture, face: Face) -> tuple[Picture, Face]:
     return np.ascontiguousarray(picture[:, ::-1]), ((width - x - side, y, side), swapped)
 
 
-class TestBothPacks:
-    @pytest.fixture(params=["dlib_pack", "omz"])
+class TestEveryEmbedder:
+    @pytest.fixture(params=["dlib_pack", "omz", "mobilefacenet", "mobilefacenet_openvino"])
     def embedder(self, request: pytest.FixtureRequest) -> FaceEmbedder:
         embedder: FaceEmbedder = request.getfixturevalue(request.param)
         embedder.warm_up()
@@ -132,6 +151,24 @@ class TestBothPacks:
         good = chip(astronaut(), ASTRONAUT)
         rows = embedder.embed([replace(good, image=b"nonsense"), replace(good, image=b""), good])
         assert [is_zero(row) for row in rows] == [True, True, False]
+
+    def test_any_batch_of_any_sizes_gives_what_single_calls_give(
+        self, embedder: FaceEmbedder
+    ) -> None:
+        chips = [
+            chip(picture, face, size=size)
+            for picture, face in ((astronaut(), ASTRONAUT), (admiral(), ADMIRAL))
+            for size in (60, 112, 224)
+        ]
+        alone = np.concatenate([embedder.embed([one]) for one in chips])
+
+        @settings(max_examples=5, deadline=None)
+        @given(st.lists(st.integers(0, len(chips) - 1), min_size=1, max_size=9))
+        def batch_equals_single(chosen: list[int]) -> None:
+            rows = embedder.embed([chips[index] for index in chosen])
+            assert np.abs(rows - alone[chosen]).max() < 1e-3
+
+        batch_equals_single()
 
     def test_no_chips_make_no_rows(self, embedder: FaceEmbedder) -> None:
         assert embedder.embed([]).shape == (0, embedder.info.dim)
@@ -178,12 +215,6 @@ class TestOmz:
             [replace(good, landmarks=good.landmarks[:1] * 5), replace(good, landmarks=())]
         )
         assert not rows.any()
-
-    def test_a_file_that_is_no_network_is_refused_by_name(self, tmp_path: Path) -> None:
-        broken = tmp_path / "network.xml"
-        broken.write_text("nonsense")
-        with pytest.raises(ConfigurationError, match=r"network\.xml"):
-            OmzEmbedder(broken, broken, FakeEmbedder().info)
 
 
 def reference(picture: Picture, face: Face) -> NDArray[np.float32]:

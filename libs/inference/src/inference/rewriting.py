@@ -52,9 +52,9 @@ def _double(graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
     name = f"{node.name or node.output[0]}.twice"
     scales = np.array([1, 1, 2, 2], np.float32)
     graph.initializer.append(numpy_helper.from_array(scales, name))
-    kept = node.input[0]
+    kept = list(node.input[:2])  # the picture, and a region that older versions insist on
     del node.input[:]
-    node.input.extend([kept, "", name])
+    node.input.extend([*kept, name])
 
 
 def _keep_pictures(graph: onnx.GraphProto, node: onnx.NodeProto) -> None:

@@ -1,53 +1,112 @@
 """The embedder of the model pack that the settings name."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from inference.engine import EngineOptions
+from inference.opening import open_engine
 from mesh.errors import ConfigurationError
-from mesh.models import ModelRegistry, ModelStore
+from mesh.models import ModelRegistry, ModelSpec, ModelStore, Pack
+from recognition.adapters.network_embedder import NetworkEmbedder, sample
+from recognition.domain.alignment import TEMPLATES
 from recognition.ports import EmbedderInfo, FaceEmbedder
 
 
-def load_embedder(pack_name: str, store: ModelStore, *, threads: int) -> FaceEmbedder:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """Where and by what an embedder is to run."""
+
+    wanted: str = "auto"
+    """auto: the fastest engine that agrees with the model's first one; or an engine's name."""
+    device: str = "CPU"
+    precision: str | None = None
+    """f32, bf16 or f16; absent: the engine's own choice."""
+    streams: int = 1
+    """Faces that a CPU works on at the same time, where the engine can."""
+    max_batch: int = 1
+    """Faces per call that are prepared ahead, where the engine prepares."""
+
+
+def load_embedder(
+    pack: Pack | str,
+    store: ModelStore,
+    *,
+    threads: int,
+    running: Running | None = None,
+    model: ModelSpec | None = None,
+) -> FaceEmbedder:
     """Load the embedder of a pack; its files are verified first.
 
+    Args:
+        pack: of the model registry, or its name.
+        store: where its files lie.
+        threads: that one run may use, where the engine has several.
+        running: where and by what; the fastest on the CPU by default.
+        model: to load instead of the pack's own.
+
     Raises:
-        ConfigurationError: a file is missing or altered, or its engine is not installed.
+        ConfigurationError: a file is missing or altered, or no engine can run it.
     """
-    model = ModelRegistry.load().pack(pack_name).embedder
+    chosen = ModelRegistry.load().pack(pack) if isinstance(pack, str) else pack
+    model = store.pinned(model or chosen.embedder)
     files = store.locate(model)
-    main = model.files[-1]
-    info = EmbedderInfo(
+    if model.engine == "dlib":
+        return _dlib(files, _info(model, chosen.name))
+    how = running or Running()
+    options = EngineOptions(
+        device=how.device,
+        precision=how.precision,
+        threads=threads,
+        streams=how.streams,
+        max_batch=how.max_batch,
+    )
+    return _network(model, chosen.name, files, options, how.wanted)
+
+
+def _info(
+    model: ModelSpec, pack_name: str, *, engine: str = "dlib", device: str = "CPU"
+) -> EmbedderInfo:
+    return EmbedderInfo(
         model_id=model.model_id,
         name=model.name,
         version=model.version,
         licence=model.licence,
-        sha256=main.sha256,
+        sha256=model.files[-1].sha256,
         pack=pack_name,
         aliases=model.aliases,
-        device="CPU",
-        engine=model.engine,
+        device=device,
+        engine=engine,
         dim=model.embedding_size or 0,
     )
-    if model.engine == "openvino":
-        return _openvino(files, info, threads)
-    if model.engine == "dlib":
-        return _dlib(files, info)
-    raise ConfigurationError(f"model {model.model_id}: no engine {model.engine} here")
 
 
-# Each engine is imported only where it is used: dlib is an extra, and OpenVINO takes 100 MB.
+def _network(
+    model: ModelSpec,
+    pack_name: str,
+    files: Mapping[str, Path],
+    options: EngineOptions,
+    wanted: str,
+) -> FaceEmbedder:
+    template = TEMPLATES.get(model.alignment or "")
+    if template is None or model.input is None:
+        raise ConfigurationError(
+            f"model {model.model_id}: alignment {model.alignment} is none of {', '.join(TEMPLATES)}"
+        )
+    engine, _ = open_engine(
+        model, files, sample(template, model.input), options=options, wanted=wanted
+    )
+    info = replace(
+        _info(model, pack_name, engine=engine.info.engine, device=engine.info.device),
+        path=str(files[model.files[-1].name]),
+        precision=engine.info.precision,
+    )
+    return NetworkEmbedder(engine, info=info, template=template, shape=model.input)
 
 
-def _openvino(files: dict[str, Path], info: EmbedderInfo, threads: int) -> FaceEmbedder:
-    from recognition.adapters.omz_embedder import OmzEmbedder  # noqa: PLC0415 -- see above
-
-    by_suffix = {Path(name).suffix: path for name, path in files.items()}
-    return OmzEmbedder(by_suffix[".xml"], by_suffix[".bin"], info, threads=threads)
-
-
-def _dlib(files: dict[str, Path], info: EmbedderInfo) -> FaceEmbedder:
+def _dlib(files: Mapping[str, Path], info: EmbedderInfo) -> FaceEmbedder:
     try:
-        from recognition.adapters.dlib_embedder import DlibEmbedder  # noqa: PLC0415 -- see above
+        from recognition.adapters.dlib_embedder import DlibEmbedder  # noqa: PLC0415 -- an extra
     except ImportError as error:
         raise ConfigurationError(
             "SIGHTLINE_MODEL_PACK: dlib needs the extra `recognition[dlib]`"

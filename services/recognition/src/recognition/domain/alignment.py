@@ -1,6 +1,7 @@
 """Alignment: the similarity transform that moves a face onto a model's own template."""
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,9 @@ OMZ_128 = Template(
 )
 """The template of face-reidentification-retail-0095 (Open Model Zoo, its README)."""
 
+TEMPLATES = MappingProxyType({template.name: template for template in (ARCFACE_112, OMZ_128)})
+"""By the name that a model gives in `ModelSpec.alignment`."""
+
 
 def similarity_transform(source: Points, target: Points) -> NDArray[np.float64]:
     """The rotation, uniform scale and shift that move `source` nearest to `target`.
@@ -72,17 +76,40 @@ def similarity_transform(source: Points, target: Points) -> NDArray[np.float64]:
     """
     if source.shape != target.shape or source.ndim != 2 or source.shape[1] != 2:
         raise ValueError(f"expected two arrays of shape (n, 2), got {source.shape}, {target.shape}")
-    source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
-    source_rest, target_rest = source - source_mean, target - target_mean
-    variance = float((source_rest**2).sum()) / len(source)
-    if variance <= np.finfo(np.float64).eps:
+    matrices, usable = similarity_transforms(source[np.newaxis], target)
+    if not usable[0]:
         raise ValueError("the landmarks are all the same point")
-    left, singular, right = np.linalg.svd(target_rest.T @ source_rest / len(source))
-    upright = np.array([1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
-    rotation = left @ np.diag(upright) @ right
-    scale = float((singular * upright).sum()) / variance
-    shift = target_mean - scale * rotation @ source_mean
-    return np.hstack([scale * rotation, shift[:, np.newaxis]])
+    matrix: NDArray[np.float64] = matrices[0]
+    return matrix
+
+
+def similarity_transforms(
+    sources: NDArray[np.float64], target: Points
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """`similarity_transform` of many faces onto one template at once.
+
+    Args:
+        sources: shape (faces, n, 2), n >= 2.
+        target: shape (n, 2).
+
+    Returns:
+        The matrices, shape (faces, 2, 3), and which of them can be used, shape (faces,): not
+        those of points that are all the same, or not finite.
+    """
+    usable = np.asarray(np.isfinite(sources).all(axis=(1, 2)))
+    finite = np.where(usable[:, None, None], sources, 0.0)
+    source_mean, target_mean = finite.mean(axis=1), target.mean(axis=0)
+    source_rest, target_rest = finite - source_mean[:, None], target - target_mean
+    variance = (source_rest**2).sum(axis=(1, 2)) / len(target)
+    usable = usable & (variance > np.finfo(np.float64).eps)
+    left, singular, right = np.linalg.svd(target_rest.T @ source_rest / len(target))
+    upright = np.ones((len(sources), 2))
+    upright[:, 1] = np.sign(np.linalg.det(left) * np.linalg.det(right))
+    rotation = (left * upright[:, None]) @ right
+    scale = (singular * upright).sum(axis=1) / np.where(usable, variance, 1.0)
+    linear = scale[:, None, None] * rotation
+    shift = target_mean - (linear @ source_mean[:, :, None])[:, :, 0]
+    return np.concatenate([linear, shift[:, :, None]], axis=2), usable
 
 
 def apply(matrix: NDArray[np.float64], points: Points) -> Points:

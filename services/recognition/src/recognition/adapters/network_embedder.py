@@ -1,0 +1,89 @@
+"""Embedders that are networks: align, run, scale to unit length."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.engine import Engine
+from mesh.errors import ConfigurationError
+from mesh.events import FaceChip
+from mesh.models import InputSpec
+from recognition.adapters.pictures import Pictures, aligned
+from recognition.domain.alignment import Template
+from recognition.domain.embedding import Vectors, unit
+from recognition.ports import EmbedderInfo
+
+_AT_ONCE = 64
+"""Faces per call of the engine, at most: what a crowd takes in memory has a bound."""
+
+
+class NetworkEmbedder:
+    """Embeds faces by a network on any engine; safe to call from several threads."""
+
+    def __init__(
+        self, engine: Engine, *, info: EmbedderInfo, template: Template, shape: InputSpec
+    ) -> None:
+        """Take the engine, and look once at what it puts out.
+
+        Args:
+            engine: runs the network.
+            info: what is known of the model.
+            template: how it wants faces aligned.
+            shape: how a face becomes its input.
+
+        Raises:
+            ConfigurationError: the network does not give one vector of the model's size.
+        """
+        self._engine = engine
+        self._info = info
+        self._template = template
+        self._shape = shape
+        found = [values.shape for values in engine.run(sample(template, shape)).values()]
+        if [np.prod(sides, dtype=int) for sides in found] != [info.dim]:
+            raise ConfigurationError(
+                f"{info.model_id}: expected one output of {info.dim} numbers, found {found}"
+            )
+
+    @property
+    def info(self) -> EmbedderInfo:
+        """The model behind it."""
+        return self._info
+
+    def warm_up(self) -> None:
+        """Run once on a made-up picture."""
+        self._engine.run(sample(self._template, self._shape))
+
+    def embed(self, chips: Sequence[FaceChip]) -> Vectors:
+        """Align onto the model's template and embed, shape (n, dim).
+
+        Raises:
+            inference.engine.EngineError: the engine failed.
+        """
+        rows = np.zeros((len(chips), self._info.dim), dtype=np.float32)
+        for start in range(0, len(chips), _AT_ONCE):
+            faces, kept = aligned(chips[start : start + _AT_ONCE], self._template)
+            if kept:
+                found = self._engine.run(tensor(faces, self._shape))
+                (values,) = found.values()
+                rows[[start + index for index in kept]] = values.reshape(len(kept), -1)
+        return unit(rows)
+
+
+def tensor(faces: Pictures, shape: InputSpec) -> NDArray[np.float32]:
+    """Aligned faces as the network's input, float32, shape (n, 3, size, size)."""
+    channels = faces[..., ::-1] if shape.colour == "RGB" else faces
+    batch = np.ascontiguousarray(channels.transpose(0, 3, 1, 2), dtype=np.float32)
+    mean, scale = np.asarray(shape.mean, np.float32), np.asarray(shape.scale, np.float32)
+    if mean.any() or (scale != 1).any():
+        batch -= mean[:, None, None]
+        batch *= (1 / scale)[:, None, None]
+    return batch
+
+
+def sample(template: Template, shape: InputSpec) -> NDArray[np.float32]:
+    """A made-up face as the network's input, to measure engines with."""
+    rows, columns = np.mgrid[0 : template.size, 0 : template.size] / template.size
+    waves = 127 + 60 * np.sin(9 * rows) + 60 * np.cos(7 * columns)
+    face = np.repeat(waves.astype(np.uint8)[np.newaxis, :, :, np.newaxis], 3, axis=3)
+    return tensor(face, shape)
