@@ -1,19 +1,21 @@
-"""`python -m bench mesh|overload|fanout|api`: each is one report and one file."""
+"""`python -m bench mesh|overload|fanout|api|accuracy|inference`: each is one report, one file."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-from bench import api, fanout, overload, whole
+from bench import accuracy, api, fanout, inference, overload, whole
 from bench.figures import write
-from bench.material import material
+from bench.logs import only_warnings
+from bench.material import material, model_store
 from mesh.errors import MeshError
 
 
 def main() -> None:
     """Run one benchmark."""
     arguments = _arguments()
+    only_warnings()
     try:
         report = arguments.run(arguments)
     except MeshError as error:
@@ -49,6 +51,29 @@ def _api(arguments: argparse.Namespace) -> dict[str, Any]:
     return api.measure(material(), api.Options(rows=arguments.rows, requests=arguments.requests))
 
 
+def _accuracy(arguments: argparse.Namespace) -> dict[str, Any]:
+    options = accuracy.Options(
+        people=arguments.people,
+        pairs=arguments.pairs,
+        limit=arguments.limit,
+        models=tuple(arguments.models),
+        threads=arguments.threads,
+    )
+    return accuracy.measure(model_store(), options)
+
+
+def _inference(arguments: argparse.Namespace) -> dict[str, Any]:
+    options = inference.Options(
+        batches=arguments.batches,
+        rounds=arguments.rounds,
+        seconds=arguments.seconds,
+        models=tuple(arguments.models),
+        threads=arguments.threads,
+        insightface=not arguments.alone,
+    )
+    return inference.measure(model_store(), material(), options)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("var/bench"), help="folder of the reports")
@@ -74,7 +99,30 @@ def _arguments() -> argparse.Namespace:
     ask.set_defaults(run=_api)
     ask.add_argument("--rows", type=int, default=5_000_000, help="detections")
     ask.add_argument("--requests", type=int, default=60, help="of each kind")
+    _accuracy_arguments(kinds.add_parser("accuracy", help="LFW's protocol by model, and counts"))
+    _inference_arguments(kinds.add_parser("inference", help="stages beside the bare engines"))
     return parser.parse_args()
+
+
+def _accuracy_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_accuracy)
+    parser.add_argument("--people", type=Path, help="folder of pictures of your own people")
+    parser.add_argument(
+        "--pairs", type=Path, help="CSV image_a,image_b,same_person[,fold]; pairs.csv in the folder"
+    )
+    parser.add_argument("--limit", type=int, help="pairs, spread evenly; all by default")
+    parser.add_argument("--models", nargs="+", default=[], help="embedders, by model_id")
+    parser.add_argument("--threads", type=int, default=2, help="of an engine")
+
+
+def _inference_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_inference)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8, 16, 32])
+    parser.add_argument("--rounds", type=int, default=5, help="of stage and engine in turns")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of each turn, at least")
+    parser.add_argument("--models", nargs="+", default=[], help="by model_id")
+    parser.add_argument("--threads", type=int, default=1, help="of an engine")
+    parser.add_argument("--alone", action="store_true", help="without stock InsightFace")
 
 
 if __name__ == "__main__":

@@ -5,21 +5,20 @@ own that waits until it is asked: `python -m bench.bare PERSONS` reads a number 
 line of its input and answers each with a line of JSON.
 """
 
-import json
-import subprocess
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
 import openvino
 from numpy.typing import NDArray
 
+from bench.logs import only_warnings
+from bench.loop_process import LoopProcess, serve
 from bench.material import Material, material
 from detection.adapters.engines import load_detector
 from mesh.models import ModelRegistry, ModelStore
@@ -90,38 +89,11 @@ class BareLoop:
         return len(faces)
 
 
-class BareProcess:
+class BareProcess(LoopProcess):
     """The loop in a process of its own, idle until `run`; a context manager."""
 
     def __init__(self, persons: int) -> None:
-        self._command = [sys.executable, "-m", "bench.bare", str(persons)]
-
-    def __enter__(self) -> Self:
-        """Starts it and waits until it is warm."""
-        self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.run(_WARM_UP)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Ends it."""
-        self._process.kill()
-        self._process.communicate()
-
-    def run(self, frames: int) -> dict[str, Any]:
-        """Figures of a run over so many frames."""
-        if self._process.stdin is None or self._process.stdout is None:
-            raise RuntimeError("the bare loop has no pipes")
-        self._process.stdin.write(f"{frames}\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
+        super().__init__(["-m", "bench.bare", str(persons)], warm_up=_WARM_UP)
 
 
 @contextmanager
@@ -138,10 +110,9 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def main() -> None:
     """Serve runs until the input ends."""
+    only_warnings()
     loop = BareLoop(material(), int(sys.argv[1]))
-    for line in sys.stdin:
-        sys.stdout.write(json.dumps(loop.run(int(line))) + "\n")
-        sys.stdout.flush()
+    serve(loop.run)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,12 @@ import cv2
 import numpy as np
 
 from mesh.errors import ConfigurationError
+from mesh.models import ModelStore
+from mesh.settings import names_of
 
 CLIP = "videos/short_hamilton_clip.mp4"
+LFW = "images/lfw"
+_CACHE = "var/models"
 _PORTRAITS = "images/krasserm_lfw100"
 _QUALITY = 85
 
@@ -44,6 +48,25 @@ class Material:
         return [
             (path.name, next(iter(sorted(path.glob("*.jp*g")))).read_bytes()) for path in folders
         ]
+
+
+def model_store(environ: Mapping[str, str] = os.environ) -> ModelStore:
+    """The model files that the services would find with this environment."""
+    folder = environ.get("SIGHTLINE_MODELS_DIR")
+    return ModelStore(
+        folder=Path(folder).expanduser().resolve() if folder else None,
+        cache=Path(environ.get("SIGHTLINE_MODELS_CACHE") or _CACHE),
+        accepted=names_of(environ.get("SIGHTLINE_ACCEPT_LICENCES", "")),
+    )
+
+
+def labelled(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder with LFW and other labelled pictures.
+
+    Raises:
+        ConfigurationError: SIGHTLINE_DATA_DIR is not set, or its folder lacks LFW.
+    """
+    return _folder(environ, "SIGHTLINE_DATA_DIR", "labelled pictures of faces", f"{LFW}/pairs.csv")
 
 
 def material(environ: Mapping[str, str] = os.environ) -> Material:

@@ -1,0 +1,179 @@
+"""How near the stages come to the engines that they drive.
+
+Per model, engine and batch: pictures or faces per second of the product's adapter, and of the
+engine by itself on tensors that are ready. Both take turns in one process. Decoding of pictures,
+and for faces aligning, have columns of their own and stay out of the ratio.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from bench import beside_insightface
+from bench.figures import say, table
+from bench.machine import has_amx, in_words, machine
+from bench.material import Material
+from bench.rounds import Times, Turns, middle, take_turns
+from bench.subjects import Subject, subjects
+from mesh.errors import ConfigurationError
+from mesh.models import ModelStore
+
+_NEAR = 0.9
+_FASTER_WITH_AMX, _FASTER = 5.0, 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How much."""
+
+    batches: Sequence[int] = (1, 4, 8, 16, 32)
+    rounds: int = 5
+    seconds: float = 0.3
+    """That a turn lasts at least."""
+    models: tuple[str, ...] = ()
+    """By model_id; all at hand where none is named."""
+    threads: int = 1
+    """Of an engine."""
+    insightface: bool = True
+    """Compare with stock InsightFace too."""
+
+
+def measure(store: ModelStore, where: Material, options: Options) -> dict[str, Any]:
+    """Measure every model at hand on every engine that can run it."""
+    rows: list[dict[str, Any]] = []
+    skipped: dict[str, str] = {}
+    for subject in subjects(store, where, skipped, threads=options.threads, only=options.models):
+        for batch in options.batches:
+            turns = take_turns(subject.works(batch), rounds=options.rounds, seconds=options.seconds)
+            rows.append(row(subject, batch, turns))
+            say(_line(rows[-1]))
+    beside = _beside(store, where) if options.insightface else {"reason": "not asked for"}
+    report = {
+        "machine": machine(),
+        "threads": options.threads,
+        "rows": rows,
+        "skipped": skipped,
+        "vs_insightface": beside.get("ratio"),
+        "insightface": beside,
+    }
+    report["goals"] = goals(report)
+    _tell(report)
+    return report
+
+
+def row(subject: Subject, batch: int, turns: Turns) -> dict[str, Any]:
+    """A line of the report.
+
+    Args:
+        subject: what was measured.
+        batch: items of a call.
+        turns: of `stage`, `bare`, `decode`, for faces `decode and align`; what `subject.holds`
+            names is taken out of the stage.
+    """
+    own = _own(turns.wall, subject.holds)
+    calls = middle(turns.wall)
+    return {
+        "model": subject.model,
+        "engine": subject.engine,
+        "batch": batch,
+        "items_per_s": round(batch / median(own), 2),
+        "bare_items_per_s": round(batch / calls["bare"], 2),
+        "ratio": _ratio(turns.wall["bare"], own),
+        "processor_ratio": _ratio(turns.processor["bare"], _own(turns.processor, subject.holds)),
+        "decode_ms": round(1000 * calls["decode"] / batch, 3),
+        "align_ms": _align_ms(calls, batch),
+        "whole_items_per_s": round(batch / calls["stage"], 2),
+    }
+
+
+def _own(times: Times, holds: Sequence[str]) -> list[float]:
+    """What the stage took in each round without the steps that are told apart."""
+    return [
+        stage - sum(times[step][number] for step in holds)
+        for number, stage in enumerate(times["stage"])
+    ]
+
+
+def _ratio(bare: Sequence[float], own: Sequence[float]) -> float:
+    """The median round, so that a noisy one moves nothing."""
+    return round(median(one / other for one, other in zip(bare, own, strict=True)), 4)
+
+
+def goals(report: Mapping[str, Any]) -> dict[str, bool]:
+    """Which goals hold."""
+    found = {}
+    if report["rows"]:
+        found["stage >= 0.9 of the bare engine"] = all(
+            one["ratio"] >= _NEAR for one in report["rows"]
+        )
+    ratio = report["vs_insightface"]
+    if ratio is not None:
+        least = _FASTER_WITH_AMX if has_amx(report["machine"]) else _FASTER
+        found[f">= {least:g} x stock InsightFace"] = ratio >= least
+    return found
+
+
+def _beside(store: ModelStore, where: Material) -> dict[str, Any]:
+    try:
+        return beside_insightface.measure(store, where)
+    except ConfigurationError as error:
+        return {"reason": str(error)}
+
+
+def _align_ms(calls: Mapping[str, float], batch: int) -> float | None:
+    if "decode and align" not in calls:
+        return None
+    return round(1000 * (calls["decode and align"] - calls["decode"]) / batch, 3)
+
+
+def _line(one: Mapping[str, Any]) -> str:
+    return (
+        f"{one['model']} on {one['engine']}, batch {one['batch']}: {one['items_per_s']:.1f}/s, "
+        f"bare {one['bare_items_per_s']:.1f}/s, ratio {one['ratio']:.2f}"
+    )
+
+
+def _tell(report: Mapping[str, Any]) -> None:
+    say(f"\n{in_words(report['machine'])}; {report['threads']} thread(s) an engine\n")
+    head = (
+        "model",
+        "engine",
+        "batch",
+        "items/s",
+        "bare",
+        "ratio",
+        "of CPU",
+        "decode ms",
+        "align ms",
+    )
+    keys = (
+        "model",
+        "engine",
+        "batch",
+        "items_per_s",
+        "bare_items_per_s",
+        "ratio",
+        "processor_ratio",
+    )
+    rows = [
+        (
+            *(one[key] for key in keys),
+            one["decode_ms"],
+            "-" if one["align_ms"] is None else one["align_ms"],
+        )
+        for one in report["rows"]
+    ]
+    say(table(head, rows))
+    for name, reason in report["skipped"].items():
+        say(f"{name}: {reason}")
+    beside = report["insightface"]
+    if report["vs_insightface"] is None:
+        say(f"beside InsightFace: {beside['reason']}")
+    else:
+        say(
+            f"beside InsightFace: {beside['ours_fps']:.1f} / {beside['stock_fps']:.1f} frames/s "
+            f"= {beside['ratio']:.2f}"
+        )
+    for goal, holds in report["goals"].items():
+        say(f"{'holds ' if holds else 'MISSED'}  {goal}")

@@ -1,0 +1,112 @@
+"""The product's way from the bytes of a picture to a face chip, and the way around the chip."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
+from detection.domain.chip import ChipGrade, ChipWindow, chip_size, chip_window, into_chip
+from detection.domain.face import Picture, RawFace
+from detection.domain.picture import UnreadableImageError
+from detection.domain.selection import FaceFilter, select_faces
+from detection.ports import FaceDetector
+from mesh.errors import ConfigurationError
+from mesh.events import DetectionConfig, FaceChip
+
+_CAMERA = DetectionConfig()
+_LIMITS = FaceFilter(
+    min_confidence=_CAMERA.confidence_threshold,
+    min_face_size=_CAMERA.min_face_size,
+    max_faces=_CAMERA.max_faces_per_frame,
+)
+"""What a camera that nobody configured reports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A picture and the face in its middle."""
+
+    picture: Picture
+    face: RawFace
+
+    def chip(self, grade: ChipGrade) -> FaceChip:
+        """The face as detection sends it."""
+        window = chip_window(self.face.box)
+        size = chip_size(window, grade)
+        return FaceChip(
+            image=OpenCvFaceCutter().chip(self.picture, window, size=size, quality=grade.quality),
+            width=size,
+            height=size,
+            landmarks=into_chip(self.face.landmarks, window, size),
+        )
+
+    def whole(self) -> FaceChip:
+        """The whole picture, lossless: what aligns it has every pixel."""
+        height, width = self.picture.shape[:2]
+        return FaceChip(
+            image=_lossless(self.picture),
+            width=width,
+            height=height,
+            landmarks=self.face.landmarks,
+        )
+
+    def window(self) -> FaceChip:
+        """The chip's window, unscaled and lossless, for models that find landmarks themselves."""
+        window = chip_window(self.face.box)
+        return FaceChip(
+            image=_lossless(_crop(self.picture, window)),
+            width=window.side,
+            height=window.side,
+            landmarks=into_chip(self.face.landmarks, window, window.side),
+        )
+
+
+def decode(path: Path) -> Picture:
+    """The pixels of a picture file, as detection decodes it.
+
+    Raises:
+        ConfigurationError: it is damaged, or neither JPEG nor PNG; the message names it.
+    """
+    try:
+        return OpenCvDecoder().decode(path.read_bytes())
+    except UnreadableImageError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+
+
+def faces_of(detector: FaceDetector, picture: Picture) -> list[RawFace]:
+    """The faces that detection would report of a picture with a camera's usual limits."""
+    height, width = picture.shape[:2]
+    [found] = detector.detect([picture])
+    return select_faces(found, _LIMITS, width=width, height=height)
+
+
+def look(detector: FaceDetector, picture: Picture) -> Seen | None:
+    """The face nearest to the middle: labelled pictures show their person there."""
+    faces = faces_of(detector, picture)
+    height, width = picture.shape[:2]
+    if not faces:
+        return None
+    return Seen(
+        picture,
+        min(
+            faces,
+            key=lambda face: (
+                abs(face.box.x1 + face.box.x2 - width) + abs(face.box.y1 + face.box.y2 - height)
+            ),
+        ),
+    )
+
+
+def _crop(picture: Picture, window: ChipWindow) -> Picture:
+    side = window.side
+    padded = cv2.copyMakeBorder(picture, side, side, side, side, cv2.BORDER_REPLICATE)
+    x, y = window.x + side, window.y + side
+    crop: Picture = padded[y : y + side, x : x + side]
+    return crop
+
+
+def _lossless(picture: Picture) -> bytes:
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 0]
+    return bytes(cv2.imencode(".png", np.ascontiguousarray(picture), options)[1])
