@@ -49,11 +49,13 @@ class Breakable:
         """The model that runs."""
         return self._detector.info
 
-    def detect(self, images: Sequence[Picture]) -> list[list[RawFace]]:
+    def detect(
+        self, images: Sequence[Picture], *, long_side: int | None = None
+    ) -> list[list[RawFace]]:
         """The faces of each picture."""
         for image in images:
             _suffer(image)
-        return self._detector.detect(images)
+        return self._detector.detect(images, long_side=long_side)
 
     def warm_up(self) -> None:
         """Run once."""

@@ -1,10 +1,12 @@
 """A detector with stand-ins, exchanged while it works."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
+from detection.adapters.engines import Running
 from detection.adapters.fallback import WARM_UP_RUNS, Detectors, FallbackDetector
 from detection.domain.face import Picture, RawFace
 from detection.ports import EngineError, EngineTimeoutError, FaceDetector, ModelInfo
@@ -14,7 +16,7 @@ from inference.links import Link
 from inference.news import ModelNews, Teller
 from mesh.clock import ManualClock
 from mesh.errors import ConfigurationError
-from mesh.models import ModelRegistry, ModelSpec
+from mesh.models import ModelRegistry, Pack
 from mesh.stage import Output
 
 PICTURE = np.zeros((40, 40, 3), np.uint8)
@@ -72,8 +74,9 @@ class World:
     def detectors(self) -> Detectors:
         return Detectors(DetectionSettings.load(), ModelRegistry.load(), self.load, self.news)
 
-    def load(self, model: ModelSpec, device: str) -> FaceDetector:
-        self.loaded.append(FakeDetector(model.model_id, device))
+    def load(self, pack: Pack, *, running: Running, **named: Any) -> FaceDetector:
+        assert named == {"long_side": 640, "threads": 1, "max_batch": 1}
+        self.loaded.append(FakeDetector(pack.detector.model_id, running.device))
         return self.loaded[-1]
 
 

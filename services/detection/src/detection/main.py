@@ -1,35 +1,33 @@
 """Composition root of the detection service."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from functools import partial
 
 from detection.adapters.engines import load_detector
+from detection.adapters.fallback import Detectors, FallbackDetector
 from detection.adapters.frame_store import NoFrameStore
+from detection.adapters.further_models import Loaded, equip, load_further
+from detection.adapters.heartbeats import further_heartbeats
 from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
+from detection.adapters.lanes import lanes_of
 from detection.adapters.tracker import ShortTermTracker
 from detection.ports import FaceDetector
 from detection.settings import DetectionSettings
 from detection.stage import TASK, DetectionPolicy, DetectionStage, Tools
+from inference.commands import build_news, follow_commands
 from mesh.background import Background
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
-from mesh.events import Lane
 from mesh.kafka import Downstream, WorkerOptions, WorkerPolicy, build_worker
 from mesh.kafka.events import build_heartbeat
 from mesh.model_status import Duty, ModelMeter
-from mesh.models import ModelRegistry, ModelStore
 from mesh.process import Process, run_service
 from mesh.registry import ConfluentRegistry
 from mesh.round_robin import DeficitRoundRobin
-from mesh.scheduler import LaneSpec, by_priority, never, older_than_max_age
 from mesh.schemas import SchemaLibrary
-from mesh.topics import Topics
 
-LANES = ((Lane.URGENT, 4, 32), (Lane.REQUEST, 3, 32), (Lane.LIVE, 2, 256), (Lane.EVIDENCE, 1, 32))
-"""Lane, guaranteed share of a batch, records held in memory."""
 NEXT_STAGES = {"recognition.detections": "detections", "aggregator": "recognitions"}
 """Consumer groups after this stage, and what each reads."""
-WARM_UP_RUNS = 10
 NAME = "detection"
 
 
@@ -39,32 +37,42 @@ def main() -> None:
 
 
 def _serve(settings: DetectionSettings, process: Process) -> None:
-    detector = _detector(settings)
+    codec = AvroCodec(
+        ConfluentRegistry(settings.registry_url), settings.topics, SchemaLibrary.packaged()
+    )
+    registry, store = settings.models()
+    news = build_news(settings, codec, service=NAME, task=TASK)
+    detectors = Detectors(settings, registry, partial(load_detector, store=store), news)
+    pack = registry.pack(settings.model_pack)
+    detector = FallbackDetector(detectors.chain(pack.detector.model_id))
     downstream = Downstream(settings, NEXT_STAGES)
     lanes = lanes_of(settings.topics, held=downstream.behind)
     scheduler = DeficitRoundRobin(lanes)
     meter = ModelMeter(SystemClock())
+    meter.follow(detector.state)
     duty = Duty(
         service=NAME,
         task=TASK,
-        max_batch=detector.info.max_batch,
+        max_batch=settings.detection_batch,
         waiting=lambda: sum(scheduler.waiting(lane.name) for lane in lanes),
+        drift=store.drift,
     )
-    codec = AvroCodec(
-        ConfluentRegistry(settings.registry_url), settings.topics, SchemaLibrary.packaged()
-    )
-    heartbeat = build_heartbeat(settings, codec, detector.info, duty=duty, meter=meter)
+    heartbeat = build_heartbeat(settings, codec, detector.serving, duty=duty, meter=meter)
     process.health.ready |= heartbeat.checks
     with Background(NAME, process.stop) as background:
-        background.start(heartbeat.run)
-        background.start(downstream.run)
-        for _ in range(WARM_UP_RUNS):
-            detector.warm_up()
+        for work in (heartbeat.run, downstream.run, news.run):
+            background.start(work)
+        detector.warm_up()
         meter.loaded()
+        further = load_further(
+            pack, store, tasks=settings.tasks, threads=settings.detection_threads
+        )
+        background.start(further_heartbeats(settings, codec, further, store.drift))
+        follow_commands(settings, codec, detectors.switch(detector), background)
         policy = WorkerPolicy(batch_size=duty.max_batch, batch_timeout=settings.batch_timeout)
         build_worker(
             settings,
-            stage=_stage(settings, detector, meter),
+            stage=_stage(settings, detector, meter, further),
             group=NAME,
             lanes=lanes,
             codec=codec,
@@ -74,34 +82,11 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
         ).run()
 
 
-def lanes_of(topics: Topics, held: Callable[[], bool] = never) -> Sequence[LaneSpec]:
-    """The frame topics, most urgent first; evidence waits while the next stages are behind."""
-    urgent, request, live, evidence = (
-        LaneSpec(
-            name=lane,
-            topics=(topics.lane(lane),),
-            share=share,
-            weight=by_priority,
-            prefetch=prefetch,
-        )
-        for lane, share, prefetch in LANES
-    )
-    live = replace(live, newest_wins=True, stale=older_than_max_age)
-    return urgent, request, live, replace(evidence, held=held)
-
-
-def _detector(settings: DetectionSettings) -> FaceDetector:
-    return load_detector(
-        ModelRegistry.load().pack(settings.model_pack),
-        ModelStore(folder=settings.models_dir, cache=settings.models_cache),
-        long_side=settings.detection_long_side,
-        threads=settings.detection_threads,
-        max_batch=settings.detection_batch,
-    )
-
-
 def _stage(
-    settings: DetectionSettings, detector: FaceDetector, meter: ModelMeter
+    settings: DetectionSettings,
+    detector: FaceDetector,
+    meter: ModelMeter,
+    further: Sequence[Loaded],
 ) -> DetectionStage:
     tools = Tools(
         detector=detector,
@@ -111,6 +96,7 @@ def _stage(
         frames=NoFrameStore(),
         meter=meter,
         clock=SystemClock(),
+        further=equip(further, persons=ShortTermTracker(prefix="prs")),
     )
     return DetectionStage(
         tools=tools,

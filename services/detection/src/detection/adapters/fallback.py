@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import inference.engine
+from detection.adapters.engines import Running
 from detection.domain.face import Picture, RawFace
 from detection.ports import EngineError, EngineTimeoutError, FaceDetector, ModelInfo
 from detection.settings import REKOGNITION, DetectionSettings
@@ -16,8 +17,8 @@ from inference.switching import ModelSwitch
 from mesh.errors import ConfigurationError
 from mesh.models import ModelRegistry, ModelSpec
 
-Load = Callable[[ModelSpec, str], FaceDetector]
-"""Loads the detector of a model on a device. Raises ConfigurationError."""
+Load = Callable[..., FaceDetector]
+"""`load_detector` with the store bound."""
 WARM_UP_RUNS = 10
 _TASK = "face-detection"
 
@@ -66,6 +67,21 @@ class Detectors:
         chain.warm_up()
         return lambda: detector.exchange(chain)
 
+    def _build(self, model: ModelSpec, device: str) -> FaceDetector:
+        settings, chosen = self._settings, device == self._settings.device
+        return self._load(
+            replace(self._registry.pack(settings.model_pack), detector=model),
+            long_side=settings.detection_long_side,
+            threads=settings.detection_threads,
+            max_batch=settings.detection_batch,
+            running=Running(
+                wanted=settings.engine if chosen else "auto",
+                device=device,
+                precision=settings.precision if chosen else None,
+                streams=settings.detection_streams,
+            ),
+        )
+
     def _model(self, model_id: str) -> ModelSpec:
         model = self._registry.model(model_id)
         if model.task != _TASK:
@@ -93,7 +109,7 @@ class Detectors:
             device=device,
             model_id=model.model_id,
             timeout=self._settings.timeout(device),
-            build=lambda: self._load(model, device),
+            build=partial(self._build, model, device),
         )
 
 
