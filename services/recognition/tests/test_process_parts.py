@@ -1,6 +1,7 @@
 """The small parts of a process: the measured embedder, settings."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from services.recognition.tests.arranging import FakeEmbedder, chip_of
@@ -53,6 +54,17 @@ def test_settings_reach_the_policies(monkeypatch: pytest.MonkeyPatch) -> None:
     fusion = settings.fusion("dlib-resnet-v1")
     assert (fusion.frames, fusion.coherence) == (3, 0.925)
     assert "postgresql" not in repr(settings)
+
+
+def test_thresholds_of_the_users_registry_make_a_curve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own.toml"
+    table = '[models."insightface-w600k-r50".thresholds]'
+    own.write_text(f'{table}\n"0.001" = 0.28\n"0.0001" = 0.35\n', encoding="utf-8")
+    monkeypatch.setenv("SIGHTLINE_MODEL_REGISTRY", str(own))
+    curve = RecognitionSettings.load().matching("insightface-w600k-r50").calibration
+    assert curve.points == ((10, 0.28), (100, 0.35))
 
 
 def test_a_model_without_measured_thresholds_is_refused() -> None:

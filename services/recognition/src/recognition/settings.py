@@ -2,16 +2,17 @@
 
 from pydantic import Field
 
+from inference.settings import InferenceSettings
 from mesh.errors import ConfigurationError
-from mesh.settings import ModelSettings
-from recognition.domain.calibration import CALIBRATIONS
+from mesh.models import open_registry
+from recognition.domain.calibration import CALIBRATIONS, Calibration, calibration_of
 from recognition.domain.enrollment import EnrollmentPolicy
 from recognition.domain.fusion import FusionPolicy
 from recognition.domain.matching import MatchPolicy
 from recognition.ports import GalleryPolicy
 
 
-class RecognitionSettings(ModelSettings):
+class RecognitionSettings(InferenceSettings):
     """Settings of one recognition process."""
 
     database_url: str = Field(
@@ -22,6 +23,9 @@ class RecognitionSettings(ModelSettings):
     recognition_batch: int = Field(8, ge=1, le=64, description="Frames per batch, at most.")
     recognition_threads: int = Field(
         1, ge=1, le=64, description="Threads of one inference, where the engine has a choice."
+    )
+    recognition_streams: int = Field(
+        1, ge=1, le=64, description="Faces that a CPU works on at once, where the engine can."
     )
     match_candidates: int = Field(5, ge=1, le=100, description="Persons that a decision names.")
     match_quality_floor: float = Field(
@@ -63,10 +67,8 @@ class RecognitionSettings(ModelSettings):
         Raises:
             ConfigurationError: nobody measured thresholds for the model.
         """
-        if model_id not in CALIBRATIONS:
-            raise ConfigurationError(f"SIGHTLINE_MODEL_PACK: {model_id} has no measured thresholds")
         return MatchPolicy(
-            calibration=CALIBRATIONS[model_id],
+            calibration=CALIBRATIONS.get(model_id) or self._calibration(model_id),
             quality_floor=self.match_quality_floor,
             candidates=self.match_candidates,
         )
@@ -79,3 +81,13 @@ class RecognitionSettings(ModelSettings):
         """
         coherence = self.matching(model_id).calibration.floor
         return FusionPolicy(frames=self.fusion_frames, coherence=coherence)
+
+    def _calibration(self, model_id: str) -> Calibration:
+        """From the thresholds of 1:1 comparisons in the model registry."""
+        model = open_registry(self).models.get(model_id)
+        try:
+            return calibration_of(model.thresholds if model else {})
+        except ValueError as error:
+            raise ConfigurationError(
+                f"SIGHTLINE_MODEL_PACK: {model_id} has no measured thresholds: {error}"
+            ) from error
