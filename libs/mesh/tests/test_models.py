@@ -44,7 +44,7 @@ class Origin(BaseHTTPRequestHandler):
 def origin(socket_enabled: None) -> Iterator[tuple[str, type[Origin]]]:
     handler = type("Handler", (Origin,), {"ranges": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}/{{repository}}/{{path}}", handler
     server.shutdown()
