@@ -332,5 +332,14 @@ def test_a_file_that_is_no_bundle_is_refused_by_name(tmp_path: Path) -> None:
         FaceLandmarker(bundle, info=INFO)
 
 
+def test_a_face_that_cannot_be_cut_is_an_engine_error(models_dir: Path) -> None:
+    bundle = models_dir / "face_landmarks" / "face_landmarker.task"
+    if not bundle.is_file():
+        pytest.skip("SIGHTLINE_MODELS_DIR has no face landmarker")
+    landmarker = FaceLandmarker(bundle, info=INFO)
+    with pytest.raises(EngineError):
+        landmarker.read([a_view(np.zeros((0, 0, 3), np.uint8))])
+
+
 def test_there_are_52_blendshapes() -> None:
     assert SHAPES == 52

@@ -1,6 +1,7 @@
 """Models beyond face detection: loading what is at hand, and what they see in real pictures."""
 
 import shutil
+import threading
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from typing_extensions import override
 
 from detection.adapters.engines import load_detector
 from detection.adapters.further_models import Loaded, equip, load_further
@@ -17,8 +19,10 @@ from detection.domain.face import Picture
 from detection.domain.face_mesh import attributes_of
 from detection.domain.pose import estimate_pose
 from detection.ports import FaceDetector, FaceView, FurtherModels
-from mesh.errors import ConfigurationError
+from mesh.clock import SystemClock
+from mesh.errors import ConfigurationError, TransientError
 from mesh.events import ModelStatus
+from mesh.model_status import ModelMeter
 from mesh.models import ModelRegistry, ModelStore
 from mesh.settings import MeshSettings
 from mesh.stage import Output
@@ -194,3 +198,29 @@ def test_pictures_do_not_mix_in_the_object_detector(
     assert models.objects is not None
     together = models.objects.model.detect([astronaut, hopper])
     assert together == [models.objects.model.detect([image])[0] for image in (astronaut, hopper)]
+
+
+class BrokenBox(Box):
+    """A broker that is away; the first heartbeat that it loses ends the work."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        super().__init__()
+        self._stop = stop
+
+    @override
+    def flush(self, timeout: timedelta) -> None:
+        self._stop.set()
+        raise TransientError("the broker is away")
+
+
+def test_a_broker_that_is_away_costs_heartbeats_and_nothing_else(
+    fake_detector: FaceDetector,
+) -> None:
+    meter = ModelMeter(SystemClock())
+    items = [Loaded("liveness", None, meter, [fake_detector.info])]
+    stop, warnings = threading.Event(), list[str]()
+    box = BrokenBox(stop)
+    beats = FurtherHeartbeats(items, MeshSettings(), producer=box, drift=lambda _: None)
+    beats.run(stop, warnings.append)
+    assert warnings == ["the broker is away"]
+    assert [output.key for output in box.outputs] == ["fake-detector"]

@@ -24,6 +24,7 @@ from detection.ports import (
     ModelInfo,
 )
 from detection.stage import DetectionPolicy, DetectionStage, Tools
+from detection.stage.notices import Notices
 from mesh.clock import ManualClock
 from mesh.events import (
     AgeGender,
@@ -373,3 +374,11 @@ def test_a_picture_that_was_turned_upright_has_its_upright_size(
     assert (event.frame.width, event.frame.height) == (180, 320)
     (face,) = event.faces
     assert face.box.y2 <= 320
+
+
+def test_only_the_latest_cameras_are_remembered_to_have_been_told(service: Service) -> None:
+    notices = Notices(service.clock, "detection-0", most=2)
+    frames = [a_frame_header(camera_id=f"cam_{n}") for n in range(3)]
+    assert [len(notices.about(frame, ["person"])) for frame in frames] == [1, 1, 1]
+    assert [len(notices.about(frame, ["person"])) for frame in frames[1:]] == [0, 0]
+    assert len(notices.about(frames[0], ["person"])) == 1

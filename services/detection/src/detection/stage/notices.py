@@ -16,7 +16,8 @@ MOST = 4096
 class Notices:
     """Says which tasks of a camera no loaded model can do: at most every ten minutes each."""
 
-    def __init__(self, clock: Clock, instance_id: str) -> None:
+    def __init__(self, clock: Clock, instance_id: str, *, most: int = MOST) -> None:
+        self._most = most
         self._clock = clock
         self._instance_id = instance_id
         self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
@@ -31,7 +32,7 @@ class Notices:
             return False
         self._told[key] = now
         self._told.move_to_end(key)
-        while len(self._told) > MOST:
+        while len(self._told) > self._most:
             self._told.popitem(last=False)
         return True
 
