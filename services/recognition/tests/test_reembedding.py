@@ -1,10 +1,8 @@
 from collections.abc import Sequence
-from threading import Event
 
 from services.recognition.tests.arranging import MODEL_ID, Bench, a_face_of, a_photo, in_memory, per
 from typing_extensions import override
 
-from mesh.errors import TransientError
 from mesh.events import Person
 from recognition.adapters.memory import InMemoryGallery, InMemoryRegistry
 from recognition.ports import StoredChip
@@ -51,25 +49,6 @@ def test_nothing_to_do_changes_nothing() -> None:
     before = registry_of(bench).contents
     assert bench.reembedder(MODEL_ID).run_batch() == 0
     assert registry_of(bench).contents == before
-
-
-def test_it_goes_on_after_an_outage_until_it_is_stopped() -> None:
-    bench = in_memory()
-    bench.enroll(1, 1.0)
-    stop, warnings = Event(), list[str]()
-
-    class Away(InMemoryRegistry):
-        @override
-        def unembedded(self, model_id: str, *, after: str, limit: int) -> Sequence[StoredChip]:
-            raise TransientError("the database is away")
-
-    def warn(message: str) -> None:
-        warnings.append(message)
-        stop.set()
-
-    bench.registry = Away(bench.clock)
-    bench.reembedder("another-model").run(stop, warn)
-    assert warnings == ["the database is away"]
 
 
 def test_an_unreadable_or_erased_sample_is_left_out() -> None:

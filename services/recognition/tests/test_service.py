@@ -39,10 +39,12 @@ from mesh.events import (
     ErasureReport,
     FrameRecognized,
     Lane,
+    LogEvent,
     ModelStatus,
     Outcome,
     Person,
     Purpose,
+    SwitchModel,
 )
 from mesh.kafka import EventProducer, create_topics
 from mesh.record import Record
@@ -54,7 +56,7 @@ from mesh.testing import a_detected_face, a_frame_header, a_request
 from mesh.topics import CATALOGUE
 
 E = TypeVar("E")
-READ = ("recognitions", "answers", "persons", "erasures", "model-status")
+READ = ("recognitions", "answers", "persons", "erasures", "model-status", "events")
 
 
 class Installation:
@@ -138,6 +140,16 @@ class Installation:
     def send(self, topic: str, key: str, event: Any) -> None:
         self._producer.send(Output(self.settings.topics(topic), key, event))
         self._producer.flush(timedelta(seconds=10))
+
+    def switch(self, model_id: str) -> None:
+        """Command another model."""
+        command = SwitchModel(
+            model_id=model_id,
+            task="face-recognition",
+            requested_by="usr_1",
+            requested_at=datetime.now(UTC),
+        )
+        self.send("model.commands", model_id, command)
 
     def frame(self, record: Record[Any]) -> None:
         self.send("detections", record.event.frame.camera_id, record.event)
@@ -277,6 +289,48 @@ def test_a_person_is_enrolled_recognised_renamed_and_erased_across_a_kill(
         None,
     )
     assert installation.stop() == 0
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(240)
+def test_another_model_takes_over_once_it_knows_everybody_and_outlives_a_restart(
+    installation: Installation,
+) -> None:
+    if not os.environ.get("SIGHTLINE_MODELS_DIR"):
+        pytest.skip("SIGHTLINE_MODELS_DIR is not set: no second model with thresholds here")
+    installation.start()
+    installation.frame(a_photo(face(astronaut(), ASTRONAUT)))
+    installation.wait(Person, lambda person: person.revision == 1)
+    installation.switch("omz-face-reid-0095")
+    told = installation.wait(LogEvent, lambda event: event.event_type == "model_switched")
+    assert told.attributes["serving_before"] == "dlib-resnet-v1"
+    assert recognised_by(installation, 1) == ("matched", per(1), "omz-face-reid-0095")
+    installation.kill()
+    installation.start()
+    assert recognised_by(installation, 2) == ("matched", per(1), "omz-face-reid-0095")
+    assert installation.stop() == 0
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(240)
+def test_a_model_without_thresholds_or_files_is_refused_and_the_old_one_goes_on(
+    installation: Installation,
+) -> None:
+    installation.start()
+    installation.switch("mobilefacenet-unknown")
+    refused = installation.wait(LogEvent, lambda event: "refused" in event.event_type)
+    assert "there is no model mobilefacenet-unknown" in refused.message
+    installation.frame(a_photo(face(astronaut(), ASTRONAUT)))
+    installation.wait(Person, lambda person: person.revision == 1)
+    assert recognised_by(installation, 1) == ("matched", per(1), "dlib-resnet-v1")
+    assert installation.stop() == 0
+
+
+def recognised_by(installation: Installation, sequence: int) -> tuple[str, str | None, str]:
+    """Why and who the astronaut of a frame is, and which model said so."""
+    decision = decided(installation, a_frame(face(astronaut(), ASTRONAUT), sequence=sequence))
+    frame = recognized(installation, sequence)
+    return *decision, frame.models[-1].model_id
 
 
 @pytest.fixture

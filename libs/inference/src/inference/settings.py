@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from mesh.errors import ConfigurationError
-from mesh.models import ModelRegistry, ModelStore
 from mesh.settings import ModelSettings
 
 CLOUD = "cloud"
@@ -29,17 +28,6 @@ class InferenceSettings(ModelSettings):
     )
     cpu_timeout_s: float = Field(10.0, gt=0, le=600, description="The same on a CPU, seconds.")
     cloud_timeout_s: float = Field(30.0, gt=0, le=600, description="The same in a cloud, seconds.")
-
-    def models(self) -> tuple[ModelRegistry, ModelStore]:
-        """The registry of models, and where their files lie.
-
-        Raises:
-            ConfigurationError: the user's own registry cannot be read.
-        """
-        store = ModelStore(
-            folder=self.models_dir, cache=self.models_cache, accepted=self.accepted_licences
-        )
-        return ModelRegistry.load(self.model_registry), store
 
     @property
     def devices(self) -> Sequence[str]:

@@ -21,6 +21,7 @@ from mesh.codec import AvroCodec
 from mesh.kafka import Downstream, WorkerOptions, WorkerPolicy, build_worker
 from mesh.kafka.events import build_heartbeat
 from mesh.model_status import Duty, ModelMeter
+from mesh.models import open_registry, open_store
 from mesh.process import Process, run_service
 from mesh.registry import ConfluentRegistry
 from mesh.round_robin import DeficitRoundRobin
@@ -40,7 +41,7 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
     codec = AvroCodec(
         ConfluentRegistry(settings.registry_url), settings.topics, SchemaLibrary.packaged()
     )
-    registry, store = settings.models()
+    registry, store = open_registry(settings), open_store(settings)
     news = build_news(settings, codec, service=NAME, task=TASK)
     detectors = Detectors(settings, registry, partial(load_detector, store=store), news)
     pack = registry.pack(settings.model_pack)

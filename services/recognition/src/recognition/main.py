@@ -3,19 +3,21 @@
 from contextlib import closing
 from functools import partial
 
+from inference.commands import build_news, follow_commands
 from mesh.background import Background
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
 from mesh.kafka import KafkaPlatform
 from mesh.kafka.events import build_heartbeat
-from mesh.model_status import Duty, ModelMeter
-from mesh.models import ModelStore
+from mesh.model_status import ModelMeter
+from mesh.models import open_registry, open_store
 from mesh.process import Process, run_service
 from mesh.registry import ConfluentRegistry
 from mesh.schemas import SchemaLibrary
 from recognition.adapters.database import Database, migrate, until_up
+from recognition.adapters.exchange import Exchange, Recognizer
+from recognition.adapters.fallback import TASK, Embedders, FallbackEmbedder
 from recognition.adapters.metered_embedder import MeteredEmbedder
-from recognition.adapters.model_pack import load_embedder
 from recognition.adapters.outbox import OutboxRelay
 from recognition.adapters.pgvector_gallery import PgVectorGallery
 from recognition.adapters.postgres_registry import PostgresRegistry
@@ -31,8 +33,6 @@ from recognition.stage import (
     Surroundings,
 )
 
-TASK = "face-recognition"
-
 
 def main() -> None:
     """Run the service until SIGTERM."""
@@ -40,60 +40,80 @@ def main() -> None:
 
 
 def _serve(settings: RecognitionSettings, process: Process) -> None:
-    store = ModelStore(folder=settings.models_dir, cache=settings.models_cache)
-    meter = ModelMeter(SystemClock())
-    embedder = MeteredEmbedder(
-        load_embedder(settings.model_pack, store, threads=settings.recognition_threads),
-        meter,
-        SystemClock(),
-    )
-    model_id = embedder.info.model_id
-    policy = settings.matching(model_id)
-    around = Surroundings(SystemClock(), settings.topics, settings.instance_id, embedder.info)
     codec = AvroCodec(
         ConfluentRegistry(settings.registry_url), settings.topics, SchemaLibrary.packaged()
     )
+    news = build_news(settings, codec, service=NAME, task=TASK)
+    models, store = open_registry(settings), open_store(settings)
+    embedders = Embedders(settings, models, store, news)
+    first = embedders.load(models.pack(settings.model_pack).embedder.model_id)
     database = Database(settings.database_url)
-    gallery = PgVectorGallery(database, model_id, settings.gallery_policy, SystemClock())
-    process.health.ready |= {"database": database.check, "gallery": gallery.check}
+    relay = OutboxRelay(database, KafkaPlatform(settings).producer())
+    exchange = Exchange(process.stop)
+    registry = PostgresRegistry(
+        database, codec, settings.topics, changing=exchange.changing, committed=relay.wake
+    )
+    meter = ModelMeter(SystemClock())
+    recognizer_of = partial(_recognizer, settings, database, registry, meter)
+    exchange.begin(recognizer_of(first))
+    meter.follow(lambda: exchange.serving.embedder.state())
+    heartbeat = build_heartbeat(
+        settings,
+        codec,
+        lambda: exchange.serving.embedder.serving(),
+        duty=lambda: exchange.serving.duty(settings.recognition_batch, store),
+        meter=meter,
+    )
+    process.health.ready |= {"database": database.check, "gallery": exchange.check}
     until_up(partial(migrate, settings.database_url), process.stop)
     with closing(database):
         database.open()
-        relay = OutboxRelay(database, KafkaPlatform(settings).producer())
-        registry = PostgresRegistry(
-            database,
-            codec,
-            settings.topics,
-            changing=gallery.changing,
-            committed=relay.wake,
-        )
-        duty = Duty(
-            service=NAME,
-            task=TASK,
-            max_batch=settings.recognition_batch,
-            embedding_size=embedder.info.dim,
-            threshold=lambda: policy.calibration.threshold(gallery.size()),
-        )
-        heartbeat = build_heartbeat(settings, codec, embedder.info, duty=duty, meter=meter)
-        reembedder = Reembedder(registry, embedder, around)
         process.health.ready |= heartbeat.checks
         with Background(NAME, process.stop) as background:
             background.start(heartbeat.run)
-            embedder.warm_up()
-            until_up(reembedder.run_first, process.stop)
-            until_up(gallery.refresh, process.stop)
-            for work in (relay.run, gallery.follow, reembedder.run):
-                background.start(work)
-            frames = RecognitionStage(
-                embedder=embedder,
-                gallery=gallery,
-                enroller=Enroller(registry, settings.photos, policy, around),
-                fusion=TrackFusion(settings.fusion(model_id)),
-                policy=policy,
-                around=around,
+            background.start(news.run)
+            first.warm_up()
+            meter.loaded()
+            switch = embedders.switch(
+                first, lambda embedder: exchange.prepare(recognizer_of(embedder))
             )
-            gate = partial(GalleryGate, gallery=gallery.check, database=database.check)
-            others = Work(CommandStage(registry, gallery, around), "gallery.commands")
+            follow_commands(settings, codec, switch, background)
+            until_up(exchange.read_first, process.stop)
+            for work in (relay.run, exchange.follow, exchange.reembed):
+                background.start(work)
+            gate = partial(GalleryGate, gallery=exchange.check, database=database.check)
+            others = Work(exchange.commands, "gallery.commands")
             commands = create_worker(settings, process, codec, others)
             background.start(lambda _stop, _warn: commands.run())
-            create_worker(settings, process, codec, Work(frames, "detections", gate)).run()
+            create_worker(settings, process, codec, Work(exchange.frames, "detections", gate)).run()
+
+
+def _recognizer(
+    settings: RecognitionSettings,
+    database: Database,
+    registry: PostgresRegistry,
+    meter: ModelMeter,
+    embedder: FallbackEmbedder,
+) -> Recognizer:
+    """Everything that hangs on the model of this embedder."""
+    model = embedder.info
+    policy = settings.matching(model.model_id)
+    around = Surroundings(SystemClock(), settings.topics, settings.instance_id, model)
+    metered = MeteredEmbedder(embedder, meter, SystemClock())
+    gallery = PgVectorGallery(database, model.model_id, settings.gallery_policy, SystemClock())
+    frames = RecognitionStage(
+        embedder=metered,
+        gallery=gallery,
+        enroller=Enroller(registry, settings.photos, policy, around),
+        fusion=TrackFusion(settings.fusion(model.model_id)),
+        policy=policy,
+        around=around,
+    )
+    return Recognizer(
+        embedder=embedder,
+        gallery=gallery,
+        frames=frames,
+        commands=CommandStage(registry, gallery, around),
+        reembedder=Reembedder(registry, metered, around),
+        calibration=policy.calibration,
+    )

@@ -28,6 +28,12 @@ class EmbedderInfo:
     device: str
     engine: str
     dim: int
+    path: str | None = None
+    """Main file as it was loaded."""
+    precision: str | None = None
+    """f32, bf16 or f16, where the engine tells."""
+    fallback_used: bool = False
+    """Whether it stood in for the engine that should have run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +64,7 @@ class FaceEmbedder(Protocol):
 
     @property
     def info(self) -> EmbedderInfo:
-        """The model behind it."""
+        """The model behind it; with fallbacks as it answered this thread's last call."""
 
     def warm_up(self) -> None:
         """Run once on a made-up picture, so that the first face is as fast as the next."""
@@ -68,6 +74,10 @@ class FaceEmbedder(Protocol):
 
         Returns:
             Unit rows, float32, shape (n, dim); a row of zeros where the chip cannot be read.
+
+        Raises:
+            inference.chain.ChainTimeoutError: no engine answered in time.
+            inference.engine.EngineError: the engine failed.
         """
 
 

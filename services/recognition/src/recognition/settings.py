@@ -1,5 +1,7 @@
 """What recognition can be told through `SIGHTLINE_*` variables."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from inference.settings import InferenceSettings
@@ -23,6 +25,9 @@ class RecognitionSettings(InferenceSettings):
     recognition_batch: int = Field(8, ge=1, le=64, description="Frames per batch, at most.")
     recognition_threads: int = Field(
         1, ge=1, le=64, description="Threads of one inference, where the engine has a choice."
+    )
+    recognition_engine: Literal["auto", "onnxruntime", "openvino", "torch"] | None = Field(
+        None, description="Engine of the embedder; that of SIGHTLINE_ENGINE unless set."
     )
     recognition_streams: int = Field(
         1, ge=1, le=64, description="Faces that a CPU works on at once, where the engine can."

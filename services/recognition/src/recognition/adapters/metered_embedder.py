@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from inference.engine import EngineError
 from mesh.clock import Clock
 from mesh.events import FaceChip
 from mesh.model_status import ModelMeter
@@ -30,7 +31,11 @@ class MeteredEmbedder:
     def embed(self, chips: Sequence[FaceChip]) -> Vectors:
         """Align and embed chips, in order; see `FaceEmbedder`."""
         began = self._clock.monotonic()
-        vectors = self._embedder.embed(chips)
+        try:
+            vectors = self._embedder.embed(chips)
+        except EngineError:
+            self._meter.failed()
+            raise
         if chips:
             self._meter.worked(len(chips), self._clock.monotonic() - began)
         return vectors

@@ -4,10 +4,10 @@ Exact search in memory beats the index up to 100,000 templates, with nobody miss
 follows the table of changes; nobody is called unknown because it stood still.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Event, Lock
+from threading import Lock
 
 from psycopg import Connection
 
@@ -59,20 +59,6 @@ class PgVectorGallery:
         self._changes = 0
         self._state: _State | None = None
         self._behind = False
-
-    def follow(self, stop: Event, warn: Callable[[str], None]) -> None:
-        """Keep the mirror fresh until `stop` is set; blocks.
-
-        Args:
-            stop: ends it within a poll.
-            warn: told why the database could not be read; the next poll tries again.
-        """
-        while not stop.is_set():
-            try:
-                self.refresh()
-            except TransientError as error:
-                warn(str(error))
-            stop.wait(self._policy.poll_seconds)
 
     @contextmanager
     def changing(self) -> Iterator[None]:

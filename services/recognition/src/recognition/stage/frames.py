@@ -6,6 +6,8 @@ from itertools import repeat
 
 import numpy as np
 
+from inference.chain import ChainTimeoutError
+from inference.engine import EngineError
 from mesh.events import (
     Decision,
     FrameDetected,
@@ -92,17 +94,34 @@ class RecognitionStage:
                 frame.outcome, frame.reason = Outcome.SHED, reason
 
     def _embed(self, frames: Sequence[FrameWork]) -> float:
-        """Embed all wanted faces in one call; milliseconds per frame that had any."""
-        wanted = [list(frame.chips_wanted()) for frame in frames]
-        faces = [face for of_frame in wanted for face in of_frame]
-        if not faces:
+        """Embed all wanted faces in one call; milliseconds per frame that had any.
+
+        If the engine fails, each frame is tried alone; one that it refuses even then fails.
+        """
+        wanted = [frame for frame in frames if any(frame.chips_wanted())]
+        if not wanted:
             return 0.0
         began = self._clock.monotonic()
+        try:
+            self._embed_together(wanted)
+        except EngineError as error:
+            for frame in wanted if len(wanted) > 1 else ():
+                self._embed_alone(frame)
+            if len(wanted) == 1:
+                _fail(wanted[0], error)
+        return (self._clock.monotonic() - began) * 1000.0 / len(wanted)
+
+    def _embed_alone(self, frame: FrameWork) -> None:
+        try:
+            self._embed_together([frame])
+        except EngineError as error:
+            _fail(frame, error)
+
+    def _embed_together(self, frames: Sequence[FrameWork]) -> None:
+        faces = [face for frame in frames for face in frame.chips_wanted()]
         vectors = self._embedder.embed([face.detected.chip for face in faces if face.detected.chip])
-        elapsed = self._clock.monotonic() - began
         for face, vector in zip(faces, vectors, strict=True):
             face.vector = None if is_zero(vector) else vector
-        return elapsed * 1000.0 / sum(map(bool, wanted))
 
     def _fuse(self, frames: Sequence[FrameWork]) -> None:
         """Average each face with the earlier pictures of its track."""
@@ -192,7 +211,7 @@ class RecognitionStage:
     def _model_use(self, frame: FrameWork, latency_ms: float) -> tuple[ModelUse, ...]:
         if not any(face.vector is not None for face in frame.faces):
             return ()
-        info = self._model
+        info = self._embedder.info
         use = ModelUse(
             task="face-recognition",
             model_id=info.model_id,
@@ -202,6 +221,7 @@ class RecognitionStage:
             engine=info.engine,
             latency_ms=latency_ms,
             embedding_size=info.dim,
+            fallback_used=info.fallback_used,
         )
         return (use,)
 
@@ -212,3 +232,8 @@ class RecognitionStage:
             started_at=started,
             ended_at=self._clock.now(),
         )
+
+
+def _fail(frame: FrameWork, error: EngineError) -> None:
+    hung = isinstance(error, ChainTimeoutError)
+    frame.outcome, frame.reason = Outcome.FAILED, "model_timeout" if hung else "engine_error"

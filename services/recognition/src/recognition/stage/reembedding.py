@@ -1,10 +1,7 @@
 """Another model: people stay, their stored pictures are embedded again."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from threading import Event
 
-from mesh.errors import TransientError
 from mesh.stage import Output
 from recognition.domain.embedding import is_zero
 from recognition.domain.person import recognisable
@@ -12,7 +9,6 @@ from recognition.ports import FaceEmbedder, Registry, RegistryTransaction, Surro
 
 _BATCH = 32
 _FIRST_BATCHES = 8
-_PAUSE_SECONDS = 60.0
 
 
 class Reembedder:
@@ -34,24 +30,6 @@ class Reembedder:
         for _ in range(_FIRST_BATCHES):
             if not self.run_batch():
                 return
-
-    def run(self, stop: Event, warn: Callable[[str], None]) -> None:
-        """Embed what is missing, then look again every minute, until `stop` is set; blocks.
-
-        Samples go missing while another process still enrols with the model before.
-
-        Args:
-            stop: ends it after the batch in hand.
-            warn: told why the registry could not be reached; it tries again.
-        """
-        while not stop.is_set():
-            try:
-                done = self.run_batch()
-            except TransientError as error:
-                warn(str(error))
-                done = 0
-            if not done:
-                stop.wait(_PAUSE_SECONDS)
 
     def run_batch(self) -> int:
         """Embed the next samples that lack an embedding; how many there were.

@@ -1,0 +1,134 @@
+"""An embedder with stand-ins: the same model on other devices."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from inference.chain import Chain
+from inference.links import Link
+from inference.news import ModelNews
+from inference.switching import ModelSwitch
+from mesh.errors import ConfigurationError
+from mesh.events import FaceChip
+from mesh.models import ModelRegistry, ModelSpec, ModelStore
+from recognition.adapters.model_pack import Running, load_embedder
+from recognition.domain.embedding import Vectors
+from recognition.ports import EmbedderInfo, FaceEmbedder
+from recognition.settings import RecognitionSettings
+
+TASK = "face-recognition"
+WARM_UP_RUNS = 10
+
+
+class FallbackEmbedder:
+    """Asks the links of a chain; safe to call from several threads."""
+
+    def __init__(self, chain: Chain[FaceEmbedder]) -> None:
+        self._chain = chain
+        self._answered = threading.local()
+
+    @property
+    def info(self) -> EmbedderInfo:
+        """What answered this thread's last call; before the first what would answer it."""
+        info: EmbedderInfo = getattr(self._answered, "info", None) or self.serving()
+        return info
+
+    def serving(self) -> EmbedderInfo:
+        """What would answer now."""
+        return self._chain.serving.info
+
+    def state(self) -> str:
+        """available, degraded or failed."""
+        return self._chain.state
+
+    def warm_up(self) -> None:
+        """Run every link until it is warm."""
+        self._chain.warm_up()
+
+    def embed(self, chips: Sequence[FaceChip]) -> Vectors:
+        """Align and embed chips by the first link that answers; see `FaceEmbedder`."""
+        answer = self._chain.run(lambda embedder: embedder.embed(chips))
+        info = answer.tool.info
+        self._answered.info = replace(info, fallback_used=True) if answer.stood_in else info
+        return answer.value
+
+
+class Embedders:
+    """Loads the embedders of the registry, each on every device that the settings name."""
+
+    def __init__(
+        self,
+        settings: RecognitionSettings,
+        registry: ModelRegistry,
+        store: ModelStore,
+        news: ModelNews,
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._store = store
+        self._news = news
+
+    def load(self, model_id: str) -> FallbackEmbedder:
+        """The embedder of a model; loaded, not warm.
+
+        Another model cannot stand in: its vectors could not be compared with the gallery's.
+
+        Raises:
+            ConfigurationError: the model is unknown, of another task, has no measured thresholds,
+                or cannot be loaded.
+        """
+        settings, model = self._settings, self._registry.model(model_id)
+        if model.task != TASK:
+            raise ConfigurationError(f"{model_id} is a model for {model.task}, not for {TASK}")
+        settings.matching(model_id)
+        settings.check_patience(settings.devices)
+        links = [
+            Link(
+                name=f"{model_id} on {device}",
+                device=device,
+                model_id=model_id,
+                timeout=settings.timeout(device),
+                build=partial(self._load, model, device),
+            )
+            for device in settings.devices
+        ]
+        return FallbackEmbedder(Chain(links, warm_up=_warm_up, tell=self._news.changed))
+
+    def switch(
+        self, serving: FallbackEmbedder, prepare: Callable[[FallbackEmbedder], Callable[[], None]]
+    ) -> ModelSwitch:
+        """Carries out commands to use another model.
+
+        Args:
+            serving: the embedder that is loaded.
+            prepare: makes ready what hangs on another one; what it returns exchanges them.
+        """
+        return ModelSwitch(
+            task=TASK,
+            serving=serving.info.model_id,
+            prepare=lambda model_id: prepare(self.load(model_id)),
+            news=self._news,
+        )
+
+    def _load(self, model: ModelSpec, device: str) -> FaceEmbedder:
+        chosen = device == self._settings.device
+        return load_embedder(
+            self._settings.model_pack,
+            self._store,
+            threads=self._settings.recognition_threads,
+            running=Running(
+                wanted=(self._settings.recognition_engine or self._settings.engine)
+                if chosen
+                else "auto",
+                device=device,
+                precision=self._settings.precision if chosen else None,
+                streams=self._settings.recognition_streams,
+            ),
+            model=model,
+        )
+
+
+def _warm_up(embedder: FaceEmbedder) -> None:
+    for _ in range(WARM_UP_RUNS):
+        embedder.warm_up()
