@@ -73,7 +73,7 @@ def _detected(deps: GatewayDeps, detection_id: str) -> bytes | None:
     if picture is None:
         return None
     try:
-        return deps.editor.crop(picture.data, _around(box, picture.width, picture.height))
+        return deps.editor.crop(picture.data, _around(box, frame.width, frame.height))
     except ValueError:
         return None
 

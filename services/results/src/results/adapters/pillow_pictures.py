@@ -2,9 +2,11 @@
 
 import io
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 _QUALITIES = (90, 80, 65, 50, 35)
+_LYING = frozenset({5, 6, 7, 8})
+"""EXIF orientations that exchange width and height."""
 _UNREADABLE = (
     OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError,
 )  # fmt: skip
@@ -29,31 +31,35 @@ class PillowPictures:
         return None
 
     def scale(self, data: bytes, width: int) -> bytes:
-        """The picture as a JPEG of at most this width; never enlarged.
+        """The picture as a JPEG of at most this width, upright; never enlarged.
 
         Raises:
             ValueError: The picture cannot be decoded.
         """
         try:
             with Image.open(io.BytesIO(data)) as source:
-                if source.width <= width and source.format == "JPEG":
+                lies = source.getexif().get(ExifTags.Base.Orientation, 1) in _LYING
+                across, down = source.size[::-1] if lies else source.size
+                if across <= width and source.format == "JPEG":
                     return data
-                width = min(width, source.width)
-                height = max(1, round(source.height * width / source.width))
-                source.draft("RGB", (width, height))
-                image = ImageOps.contain(source.convert("RGB"), (width, height))
+                width = min(width, across)
+                height = max(1, round(down * width / across))
+                source.draft("RGB", (height, width) if lies else (width, height))
+                upright = ImageOps.exif_transpose(source).convert("RGB")
+                image = ImageOps.contain(upright, (width, height))
         except _UNREADABLE as error:
             raise ValueError(str(error)) from error
         return _jpeg(image, 80, b"")
 
     def crop(self, data: bytes, box: tuple[int, int, int, int]) -> bytes:
-        """The part of the picture within x1, y1, x2, y2, as a JPEG.
+        """The part of the upright picture within x1, y1, x2, y2, as a JPEG.
 
         Raises:
             ValueError: The picture cannot be decoded.
         """
-        image, _ = _open(data)
-        return _jpeg(image.crop(box), 95, b"")
+        image, exif = _open(data)
+        image.info["exif"] = exif
+        return _jpeg(ImageOps.exif_transpose(image).crop(box), 95, b"")
 
 
 def _open(data: bytes) -> tuple[Image.Image, bytes]:
