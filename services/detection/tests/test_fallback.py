@@ -68,6 +68,7 @@ class World:
 
     def __init__(self) -> None:
         self.loaded: list[FakeDetector] = []
+        self.wanted: list[str] = []
         teller = Teller(service="detection", task="t", instance_id="d-0", topic=EVENTS)
         self.news = ModelNews(teller, Silence(), ManualClock())
 
@@ -76,6 +77,7 @@ class World:
 
     def load(self, pack: Pack, *, running: Running, **named: Any) -> FaceDetector:
         assert named == {"long_side": 640, "threads": 1, "max_batch": 1}
+        self.wanted.append(running.wanted)
         self.loaded.append(FakeDetector(pack.detector.model_id, running.device))
         return self.loaded[-1]
 
@@ -117,6 +119,17 @@ def test_devices_come_before_other_models(world: World, monkeypatch: pytest.Monk
         ("yunet-2023mar", "CPU"),
         ("dlib-hog-5pt", "CPU"),
     ]
+
+
+def test_the_engine_is_a_setting_of_the_chosen_device(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTLINE_DEVICE", "GPU-0")
+    monkeypatch.setenv("SIGHTLINE_ENGINE", "onnxruntime")
+    world.detectors().chain("yunet-2023mar")
+    monkeypatch.setenv("SIGHTLINE_DETECTION_ENGINE", "torch")
+    world.detectors().chain("yunet-2023mar")
+    assert world.wanted == ["onnxruntime", "auto", "torch", "auto"]
 
 
 def test_an_unknown_model_and_one_of_another_task_are_refused(world: World) -> None:

@@ -1,6 +1,7 @@
 """What detection can be told through `SIGHTLINE_*` variables."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import Field
 
@@ -18,6 +19,9 @@ class DetectionSettings(InferenceSettings):
 
     detection_threads: int = Field(
         1, ge=1, le=64, description="Threads that one run of the detector may use."
+    )
+    detection_engine: Literal["auto", "onnxruntime", "openvino", "torch"] | None = Field(
+        None, description="Engine of the detector; that of SIGHTLINE_ENGINE unless set."
     )
     detection_streams: int = Field(
         1, ge=1, le=64, description="Pictures that a CPU works on at once, where the engine can."

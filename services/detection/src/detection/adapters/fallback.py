@@ -75,7 +75,7 @@ class Detectors:
             threads=settings.detection_threads,
             max_batch=settings.detection_batch,
             running=Running(
-                wanted=settings.engine if chosen else "auto",
+                wanted=(settings.detection_engine or settings.engine) if chosen else "auto",
                 device=device,
                 precision=settings.precision if chosen else None,
                 streams=settings.detection_streams,
