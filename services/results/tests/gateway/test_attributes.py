@@ -10,6 +10,7 @@ from mesh.events import (
     Liveness,
     ModelUse,
     Point,
+    Pose,
     ResultDetection,
 )
 from mesh.testing import a_frame_result, a_result_detection
@@ -55,6 +56,13 @@ def test_attributes_are_shown_with_the_face_and_without_what_nobody_asked_for() 
     assert not {"eye_blink", "smile"} & {*face}
     assert isinstance(a_result_detection().quality, FaceQuality)
     assert render_attributes(FaceAttributes()) == {}
+
+
+def test_angles_are_tenths_of_a_degree() -> None:
+    pose = Pose(yaw=-6.6809444, pitch=1.25999, roll=0.0)
+    face = shown(a_result_detection(pose=pose))["face_attributes"]
+    assert isinstance(face, dict)
+    assert face["pose"] == {"yaw": -6.7, "pitch": 1.3, "roll": 0.0}
 
 
 def test_an_activity_is_shown_with_the_person_only() -> None:

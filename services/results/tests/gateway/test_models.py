@@ -27,7 +27,7 @@ FRAME = "/api/v1/detections/process-frame"
 SECOND = timedelta(seconds=1)
 SCRFD = KnownModel(
     model_id="scrfd-2.5g", task="face-detection", name="SCRFD 2.5G", version="1", licence="MIT",
-    commercial=True, files=(("scrfd.onnx", "ab" * 32),),
+    commercial=False, files=(("scrfd.onnx", "ab" * 32),), accept="research",
 )  # fmt: skip
 YUNET = KnownModel(
     model_id="yunet-2023mar", task="face-detection", name="YuNet", version="2023mar",
@@ -127,6 +127,8 @@ def test_models_of_the_registry_come_after_the_loaded_ones() -> None:
     assert (shown[1]["state"], shown[1]["loaded"], shown[1]["instances"]) == (
         "not_loaded", False, [],
     )  # fmt: skip
+    assert (shown[1]["commercial"], shown[1]["licence_to_accept"]) == (False, "research")
+    assert "licence_to_accept" not in shown[0]
     assert shown[1]["sha256"] == {"scrfd.onnx": "ab" * 32}
 
 

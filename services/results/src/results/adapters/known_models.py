@@ -18,6 +18,7 @@ def known_models(registry: ModelRegistry | None = None) -> tuple[KnownModel, ...
             files=tuple((file.name, file.sha256) for file in spec.files),
             embedding_size=spec.embedding_size,
             aliases=spec.aliases,
+            accept=spec.accept,
         )
         for spec in registry.models.values()
     )

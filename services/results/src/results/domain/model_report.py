@@ -101,6 +101,7 @@ def _reported(
         **_identity(first),
         "pack": first.pack,
         "commercial": known.commercial if known else None,
+        "licence_to_accept": known.accept if known else None,
         "sha256": first.sha256,
         "files": [name for name, _ in known.files] if known else None,
         "path": first.path,
@@ -126,6 +127,7 @@ def _known(model: KnownModel) -> dict[str, Any]:
     shown = {
         **_identity(model),
         "commercial": model.commercial,
+        "licence_to_accept": model.accept,
         "files": [name for name, _ in model.files],
         "sha256": dict(model.files),
         "state": NOT_LOADED,

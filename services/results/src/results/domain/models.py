@@ -37,6 +37,8 @@ class KnownModel:
     """Name and SHA-256 of each file."""
     embedding_size: int | None = None
     aliases: tuple[str, ...] = ()
+    accept: str | None = None
+    """Name that SIGHTLINE_ACCEPT_LICENCES of a service needs before it loads the model."""
 
 
 def heard(statuses: Iterable[ModelStatus], now: datetime) -> list[ModelStatus]:

@@ -13,6 +13,7 @@ from mesh.events import (
     FrameHeader,
     FrameResult,
     Person,
+    Pose,
     Rejection,
     ResultDetection,
 )
@@ -184,8 +185,17 @@ def _attributes(quality: FaceQuality, item: ResultDetection) -> dict[str, Any]:
         "sharpness": round(quality.sharpness, 1),
         "brightness": round(quality.brightness, 1),
         "face_size_pixels": quality.face_size_pixels,
-        "pose": {"yaw": pose.yaw, "pitch": pose.pitch, "roll": pose.roll} if pose else None,
+        "pose": _angles(pose) if pose else None,
         **further,
+    }
+
+
+def _angles(pose: Pose) -> dict[str, float]:
+    """In tenths of a degree."""
+    return {
+        "yaw": round(pose.yaw, 1),
+        "pitch": round(pose.pitch, 1),
+        "roll": round(pose.roll, 1),
     }
 
 
