@@ -132,7 +132,7 @@ def predictor() -> Path:
 def models_dir() -> Path:
     folder = os.environ.get("SIGHTLINE_MODELS_DIR")
     if not folder:
-        pytest.skip("SIGHTLINE_MODELS_DIR is not set: no YuNet file here")
+        pytest.skip("SIGHTLINE_MODELS_DIR is not set: no model files here")
     return Path(folder)
 
 
