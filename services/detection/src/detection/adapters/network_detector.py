@@ -165,7 +165,7 @@ def tensor(
     """
     mean, scale = np.asarray(shape.mean, np.float32), np.asarray(shape.scale, np.float32)
     plain = not mean.any() and (scale == 1).all()
-    frames = np.zeros((len(images), 3, boxes[0].height, boxes[0].width), np.float32)
+    frames = np.empty((len(images), 3, boxes[0].height, boxes[0].width), np.float32)
     for frame, image, box in zip(frames, images, boxes, strict=True):
         size = (box.content_width, box.content_height)
         same = image.shape[1::-1] == size
@@ -176,6 +176,8 @@ def tensor(
                 channels = channels[::-1]
             for plane, channel in zip(frame, channels, strict=True):
                 plane[: box.content_height, : box.content_width] = channel
+            frame[:, box.content_height :] = 0.0
+            frame[:, :, box.content_width :] = 0.0
         except (cv2.error, ValueError) as error:
             raise EngineError(
                 f"a picture of shape {image.shape} cannot be used: {error}"

@@ -18,6 +18,9 @@ STRIDES = (8, 16, 32)
 OUTPUTS = tuple(f"{head}_{stride}" for head in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
 """Names of the network's outputs; each has shape (frames, cells, 1, 1, 4 or 10)."""
 
+_SLACK = 1e-3
+"""By which the rough product of two scores may miss the exact one, generously."""
+
 
 def decode(
     heads: Mapping[str, NDArray[np.float32]],
@@ -49,10 +52,14 @@ def _decode_stride(
     letterbox: Letterbox,
     confidence: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    classes = np.clip(heads[f"cls_{stride}"][:, 0].astype(np.float64), 0.0, 1.0)
-    objectness = np.clip(heads[f"obj_{stride}"][:, 0].astype(np.float64), 0.0, 1.0)
+    cls, obj = heads[f"cls_{stride}"][:, 0], heads[f"obj_{stride}"][:, 0]
+    # Nearly all cells are empty: they are left out before anything is computed exactly.
+    likely = np.flatnonzero(cls * obj >= confidence**2 - _SLACK)
+    classes = np.clip(cls[likely].astype(np.float64), 0.0, 1.0)
+    objectness = np.clip(obj[likely].astype(np.float64), 0.0, 1.0)
     scores = np.sqrt(classes * objectness)
-    cells = np.flatnonzero(scores >= confidence)
+    sure = scores >= confidence
+    cells, scores = likely[sure], scores[sure]
     columns = letterbox.width // stride
     corner = np.stack([cells % columns, cells // columns], axis=1).astype(np.float64)
     bbox = heads[f"bbox_{stride}"][cells].astype(np.float64)
@@ -60,4 +67,4 @@ def _decode_stride(
     boxes = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1)
     points = heads[f"kps_{stride}"][cells].astype(np.float64).reshape(-1, 5, 2) + corner[:, None]
     to_picture = stride / letterbox.scale
-    return scores[cells], boxes * to_picture, points * to_picture
+    return scores, boxes * to_picture, points * to_picture
