@@ -99,7 +99,7 @@ def test_the_settings_name_the_file_and_the_licences(
         ('onnx" }', 'onnx", sha256 = "1" }', "files.1] sha256: must be 64 hex"),
         ('onnx" }', 'onnx", repository = "a/b" }', "files.1] repository: needs commit"),
         ("decoder =", "decode =", "decode: is not known here"),
-        ("accept =", "acept =", "acept: is not known here"),
+        ("accept =", "accepts =", "accepts: is not known here"),
         ('task = "face-detection"', 'task = "face-recognition"', "embedding_size: is missing"),
         (
             'task = "face-detection"',
