@@ -37,6 +37,7 @@ def main() -> None:
 def run_gateway(settings: ResultsSettings, process: Process) -> None:
     """Serve REST, WebSocket and the live page."""
     from results.adapters.gateway import Gateway, GatewayConfig  # noqa: PLC0415 -- no web in others
+    from results.adapters.known_models import known_models  # noqa: PLC0415 -- no models either
 
     migrate_when_up(settings.database_url, process.stop)
     config = GatewayConfig(
@@ -49,6 +50,7 @@ def run_gateway(settings: ResultsSettings, process: Process) -> None:
         admission=settings.admission,
         callbacks=settings.callbacks,
         callbacks_signed=settings.callback_secret is not None,
+        models=known_models(settings.model_registry),
         mesh=settings,
     )
     with open_traces(settings, process) as traces:

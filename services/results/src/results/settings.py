@@ -1,6 +1,7 @@
 """What the roles of results can be told through `SIGHTLINE_*` variables."""
 
 from datetime import timedelta
+from pathlib import Path
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 
@@ -29,6 +30,9 @@ class ResultsSettings(MeshSettings):
     jwt_secret: SecretStr | None = Field(None, description="Key that tokens are signed with.")
     allow_file_sources: bool = Field(
         default=False, description="Accept cameras that play a file of the server."
+    )
+    model_registry: Path | None = Field(
+        None, description="TOML file of models of the user's own, as the engines have it."
     )
 
     callback_secret: SecretStr | None = Field(

@@ -1,6 +1,7 @@
 """Models over HTTP: what is loaded where, what that allows, and the command to switch."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,6 +154,31 @@ def test_the_registry_file_is_readable_as_known_models() -> None:
     known = {model.model_id: model for model in known_models()}
     assert known["yunet-2023mar"].task == "face-detection"
     assert len(known["omz-face-reid-0095"].files) == 2
+
+
+def test_models_of_the_users_own_are_known_too(tmp_path: Path) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text(
+        """
+        [models.mine]
+        task = "face-detection"
+        name = "Mine"
+        version = "1"
+        engines = ["onnxruntime"]
+        decoder = "yolov8-face"
+        licence = "AGPL-3.0"
+        commercial = false
+        input = { width = 640, height = 640, multiple = 32, colour = "RGB", scale = 255 }
+        files = [{ name = "mine.onnx" }]
+        """,
+        encoding="utf-8",
+    )
+    shown = {
+        model["model_id"]: model for model in rendered(known=known_models(own))["detection_models"]
+    }
+    assert shown["mine"]["files"] == ["mine.onnx"]
+    assert "sha256" not in shown["mine"]
+    assert "yunet-2023mar" in shown
 
 
 def test_the_tasks_of_the_interface_are_those_of_the_mesh() -> None:

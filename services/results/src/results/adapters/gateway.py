@@ -34,7 +34,6 @@ from results.adapters.gate import Gate
 from results.adapters.gateway_metrics import GatewayMetrics
 from results.adapters.http import create_app
 from results.adapters.http_deps import GatewayDeps, GatewayPolicy
-from results.adapters.known_models import known_models
 from results.adapters.live import LiveState, NameCache
 from results.adapters.live_answers import Answers
 from results.adapters.live_feed import BEGINNING, END, Feed
@@ -53,6 +52,7 @@ from results.adapters.publisher import MeshSender, ThreadPublisher
 from results.adapters.request_metrics import RequestMetrics
 from results.domain.admission import AdmissionPolicy, Load, load_of
 from results.domain.callbacks import CallbackPolicy
+from results.domain.models import KnownModel
 
 _LARGEST_FRAME = 64 * 1024
 _STOP_SECONDS = 5
@@ -74,6 +74,8 @@ class GatewayConfig:
     callbacks: CallbackPolicy
     callbacks_signed: bool
     """There is a secret that callbacks are signed with."""
+    models: tuple[KnownModel, ...]
+    """The models of the registry file."""
     mesh: MeshSettings
 
 
@@ -186,7 +188,7 @@ class Gateway:
             health=self._process.health,
             instance_id=mesh.instance_id,
             policy=GatewayPolicy(allow_file_sources=config.allow_file_sources),
-            known_models=known_models(),
+            known_models=config.models,
         )
 
     def _load(self, state: LiveState, metrics: RequestMetrics) -> Load:

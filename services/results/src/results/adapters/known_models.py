@@ -1,12 +1,20 @@
 """The models of the registry file, as far as clients need to know them."""
 
+from pathlib import Path
+
 from mesh.models import ModelRegistry
 from results.domain.models import KnownModel
 
 
-def known_models(registry: ModelRegistry | None = None) -> tuple[KnownModel, ...]:
-    """Every model that this version ships a registry entry for; no file is looked at."""
-    registry = registry or ModelRegistry.load()
+def known_models(own: Path | None = None) -> tuple[KnownModel, ...]:
+    """Every model that the registry has an entry for; no model file is looked at.
+
+    Args:
+        own: Registry file of the user, laid over the one of this version.
+
+    Raises:
+        ConfigurationError: That file cannot be read, or something in it is wrong.
+    """
     return tuple(
         KnownModel(
             model_id=spec.model_id,
@@ -20,5 +28,5 @@ def known_models(registry: ModelRegistry | None = None) -> tuple[KnownModel, ...
             aliases=spec.aliases,
             accept=spec.accept,
         )
-        for spec in registry.models.values()
+        for spec in ModelRegistry.load(own).models.values()
     )

@@ -129,7 +129,7 @@ def _known(model: KnownModel) -> dict[str, Any]:
         "commercial": model.commercial,
         "licence_to_accept": model.accept,
         "files": [name for name, _ in model.files],
-        "sha256": dict(model.files),
+        "sha256": {name: sha256 for name, sha256 in model.files if sha256} or None,
         "state": NOT_LOADED,
         "loaded": False,
         "is_available": False,

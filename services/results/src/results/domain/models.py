@@ -34,7 +34,7 @@ class KnownModel:
     commercial: bool
     """Whether the licence allows commercial use."""
     files: tuple[tuple[str, str], ...]
-    """Name and SHA-256 of each file."""
+    """Name and SHA-256 of each file; the hash of a user's file may be empty."""
     embedding_size: int | None = None
     aliases: tuple[str, ...] = ()
     accept: str | None = None
