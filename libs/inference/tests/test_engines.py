@@ -23,6 +23,7 @@ ENGINES: dict[str, Open] = {
     "onnxruntime": OnnxEngine,
     "onnxruntime in buckets": lambda path: BucketedEngine(OnnxEngine(path), (1, 2, 4)),
     "openvino": OpenVinoEngine,
+    "openvino at its usual size": lambda path: OpenVinoEngine(path, sides=(3, 32, 48)),
     "openvino in three streams": lambda path: OpenVinoEngine(path, EngineOptions(streams=3)),
 }
 EVERY_ENGINE = pytest.mark.parametrize("open_engine", ENGINES.values(), ids=ENGINES.keys())

@@ -148,6 +148,7 @@ def test_a_model_is_exchanged_once_it_has_embedded_everybody_and_read_the_galler
     exchange.begin(a_recognizer("old", FakeGallery()))
     exchange.prepare(a_recognizer("new", gallery, reembedder))()
     assert (reembedder.left, gallery.read) == (0, 1)
+    assert exchange.device() == "CPU"
     duty = exchange.serving.duty(8, ModelStore(folder=None, cache=Path("none")))
     assert (duty.max_batch, duty.embedding_size, duty.threshold()) == (8, 8, CURVE.threshold(100))
 

@@ -69,12 +69,11 @@ def _is_batched(run: Run, noise: Tensor, alone: Sequence[Outputs]) -> bool:
 
 def joined(parts: Sequence[Outputs], axis: BatchAxis) -> Outputs:
     """The outputs of items that were run one by one, as those of a batch."""
-    return {
-        name: np.concatenate(
-            [part[name][np.newaxis] if name in axis.bare else part[name] for part in parts]
-        )
-        for name in parts[0]
-    }
+    found = {}
+    for name in parts[0]:
+        values = [part[name][np.newaxis] if name in axis.bare else part[name] for part in parts]
+        found[name] = values[0] if len(values) == 1 else np.concatenate(values)
+    return found
 
 
 def checked(batch: Tensor) -> Tensor:

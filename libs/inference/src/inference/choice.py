@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from statistics import median
 from types import MappingProxyType
 from typing import Any
 
@@ -31,7 +30,7 @@ class Trial:
 
     info: EngineInfo
     seconds: float
-    """Median of one run."""
+    """Shortest of a few runs: what else the machine does only adds to it."""
     deviation: float
     """Of its worst output from the reference, see `batch_axis.deviation`; 0 for the reference."""
     eligible: bool = True
@@ -144,7 +143,7 @@ def measure(
     return [
         Trial(
             info=engines[index].info,
-            seconds=median(seconds[index]),
+            seconds=min(seconds[index]),
             deviation=_worst(found, reference),
             eligible=eligible[index],
         )

@@ -94,26 +94,26 @@ def _offers(name: str, device: str) -> bool:
 def _open(
     name: str, files: Mapping[str, Path], options: EngineOptions, sides: Sequence[int]
 ) -> Engine:
+    builders = {"onnxruntime": _onnxruntime, "openvino": _openvino, "torch": _torch}
     try:
-        if name == "torch":
-            return _torch(files, options, sides)
-        return {"onnxruntime": _onnxruntime, "openvino": _openvino}[name](files, options)
+        return builders[name](files, options, sides)
     except ImportError as error:
         raise ConfigurationError(f"{name} is not installed: {error}") from error
 
 
-def _onnxruntime(files: Mapping[str, Path], options: EngineOptions) -> Engine:
+def _onnxruntime(files: Mapping[str, Path], options: EngineOptions, _: Sequence[int]) -> Engine:
     from inference.onnx_engine import OnnxEngine  # noqa: PLC0415 -- see above
 
     return OnnxEngine(_one(files, ".onnx"), options)
 
 
-def _openvino(files: Mapping[str, Path], options: EngineOptions) -> Engine:
+def _openvino(files: Mapping[str, Path], options: EngineOptions, sides: Sequence[int]) -> Engine:
     from inference.openvino_engine import OpenVinoEngine  # noqa: PLC0415 -- see above
 
     if any(Path(name).suffix == ".xml" for name in files):
-        return OpenVinoEngine(_one(files, ".xml"), options, weights=_one(files, ".bin"))
-    return OpenVinoEngine(_one(files, ".onnx"), options)
+        network, weights = _one(files, ".xml"), _one(files, ".bin")
+        return OpenVinoEngine(network, options, weights=weights, sides=sides)
+    return OpenVinoEngine(_one(files, ".onnx"), options, sides=sides)
 
 
 def _torch(files: Mapping[str, Path], options: EngineOptions, sides: Sequence[int]) -> Engine:

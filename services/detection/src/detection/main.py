@@ -15,6 +15,7 @@ from detection.ports import FaceDetector
 from detection.settings import DetectionSettings
 from detection.stage import TASK, DetectionPolicy, DetectionStage, Tools
 from inference.commands import build_news, follow_commands
+from inference.pool import PooledStage, watch_device
 from mesh.background import Background
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
@@ -58,6 +59,9 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
         waiting=lambda: sum(scheduler.waiting(lane.name) for lane in lanes),
         drift=store.drift,
     )
+    pool = watch_device(
+        process.metrics.registry, lambda: detector.serving().device, waiting=duty.waiting
+    )
     heartbeat = build_heartbeat(settings, codec, detector.serving, duty=duty, meter=meter)
     process.health.ready |= heartbeat.checks
     with Background(NAME, process.stop) as background:
@@ -73,7 +77,7 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
         policy = WorkerPolicy(batch_size=duty.max_batch, batch_timeout=settings.batch_timeout)
         build_worker(
             settings,
-            stage=_stage(settings, detector, meter, further),
+            stage=PooledStage(_stage(settings, detector, meter, further), pool),
             group=NAME,
             lanes=lanes,
             codec=codec,

@@ -85,7 +85,8 @@ def _serve(settings: RecognitionSettings, process: Process) -> None:
             others = Work(exchange.commands, "gallery.commands")
             commands = create_worker(settings, process, codec, others)
             background.start(lambda _stop, _warn: commands.run())
-            create_worker(settings, process, codec, Work(exchange.frames, "detections", gate)).run()
+            frames = Work(exchange.frames, "detections", gate, exchange.device)
+            create_worker(settings, process, codec, frames).run()
 
 
 def _recognizer(

@@ -140,6 +140,10 @@ class Exchange:
         """What is wrong with the gallery that is searched, or nothing."""
         return self.serving.gallery.check()
 
+    def device(self) -> str:
+        """Where the model that serves runs now."""
+        return self.serving.embedder.serving().device
+
     def follow(self, stop: Event, warn: Callable[[str], None]) -> None:
         """Keep the mirror that is searched fresh until `stop` is set; blocks.
 

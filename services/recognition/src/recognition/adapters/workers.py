@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from inference.pool import PooledStage, watch_device
 from mesh.codec import AvroCodec
 from mesh.health import Health
 from mesh.kafka import StreamWorker, WorkerOptions, WorkerPolicy, build_worker
@@ -27,11 +28,13 @@ def ungated(scheduler: Scheduler) -> Scheduler:
 
 
 class Work(NamedTuple):
-    """A stage, what it reads, and what lets records wait."""
+    """A stage, what it reads, what lets records wait, and where it computes."""
 
     stage: Stage[Any]
     topic: str
     gated: Callable[[Scheduler], Scheduler] = ungated
+    device: Callable[[], str] | None = None
+    """Where it computes, if its work is to be counted for a device."""
 
 
 def create_worker(
@@ -45,9 +48,12 @@ def create_worker(
         group=f"{NAME}.{topic}",
         prefetch=_PREFETCH,
     )
+    stage = work.stage
+    if work.device is not None:
+        stage = PooledStage(stage, watch_device(process.metrics.registry, work.device))
     worker = build_worker(
         settings,
-        stage=work.stage,
+        stage=stage,
         group=NAME,
         lanes=[lane],
         codec=codec,

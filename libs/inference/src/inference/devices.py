@@ -1,0 +1,69 @@
+"""GPU or CPU: the decision matrix of the specification, section 7.2, as a function of values."""
+
+from dataclasses import dataclass
+
+from mesh.events import Priority
+
+BUSY = 0.9
+"""Above this share of its time a GPU is saturated …"""
+CALM = 0.7
+"""… until it falls below this one."""
+_LARGE = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is to be computed."""
+
+    priority: Priority | None = None
+    """The highest in the batch; none if nobody said."""
+    batch: int
+    """Pictures or faces, at least 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Where to compute it, and why."""
+
+    gpu: bool
+    saturated: bool
+    """Hand it to the next decision."""
+    reason: str
+
+
+def choose_device(utilisation: float | None, work: Work, *, saturated: bool = False) -> Choice:
+    """Where to compute a batch.
+
+    The rows of the matrix overlap; the first that applies decides: no GPU, urgent, saturated, low
+    priority, a large batch, a single picture, else the GPU. Between 70 % and 90 % the decision
+    before holds, so that work does not swing between the two.
+
+    Args:
+        utilisation: of the GPU, 0 to 1; none if there is no GPU, or it failed.
+        work: what is to be computed.
+        saturated: what the decision before said.
+
+    Raises:
+        ValueError: utilisation or batch is out of range.
+    """
+    if work.batch < 1 or not 0 <= (utilisation or 0) <= 1:
+        raise ValueError("batch must be at least 1, utilisation 0 to 1")
+    if utilisation is None:
+        return Choice(gpu=False, saturated=False, reason="no_gpu")
+    saturated = utilisation > BUSY or (saturated and utilisation >= CALM)
+    gpu, reason = _decide(work, saturated=saturated)
+    return Choice(gpu=gpu, saturated=saturated, reason=reason)
+
+
+def _decide(work: Work, *, saturated: bool) -> tuple[bool, str]:
+    if work.priority is Priority.URGENT:
+        return True, "urgent"
+    if saturated:
+        return False, "saturated"
+    if work.priority is Priority.LOW:
+        return False, "low_priority"
+    if work.batch > _LARGE:
+        return True, "large_batch"
+    if work.batch == 1:
+        return False, "single"
+    return True, "free"
