@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from inference.batching import BucketedEngine
 from inference.choice import AUTO, Candidate, EngineReport, choose
 from inference.engine import Engine, EngineOptions, Tensor
 from mesh.clock import Clock, SystemClock
@@ -104,7 +105,9 @@ def _open(
 def _onnxruntime(files: Mapping[str, Path], options: EngineOptions, _: Sequence[int]) -> Engine:
     from inference.onnx_engine import OnnxEngine  # noqa: PLC0415 -- see above
 
-    return OnnxEngine(_one(files, ".onnx"), options)
+    engine = OnnxEngine(_one(files, ".onnx"), options)
+    # A GPU tunes itself to every new batch size, which takes far longer than padding.
+    return engine if options.device == "CPU" else BucketedEngine(engine)
 
 
 def _openvino(files: Mapping[str, Path], options: EngineOptions, sides: Sequence[int]) -> Engine:
