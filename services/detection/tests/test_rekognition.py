@@ -68,7 +68,8 @@ class Cloud:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        serve = self._server.serve_forever
+        threading.Thread(target=serve, args=(0.02,), daemon=True).start()
         self.policy = CloudPolicy(
             region="eu-west-1",
             endpoint=f"http://127.0.0.1:{self._server.server_address[1]}",

@@ -208,7 +208,7 @@ def test_missing_embeddings_are_made_until_the_end_and_troubles_are_told(
     exchange.begin(a_recognizer("first", FakeGallery(), reembedder))
 
     def fail() -> None:
-        if reembedder.left == 1:
+        if reembedder.left == 2:
             reembedder.trouble = trouble
 
     def warn(message: str) -> None:
