@@ -52,15 +52,11 @@ def measure(store: ModelStore, options: Options) -> dict[str, Any]:
     folder = options.people or labelled() / LFW
     pairs = read_pairs(options.pairs or folder / "pairs.csv", folder)
     found = lineup(store, options.threads, only=options.models)
-    results = [
-        compare(
-            one,
-            pairs,
-            limit=options.limit,
-            grades=GRADES[-1:] if one.model_id == DEFAULT else (),
-        )
-        for one in found.contenders
-    ]
+    results = []
+    for one in found.contenders:
+        grades = GRADES[-1:] if one.model_id == DEFAULT else ()
+        results.append(compare(one, pairs, limit=options.limit, grades=grades))
+        say(f"  {_share(figures(results[-1])['lfw_accuracy'])}")
     report = {
         "machine": machine(),
         "people": "LFW" if options.people is None else folder.name,

@@ -28,7 +28,7 @@ FUSED = (DEFAULT, "mobilefacenet-ms1m")
 
 LONG_SIDE = 640
 _FALSE_MATCHES = 1e-3
-_SLOW: Mapping[str, int] = MappingProxyType({"dlib-resnet-v1": 200})
+_SLOW: Mapping[str, int] = MappingProxyType({"dlib-resnet-v1": 120})
 """Pairs that a model is given at most: dlib takes a tenth of a second a face."""
 
 
