@@ -207,6 +207,7 @@ def plan(
         instances=instances or {},
         environment={
             "SIGHTLINE_MODEL_PACK": PACK,
+            "SIGHTLINE_DETECTION_TASKS": "face",
             "SIGHTLINE_MODELS_DIR": str(where.models),
             "SIGHTLINE_LOG_LEVEL": "WARNING",
             **(environment or {}),
