@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from detection.domain.geometry import area, clip_box, iou_matrix, nms, shorter_side
-from detection.domain.letterbox import STRIDE, fit, fit_into
+from detection.domain.letterbox import ENLARGED, STRIDE, fit, fit_into
 from mesh.events import BoundingBox
 
 Boxes = NDArray[np.float64]
@@ -85,7 +85,7 @@ def test_a_letterbox_fits_its_input_without_waste(width: int, height: int, long_
     assert 0 <= box.width - box.content_width < STRIDE
     assert 0 <= box.height - box.content_height < STRIDE
     assert max(box.content_width, box.content_height) <= long_side
-    assert box.scale <= 1
+    assert box.scale <= ENLARGED
 
 
 @given(st.integers(16, 8000), st.integers(16, 8000), st.floats(0, 1), st.floats(0, 1))
@@ -102,6 +102,13 @@ def test_a_point_survives_the_way_into_the_letterbox_and_back(
 def test_a_16_to_9_frame_is_not_made_square() -> None:
     box = fit(1280, 720, 640)
     assert (box.width, box.height, box.scale) == (640, 384, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("side", "scale"), [(100, 2.0), (250, 2.0), (320, 2.0), (400, 1.6), (640, 1.0), (1280, 0.5)]
+)
+def test_a_small_picture_is_enlarged_at_most_twice(side: int, scale: float) -> None:
+    assert fit(side, side, 640).scale == scale
 
 
 @given(st.integers(1, 8000), st.integers(1, 8000), st.sampled_from([(640, 640), (320, 240)]))

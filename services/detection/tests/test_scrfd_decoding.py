@@ -78,4 +78,4 @@ def test_outputs_without_landmarks_or_of_another_size_are_refused() -> None:
     with pytest.raises(KeyError, match="10 channels"):
         decode(heads, box, confidence=0.5, overlap=0.4)
     with pytest.raises(KeyError, match="cells"):
-        decode(silent(fit(320, 160, 640)), box, confidence=0.5, overlap=0.4)
+        decode(silent(fit(160, 80, 640)), box, confidence=0.5, overlap=0.4)
