@@ -94,7 +94,7 @@ def test_colours_and_normalisation_are_what_the_model_was_trained_with() -> None
 
 def test_the_padding_is_black_before_it_is_normalised() -> None:
     image = picture(32, 40)
-    box = letterbox(image, RGB, 64)
+    box = letterbox(image, RGB, 40)
     assert (box.width, box.height) == (64, 32)
     frames = tensor([image], [box], RGB)
     assert frames[0, :, 0, 50] == pytest.approx([-127.5 / 128] * 3)
