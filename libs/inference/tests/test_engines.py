@@ -1,5 +1,7 @@
 """One contract for every engine, on networks with the vices of public exports."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +17,7 @@ from inference.batch_axis import deviation
 from inference.batching import BucketedEngine
 from inference.engine import Engine, EngineError, EngineOptions, Tensor
 from inference.onnx_engine import PROVIDERS, OnnxEngine
+from inference.openvino_core import process_core
 from inference.openvino_engine import OpenVinoEngine
 from mesh.errors import ConfigurationError
 
@@ -146,7 +149,7 @@ def test_an_engine_says_what_it_is(open_engine: Open, tmp_path: Path) -> None:
 
 
 def test_openvino_reads_its_own_format(tmp_path: Path) -> None:
-    model = openvino.Core().read_model(networks.honest(tmp_path))
+    model = process_core().read_model(networks.honest(tmp_path))
     openvino.save_model(model, tmp_path / "honest.xml", compress_to_fp16=False)
     engine = OpenVinoEngine(tmp_path / "honest.xml", weights=tmp_path / "honest.bin")
     expected = OnnxEngine(tmp_path / "honest.onnx").run(pictures(2))
@@ -173,7 +176,7 @@ def test_half_precision_is_taken_where_the_cpu_has_it_and_refused_elsewhere(
 ) -> None:
     options = EngineOptions(precision="bf16")
     path = networks.honest(tmp_path)
-    if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" in process_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         assert OpenVinoEngine(path, options).info.precision == "bf16"
     else:
         with pytest.raises(ConfigurationError, match="bf16"):
@@ -199,3 +202,19 @@ def test_torch_agrees_with_onnxruntime(tmp_path: Path) -> None:
         batch = pictures(count) / np.float32(255)
         expected = OnnxEngine(path).run(batch)["cells"]
         assert deviation(engine.run(batch)["cells"], expected) < 0.03
+
+
+def test_a_signal_is_handled_after_engines_have_come_and_gone(tmp_path: Path) -> None:
+    network = networks.honest(tmp_path)
+    program = (
+        "import faulthandler, signal, sys; from pathlib import Path\n"
+        "from inference.openvino_engine import OpenVinoEngine\n"
+        "faulthandler.enable()\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('handled'))\n"
+        "first, second = (OpenVinoEngine(Path(sys.argv[1])) for _ in range(2))\n"
+        "first.close(); del first; second.close(); del second\n"
+        "signal.raise_signal(signal.SIGTERM)\n"
+    )
+    words = [sys.executable, "-c", program, str(network)]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "handled\n"), ended.stderr

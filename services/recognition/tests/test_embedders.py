@@ -9,7 +9,6 @@ import cv2
 import dlib
 import matplotlib.cbook
 import numpy as np
-import openvino
 import pytest
 import skimage.data
 from hypothesis import given, settings
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from services.recognition.tests.arranging import FakeEmbedder
 from skimage.transform import SimilarityTransform, warp
 
+from inference.openvino_core import process_core
 from mesh.errors import ConfigurationError
 from mesh.events import FaceChip, Point
 from mesh.models import ModelRegistry, ModelStore
@@ -225,7 +225,7 @@ def reference(picture: Picture, face: Face) -> NDArray[np.float32]:
     template = np.array([(x * 128, y * 128) for x, y in _PUBLISHED])
     move = SimilarityTransform.from_estimate(np.array(face[1], dtype=np.float64), template)
     warped = warp(picture, move.inverse, output_shape=(128, 128), preserve_range=True)
-    compiled = openvino.Core().compile_model(folder / f"{name}.xml", "CPU")
+    compiled = process_core().compile_model(folder / f"{name}.xml", "CPU")
     output = compiled(warped.astype(np.float32).transpose(2, 0, 1)[None])[0].reshape(-1)
     vector: NDArray[np.float32] = output / np.linalg.norm(output)
     return vector

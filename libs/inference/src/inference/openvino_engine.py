@@ -7,10 +7,10 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
-import openvino
 
 from inference.batch_axis import checked, joined, probe
 from inference.engine import EngineError, EngineInfo, EngineOptions, Outputs, Tensor
+from inference.openvino_core import process_core
 from mesh.errors import ConfigurationError
 
 _CAPABILITIES = {"bf16": "BF16", "f16": "FP16"}
@@ -46,7 +46,7 @@ class OpenVinoEngine:
         wanted = options or EngineOptions()
         if wanted.device != "CPU":
             raise ConfigurationError(f"OpenVINO is used on the CPU, not on {wanted.device}")
-        core = openvino.Core()
+        core = process_core()
         try:
             model = core.read_model(network, weights) if weights else core.read_model(network)
             compiled = core.compile_model(model, "CPU", _settings(core, wanted))

@@ -8,7 +8,6 @@ from zipfile import BadZipFile, ZipFile
 
 import cv2
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from detection.adapters.face_networks import turned
@@ -17,6 +16,7 @@ from detection.domain.face import RawFace
 from detection.domain.face_mesh import POINTS, SHAPE_POINTS, SHAPES, Coordinates, FaceMesh
 from detection.ports import EngineError, FaceView, ModelInfo
 from inference.engine import EngineInfo
+from inference.openvino_core import process_core
 from mesh.errors import ConfigurationError
 from mesh.events import BoundingBox, Point
 
@@ -97,7 +97,7 @@ def back(points: NDArray[np.float32], square: Square) -> Coordinates:
 
 
 def _compiled(path: str, threads: int) -> Any:
-    core = openvino.Core()
+    core = process_core()
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
