@@ -5,10 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from detection.adapters.engines import Running, load_detector
+from detection.adapters.engines import load_detector
 from detection.ports import FaceDetector
 from inference.engine import EngineOptions
 from inference.opening import open_engine
+from inference.running import Running
 from mesh.errors import ConfigurationError
 from mesh.models import ModelRegistry, ModelSpec, ModelStore, Pack
 from recognition.adapters.model_pack import load_embedder

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.adapters.dlib_detector import DlibDetector
-from detection.adapters.engines import Running, load_detector
+from detection.adapters.engines import load_detector
 from detection.domain.dlib_points import confidence_of, from_dlib_points
 from detection.domain.face import Picture, RawFace
 from detection.domain.geometry import iou_matrix
 from detection.ports import EngineError, FaceDetector, ModelInfo
+from inference.running import Running
 from mesh.errors import ConfigurationError
 from mesh.models import ModelRegistry, ModelStore, Pack
 

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detection.adapters.engines import Running
-from detection.adapters.fallback import WARM_UP_RUNS, Detectors, FallbackDetector
+from detection.adapters.fallback import Detectors, FallbackDetector
 from detection.domain.face import Picture, RawFace
 from detection.ports import EngineError, EngineTimeoutError, FaceDetector, ModelInfo
 from detection.settings import DetectionSettings
 from inference.chain import Chain, ChainTimeoutError
 from inference.links import Link
 from inference.news import ModelNews, Teller
+from inference.running import WARM_UP_RUNS, Running
 from mesh.clock import ManualClock
 from mesh.errors import ConfigurationError
 from mesh.models import ModelRegistry, Pack

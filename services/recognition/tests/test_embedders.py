@@ -18,11 +18,12 @@ from services.recognition.tests.arranging import FakeEmbedder
 from skimage.transform import SimilarityTransform, warp
 
 from inference.openvino_core import process_core
+from inference.running import Running
 from mesh.errors import ConfigurationError
 from mesh.events import FaceChip, Point
 from mesh.models import ModelRegistry, ModelStore
 from recognition.adapters.dlib_embedder import DlibEmbedder
-from recognition.adapters.model_pack import Running, load_embedder
+from recognition.adapters.model_pack import load_embedder
 from recognition.domain.calibration import CALIBRATIONS
 from recognition.domain.embedding import is_zero
 from recognition.ports import FaceEmbedder

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from inference.running import Running
 from mesh.errors import ConfigurationError
 from mesh.settings import ModelSettings
 
@@ -33,6 +34,19 @@ class InferenceSettings(ModelSettings):
     def devices(self) -> Sequence[str]:
         """Where a model runs, and where it goes on when that fails."""
         return [self.device] if self.device == "CPU" else [self.device, "CPU"]
+
+    def running(self, device: str, *, engine: str | None, streams: int) -> Running:
+        """How a model runs on a device; engine and precision are settings of the chosen one only.
+
+        Args:
+            device: the chosen one, or one that stands in.
+            engine: of the service; that of `SIGHTLINE_ENGINE` if absent.
+            streams: of the service.
+        """
+        if device != self.device:
+            return Running(device=device, streams=streams)
+        wanted = engine or self.engine
+        return Running(wanted=wanted, device=device, precision=self.precision, streams=streams)
 
     def timeout(self, device: str) -> float:
         """How long a call may take there, seconds."""

@@ -1,26 +1,14 @@
 """From a model of the registry to a detector that runs it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from detection.ports import FaceDetector, ModelInfo
 from inference.engine import EngineOptions
+from inference.running import Running
 from mesh.errors import ConfigurationError
 from mesh.models import ModelSpec, ModelStore, Pack
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """Where and by what a detector is to run."""
-
-    wanted: str = "auto"
-    """auto: the fastest engine that agrees with the model's first one; or an engine's name."""
-    device: str = "CPU"
-    precision: str | None = None
-    """f32, bf16 or f16; absent: the engine's own choice."""
-    streams: int = 1
-    """Pictures that a CPU works on at the same time, where the engine can."""
 
 
 def load_detector(
@@ -50,13 +38,7 @@ def load_detector(
     how = running or Running()
     if model.engine == "dlib":
         return _dlib(files, _info(model, pack.name, max_batch), long_side)
-    options = EngineOptions(
-        device=how.device,
-        precision=how.precision,
-        threads=threads,
-        streams=how.streams,
-        max_batch=max_batch,
-    )
+    options = how.options(threads=threads, max_batch=max_batch)
     return _network(model, pack.name, files, options, wanted=how.wanted, long_side=long_side)
 
 

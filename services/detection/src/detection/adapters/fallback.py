@@ -5,13 +5,13 @@ from dataclasses import replace
 from functools import partial
 
 import inference.engine
-from detection.adapters.engines import Running
 from detection.domain.face import Picture, RawFace
 from detection.ports import EngineError, EngineTimeoutError, FaceDetector, ModelInfo
 from detection.settings import REKOGNITION, DetectionSettings
 from inference.chain import Chain, ChainTimeoutError
 from inference.links import Link
 from inference.news import ModelNews
+from inference.running import warm
 from inference.settings import CLOUD
 from inference.switching import ModelSwitch
 from mesh.errors import ConfigurationError
@@ -19,7 +19,6 @@ from mesh.models import ModelRegistry, ModelSpec
 
 Load = Callable[..., FaceDetector]
 """`load_detector` with the store bound."""
-WARM_UP_RUNS = 10
 _TASK = "face-detection"
 
 
@@ -46,7 +45,7 @@ class Detectors:
             self._cloud() if device == CLOUD else self._link(self._model(name), device)
             for name, device in places
         ]
-        return Chain(links, warm_up=_warm_up, tell=self._news.changed)
+        return Chain(links, warm_up=warm, tell=self._news.changed)
 
     def switch(self, detector: "FallbackDetector") -> ModelSwitch:
         """Carries out commands to use another model in this detector."""
@@ -68,17 +67,14 @@ class Detectors:
         return lambda: detector.exchange(chain)
 
     def _build(self, model: ModelSpec, device: str) -> FaceDetector:
-        settings, chosen = self._settings, device == self._settings.device
+        settings = self._settings
         return self._load(
             replace(self._registry.pack(settings.model_pack), detector=model),
             long_side=settings.detection_long_side,
             threads=settings.detection_threads,
             max_batch=settings.detection_batch,
-            running=Running(
-                wanted=(settings.detection_engine or settings.engine) if chosen else "auto",
-                device=device,
-                precision=settings.precision if chosen else None,
-                streams=settings.detection_streams,
+            running=settings.running(
+                device, engine=settings.detection_engine, streams=settings.detection_streams
             ),
         )
 
@@ -111,11 +107,6 @@ class Detectors:
             timeout=self._settings.timeout(device),
             build=partial(self._build, model, device),
         )
-
-
-def _warm_up(detector: FaceDetector) -> None:
-    for _ in range(WARM_UP_RUNS):
-        detector.warm_up()
 
 
 class FallbackDetector:

@@ -8,17 +8,17 @@ from functools import partial
 from inference.chain import Chain
 from inference.links import Link
 from inference.news import ModelNews
+from inference.running import warm
 from inference.switching import ModelSwitch
 from mesh.errors import ConfigurationError
 from mesh.events import FaceChip
 from mesh.models import ModelRegistry, ModelSpec, ModelStore
-from recognition.adapters.model_pack import Running, load_embedder
+from recognition.adapters.model_pack import load_embedder
 from recognition.domain.embedding import Vectors
 from recognition.ports import EmbedderInfo, FaceEmbedder
 from recognition.settings import RecognitionSettings
 
 TASK = "face-recognition"
-WARM_UP_RUNS = 10
 
 
 class FallbackEmbedder:
@@ -93,7 +93,7 @@ class Embedders:
             )
             for device in settings.devices
         ]
-        return FallbackEmbedder(Chain(links, warm_up=_warm_up, tell=self._news.changed))
+        return FallbackEmbedder(Chain(links, warm_up=warm, tell=self._news.changed))
 
     def switch(
         self, serving: FallbackEmbedder, prepare: Callable[[FallbackEmbedder], Callable[[], None]]
@@ -112,23 +112,13 @@ class Embedders:
         )
 
     def _load(self, model: ModelSpec, device: str) -> FaceEmbedder:
-        chosen = device == self._settings.device
+        settings = self._settings
         return load_embedder(
-            self._settings.model_pack,
+            settings.model_pack,
             self._store,
-            threads=self._settings.recognition_threads,
-            running=Running(
-                wanted=(self._settings.recognition_engine or self._settings.engine)
-                if chosen
-                else "auto",
-                device=device,
-                precision=self._settings.precision if chosen else None,
-                streams=self._settings.recognition_streams,
+            threads=settings.recognition_threads,
+            running=settings.running(
+                device, engine=settings.recognition_engine, streams=settings.recognition_streams
             ),
             model=model,
         )
-
-
-def _warm_up(embedder: FaceEmbedder) -> None:
-    for _ in range(WARM_UP_RUNS):
-        embedder.warm_up()

@@ -1,31 +1,17 @@
 """The embedder of the model pack that the settings name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from inference.engine import EngineOptions
 from inference.opening import open_engine
+from inference.running import Running
 from mesh.errors import ConfigurationError
 from mesh.models import ModelRegistry, ModelSpec, ModelStore, Pack
 from recognition.adapters.network_embedder import NetworkEmbedder, sample
 from recognition.domain.alignment import TEMPLATES
 from recognition.ports import EmbedderInfo, FaceEmbedder
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """Where and by what an embedder is to run."""
-
-    wanted: str = "auto"
-    """auto: the fastest engine that agrees with the model's first one; or an engine's name."""
-    device: str = "CPU"
-    precision: str | None = None
-    """f32, bf16 or f16; absent: the engine's own choice."""
-    streams: int = 1
-    """Faces that a CPU works on at the same time, where the engine can."""
-    max_batch: int = 1
-    """Faces per call that are prepared ahead, where the engine prepares."""
 
 
 def load_embedder(
@@ -54,14 +40,7 @@ def load_embedder(
     if model.engine == "dlib":
         return _dlib(files, _info(model, chosen.name))
     how = running or Running()
-    options = EngineOptions(
-        device=how.device,
-        precision=how.precision,
-        threads=threads,
-        streams=how.streams,
-        max_batch=how.max_batch,
-    )
-    return _network(model, chosen.name, files, options, how.wanted)
+    return _network(model, chosen.name, files, how.options(threads=threads), how.wanted)
 
 
 def _info(
