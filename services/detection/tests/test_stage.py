@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from services.detection.tests.fakes import Meter
 from typing_extensions import override
 
 from detection.adapters.frame_store import NoFrameStore
@@ -42,20 +43,6 @@ from mesh.topics import Topics
 
 Encode = Callable[..., bytes]
 MakeFace = Callable[..., RawFace]
-
-
-class Meter:
-    """Remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.frames: list[int] = []
-        self.failures = 0
-
-    def worked(self, frames: int, seconds: float) -> None:
-        self.frames.append(frames)
-
-    def failed(self) -> None:
-        self.failures += 1
 
 
 class Crowd:
@@ -204,7 +191,7 @@ def test_a_batch_is_one_call_of_the_engine(
 ) -> None:
     outcomes = stage.process([captured(jpeg(side=60 + n), n) for n in range(5)])
     assert [only(outcome).frame.sequence_number for outcome in outcomes] == [0, 1, 2, 3, 4]
-    assert meter.frames == [5]
+    assert meter.counts == [5]
 
 
 def test_huge_pictures_are_decoded_in_portions(
@@ -212,7 +199,7 @@ def test_huge_pictures_are_decoded_in_portions(
 ) -> None:
     stage = make(max_pixels=2 * 640 * 360)
     stage.process([captured(jpeg(side=60), n) for n in range(5)])
-    assert meter.frames == [2, 2, 1]
+    assert meter.counts == [2, 2, 1]
 
 
 def test_a_batch_gives_the_faces_that_single_calls_give(
@@ -286,7 +273,7 @@ def test_a_request_past_its_deadline_is_shed_and_answered(
     event = only(stage.process([record])[0])
     assert (event.outcome, event.reason) == (Outcome.SHED, "deadline")
     assert event.request == record.event.request
-    assert meter.frames == []
+    assert meter.counts == []
 
 
 def test_surveillance_that_is_shed_leaves_only_ranges_in_the_ledger(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from services.detection.tests.fakes import Meter
 
 from detection.adapters.frame_store import NoFrameStore
 from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
@@ -52,20 +53,6 @@ from mesh.topics import Topics
 Encode = Callable[..., bytes]
 STANDING = BoundingBox(x1=100, y1=20, x2=150, y2=160)
 LYING = BoundingBox(x1=70, y1=110, x2=220, y2=165)
-
-
-class Meter:
-    """Remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.counts: list[int] = []
-        self.failures = 0
-
-    def worked(self, count: int, seconds: float) -> None:
-        self.counts.append(count)
-
-    def failed(self) -> None:
-        self.failures += 1
 
 
 class Scene:

@@ -191,6 +191,24 @@ class Publisher(Protocol):
         """Wait for the acknowledgements."""
 
 
+def beat_until(
+    stop: threading.Event, beat: Callable[[], None], warn: Callable[[str], None]
+) -> None:
+    """Do it every second; blocks.
+
+    Args:
+        stop: ends it within a second, or what the broker takes.
+        beat: publishes; one that is lost is not made up for.
+        warn: told why one was lost.
+    """
+    while not stop.is_set():
+        try:
+            beat()
+        except TransientError as error:
+            warn(str(error))
+        stop.wait(INTERVAL_SECONDS)
+
+
 class ModelHeartbeat:
     """Publishes how a model does; a broker that is away costs heartbeats, nothing else."""
 
@@ -230,12 +248,7 @@ class ModelHeartbeat:
             stop: ends it within a second, or what the broker takes.
             warn: told why a heartbeat was lost.
         """
-        while not stop.is_set():
-            try:
-                self.beat()
-            except TransientError as error:
-                warn(str(error))
-            stop.wait(INTERVAL_SECONDS)
+        beat_until(stop, self.beat, warn)
 
     def beat(self) -> None:
         """Publish one status, and that the model's files changed if they did.

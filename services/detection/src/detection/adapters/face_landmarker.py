@@ -10,15 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.adapters.face_networks import turned
+from detection.adapters.face_networks import empty_view, turned
 from detection.domain.crops import Square, mesh_square
-from detection.domain.face import RawFace
 from detection.domain.face_mesh import POINTS, SHAPE_POINTS, SHAPES, Coordinates, FaceMesh
 from detection.ports import EngineError, FaceView, ModelInfo
 from inference.engine import EngineInfo
 from inference.openvino_core import process_core
 from mesh.errors import ConfigurationError
-from mesh.events import BoundingBox, Point
 
 LANDMARKS = "face_landmarks_detector.tflite"
 BLENDSHAPES = "face_blendshapes.tflite"
@@ -65,13 +63,7 @@ class FaceLandmarker:
 
     def warm_up(self) -> None:
         """Run once on an empty face."""
-        eyes = (Point(x=40, y=45), Point(x=72, y=45), Point(x=56, y=62))
-        face = RawFace(
-            box=BoundingBox(x1=20, y1=16, x2=92, y2=96),
-            confidence=1.0,
-            landmarks=(*eyes, Point(x=43, y=80), Point(x=69, y=80)),
-        )
-        self.read([FaceView(np.zeros((112, 112, 3), np.uint8), face)])
+        self.read([empty_view()])
 
     def _mesh(self, view: FaceView) -> FaceMesh:
         square = mesh_square(view.face)

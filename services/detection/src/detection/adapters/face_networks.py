@@ -78,13 +78,7 @@ class FaceNetwork(Generic[Reading]):
 
     def warm_up(self) -> None:
         """Run once on an empty face."""
-        eyes = (Point(x=40, y=45), Point(x=72, y=45), Point(x=56, y=62))
-        face = RawFace(
-            box=BoundingBox(x1=20, y1=16, x2=92, y2=96),
-            confidence=1.0,
-            landmarks=(*eyes, Point(x=43, y=80), Point(x=69, y=80)),
-        )
-        self.read([FaceView(np.zeros((112, 112, 3), np.uint8), face)])
+        self.read([empty_view()])
 
     def _run(self, network: Network, faces: Sequence[FaceView]) -> list[list[Row]]:
         """The outputs of a network by face and cut."""
@@ -152,6 +146,17 @@ def age_gender(networks: Sequence[Network], info: ModelInfo) -> FaceNetwork[AgeG
         )
 
     return FaceNetwork(networks, info=info, cut=surroundings, read=read)
+
+
+def empty_view() -> FaceView:
+    """A black picture of 112 px with a face in its middle, to warm models up with."""
+    eyes = (Point(x=40, y=45), Point(x=72, y=45), Point(x=56, y=62))
+    face = RawFace(
+        box=BoundingBox(x1=20, y1=16, x2=92, y2=96),
+        confidence=1.0,
+        landmarks=(*eyes, Point(x=43, y=80), Point(x=69, y=80)),
+    )
+    return FaceView(np.zeros((112, 112, 3), np.uint8), face)
 
 
 def surroundings(view: FaceView, shape: InputSpec) -> list[Picture]:

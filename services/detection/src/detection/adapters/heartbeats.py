@@ -7,9 +7,8 @@ from detection.adapters.further_models import Loaded
 from detection.domain.report import STAGE
 from mesh.background import Work
 from mesh.clock import SystemClock
-from mesh.errors import TransientError
 from mesh.kafka import EventProducer
-from mesh.model_status import INTERVAL_SECONDS, Duty, ModelHeartbeat, ModelMeter, Publisher
+from mesh.model_status import Duty, ModelHeartbeat, ModelMeter, Publisher, beat_until
 from mesh.ports import Codec
 from mesh.settings import MeshSettings
 
@@ -55,12 +54,7 @@ class FurtherHeartbeats:
             stop: ends it within a second, or what the broker takes.
             warn: told why heartbeats were lost.
         """
-        while not stop.is_set():
-            try:
-                self.beat()
-            except TransientError as error:
-                warn(str(error))
-            stop.wait(INTERVAL_SECONDS)
+        beat_until(stop, self.beat, warn)
 
     def beat(self) -> None:
         """Publish one status of each model.
