@@ -14,13 +14,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from bench.logs import only_warnings
 from bench.loop_process import LoopProcess, serve
 from bench.material import Material, material
 from detection.adapters.engines import load_detector
+from inference.openvino_core import process_core
 from mesh.models import ModelRegistry, ModelStore
 from recognition.domain.alignment import OMZ_128, similarity_transform
 
@@ -45,7 +45,7 @@ class BareLoop:
         )
         self._detector = load_detector(pack, store, long_side=640, threads=threads, max_batch=1)
         files = {path.suffix: path for path in store.locate(pack.embedder).values()}
-        core = openvino.Core()
+        core = process_core()
         self._embedder = core.compile_model(
             core.read_model(files[".xml"], files[".bin"]),
             "CPU",

@@ -5,18 +5,16 @@ servers send the same text at the same pace to the same clients, in turns.
 """
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any, Self
 
+from typing_extensions import override
 from websockets.sync.client import connect
 
+from bench.child import Child
 from bench.fanout_clients import sent_now
 from bench.figures import say, table
 from bench.material import Material
@@ -46,43 +44,24 @@ class Options:
     """Of each rate."""
 
 
-class Clients:
+class Clients(Child):
     """Many clients in a process of their own; a context manager."""
 
     def __init__(self, url: str, count: int, token: str) -> None:
-        self._command = [sys.executable, "-m", "bench.fanout_clients", url, str(count)]
-        self._environment = os.environ | {"BENCH_TOKEN": token}
+        super().__init__(["-m", "bench.fanout_clients", url, str(count)], {"BENCH_TOKEN": token})
 
+    @override
     def __enter__(self) -> Self:
         """Connects all of them."""
-        self._process = subprocess.Popen(
-            self._command,
-            env=self._environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.connected = int(self._line())
+        super().__enter__()
+        self.connected = int(self.answer())
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Ends them."""
-        self._process.kill()
-        self._process.communicate()
 
     def report(self) -> dict[str, float]:
         """What arrived since the last report."""
-        _tell(self._process, "")
-        found: dict[str, float] = json.loads(self._line())
+        self.tell("")
+        found: dict[str, float] = json.loads(self.answer())
         return found
-
-    def _line(self) -> str:
-        return self._process.stdout.readline() if self._process.stdout else ""
 
 
 def measure(where: Material, options: Options) -> dict[str, Any]:
@@ -184,23 +163,7 @@ def _a_message(site: Site, sender: _Results, url: str) -> str:
 def _bare(text: str) -> Iterator[tuple[int, Send]]:
     """The bare server with its message; its port and what makes it send."""
     [port] = free_ports(1)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench.fanout_bare", str(port)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        if process.stdout is not None:
-            process.stdout.readline()
-        _tell(process, text)
-        yield port, lambda: _tell(process, "")
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def _tell(process: "subprocess.Popen[str]", line: str) -> None:
-    if process.stdin is not None:
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
+    with Child(["-m", "bench.fanout_bare", str(port)]) as server:
+        server.answer()
+        server.tell(text)
+        yield port, lambda: server.tell("")

@@ -4,16 +4,16 @@ It answers each number of frames on its input with a line of JSON.
 """
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Any, Self
 
-from mesh.errors import ConfigurationError
+from typing_extensions import override
+
+from bench.child import Child
 
 
-class LoopProcess:
+class LoopProcess(Child):
     """The process; a context manager.
 
     Args:
@@ -22,30 +22,19 @@ class LoopProcess:
     """
 
     def __init__(self, arguments: Sequence[str], *, warm_up: int = 20) -> None:
-        self._command = [sys.executable, *arguments]
+        super().__init__(arguments)
         self._warm_up = warm_up
 
+    @override
     def __enter__(self) -> Self:
         """Starts it and waits until it is warm.
 
         Raises:
             ConfigurationError: it cannot do its work.
         """
-        self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        super().__enter__()
         self.run(self._warm_up)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Ends it."""
-        self._process.kill()
-        self._process.communicate()
 
     def run(self, frames: int) -> dict[str, Any]:
         """Figures of a run over so many frames.
@@ -53,17 +42,8 @@ class LoopProcess:
         Raises:
             ConfigurationError: the process has ended; what it wrote to stderr says why.
         """
-        if self._process.stdin is None or self._process.stdout is None:
-            raise RuntimeError("the loop has no pipes")
-        try:
-            self._process.stdin.write(f"{frames}\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # then there is no answer either
-        line = self._process.stdout.readline()
-        if not line:
-            raise ConfigurationError(f"{' '.join(self._command[1:])} ended without an answer")
-        answer: dict[str, Any] = json.loads(line)
+        self.tell(str(frames))
+        answer: dict[str, Any] = json.loads(self.answer())
         return answer
 
 
