@@ -11,6 +11,7 @@ from mesh.events.cameras import (
     StreamConfig,
     StreamState,
     StreamType,
+    TimestampSource,
 )
 from mesh.events.faces import (
     Candidate,
@@ -40,7 +41,6 @@ from mesh.events.frames import (
     Purpose,
     Request,
     StageTime,
-    TimestampSource,
 )
 from mesh.events.gallery import (
     DeleteFace,

@@ -47,6 +47,19 @@ class StreamState(StrEnum):
     STOPPED = "stopped"
 
 
+class TimestampSource(StrEnum):
+    """Where a camera timestamp comes from."""
+
+    RTCP = "rtcp"
+    """RTCP sender report of the camera."""
+    HEADER = "header"
+    """Header sent with the picture."""
+    CLIENT = "client"
+    """Stated by the client that pushed the frame."""
+    ARRIVAL = "arrival"
+    """Time of arrival; the camera told none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectionConfig:
     """How a camera's pictures are processed."""
@@ -76,6 +89,10 @@ class DetectionConfig:
     long_side: int | None = None
     """Pictures are scaled down to this for detection, pixels, 320 to 1920; null leaves it to the
     service, 1280 finds faces of far crowds.
+    """
+    motion_threshold: float | None = None
+    """Frames that differ from the last one sent in less than this share of the picture are shed,
+    0.0005 to 0.5; null sends all.
     """
 
 
@@ -131,6 +148,26 @@ class StreamConfig:
     """Start a FILE again at its end."""
     timeout_seconds: float = 10.0
     """Connect and read time-out, 1 to 120."""
+    sub_url: str | None = None
+    """Second, smaller stream of the same RTSP camera: detection looks at it, faces are cut from the
+    main one; without credentials.
+    """
+    hardware: str | None = None
+    """Hardware that decodes, by its FFmpeg name such as cuda or vaapi; null decodes on the CPU."""
+    resolution: str | None = None
+    """Size asked of a USB camera, WIDTHxHEIGHT."""
+    ping_interval: float = 30.0
+    """Time between two pings of a WEBSOCKET, seconds, 1 to 300."""
+    max_message_bytes: int = 5_242_880
+    """Longest message of a WEBSOCKET or picture of a SOCKET, bytes, 1024 to 16777216."""
+    keepalive: bool = True
+    """Ask the kernel to probe an idle SOCKET."""
+    pace: str | None = None
+    """realtime or fast, for FILE; null is realtime."""
+    frozen_seconds: float | None = None
+    """Exactly the same picture for so long is an error, seconds, 1 to 3600; 0 never, null leaves it
+    to the service.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +242,20 @@ class CameraStatus:
     """Pixels."""
     height: int | None = None
     """Pixels."""
+    clock_skew_ms: float | None = None
+    """The camera's clock minus ours, milliseconds, over the last 10 s; null if it never told its
+    time.
+    """
+    clock_jumps: int = 0
+    """Times that the camera's clock jumped since started_at."""
+    timestamp_source: TimestampSource | None = None
+    """Who says when the last frame was taken."""
+    cpu_usage_percent: float | None = None
+    """Of one core, for reading and encoding this stream, over the last 10 s; null if not known."""
+    transport: str | None = None
+    """How the pictures travel at present, such as tcp or udp."""
+    codec: str | None = None
+    """Codec of the pictures at present, such as h264."""
     is_healthy: bool = False
     """Live and receiving."""
     error_count: int = 0

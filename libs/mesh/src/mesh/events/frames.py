@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from mesh.events.cameras import DetectionConfig, Location, Priority, StreamType
+from mesh.events.cameras import DetectionConfig, Location, Priority, StreamType, TimestampSource
 
 
 class Lane(StrEnum):
@@ -53,19 +53,6 @@ class Purpose(StrEnum):
     """Photo to mark attendance."""
     DROWSINESS = "drowsiness"
     """Image to judge drowsiness."""
-
-
-class TimestampSource(StrEnum):
-    """Where a camera timestamp comes from."""
-
-    RTCP = "rtcp"
-    """RTCP sender report of the camera."""
-    HEADER = "header"
-    """Header sent with the picture."""
-    CLIENT = "client"
-    """Stated by the client that pushed the frame."""
-    ARRIVAL = "arrival"
-    """Time of arrival; the camera told none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +259,10 @@ class FrameCaptured:
     """Where a larger image lies."""
     image_format: str = "jpeg"
     """jpeg or png."""
+    detection_image: bytes | None = None
+    """A smaller JPEG of the same moment, of the camera's second stream: detection looks at it,
+    faces are cut from the image; null if there is none.
+    """
     location: Location | None = None
     """Where the camera hangs."""
     detection: DetectionConfig
