@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 
 from camera.domain.backoff import Backoff
 from camera.domain.capture import CapturePolicy
-from camera.domain.epoch import Epoch
 from camera.domain.life import ErrorCode
 from camera.ports import FrameSource, SourceError, VideoFrame
 from camera.stage import StageParts
 from mesh.clock import ManualClock
 from mesh.errors import MeshError
 from mesh.events import Camera, CameraStatus, LogEvent, StreamState, TimestampSource
+from mesh.source.epoch import Epoch
 from mesh.stage import Output
 from mesh.testing import NOON
 

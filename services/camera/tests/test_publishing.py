@@ -9,14 +9,14 @@ from structlog.testing import capture_logs
 from camera.adapters.kafka_publisher import KafkaPublisher, PublisherSettings
 from camera.adapters.refusals import Refusals
 from camera.adapters.report_queue import ReportQueue
-from camera.domain.epoch import Epoch
-from camera.domain.ring import RingLimits
-from camera.domain.statistics import Statistics
 from mesh.clock import ManualClock, SystemClock
 from mesh.errors import ConfigurationError, RejectedRecordError, TransientError
 from mesh.events import CameraStatus, FrameCaptured, Lane, LedgerEntry, LogEvent, StreamState
 from mesh.metrics import StageMetrics
 from mesh.retry import RetryPolicy
+from mesh.source.epoch import Epoch
+from mesh.source.ring import RingLimits
+from mesh.source.statistics import Statistics
 from mesh.testing import CAMERA_ID, NOON, a_frame_captured, a_frame_header
 from mesh.topics import Topics
 from mesh.tracing import context_of

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from camera.domain.frames import lane_of
 from camera.domain.ownership import owned
 from camera.domain.redaction import redact
-from camera.domain.statistics import Statistics
-from camera.domain.timestamps import camera_time
 from mesh.events import Lane, Overload, Priority, TimestampSource
 from mesh.partitioning import partition_of
+from mesh.source.statistics import Statistics
+from mesh.source.timestamps import camera_time
 from mesh.testing import NOON, a_camera, a_detection_config
 
 

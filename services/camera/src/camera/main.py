@@ -13,7 +13,6 @@ from camera.adapters.pyav_source import PyAvSources
 from camera.adapters.running import OnLoop, Service
 from camera.domain.backoff import Backoff
 from camera.domain.capture import CapturePolicy
-from camera.domain.ring import Allowance, RingLimits
 from camera.settings import CameraSettings
 from camera.stage import CameraStage, StageParts
 from mesh.clock import SystemClock
@@ -24,6 +23,7 @@ from mesh.partitioning import partition_of
 from mesh.process import Process, run_service
 from mesh.registry import ConfluentRegistry
 from mesh.schemas import SchemaLibrary
+from mesh.source.ring import Allowance, RingLimits
 
 _FLUSH_SHARE = 0.6  # of the time to stop, for publishing what is left
 

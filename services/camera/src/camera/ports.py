@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Protocol
 
-from camera.domain.epoch import Epoch
 from camera.domain.life import ErrorCode
 from mesh.events import Camera, CameraStatus, LogEvent, StreamState, TimestampSource
+from mesh.source.epoch import Epoch
 
 
 class SourceError(Exception):

@@ -10,7 +10,6 @@ from typing import Protocol
 
 from camera.adapters.refusals import Refusals
 from camera.adapters.report_queue import ReportQueue
-from camera.domain.epoch import Epoch, Waiting
 from camera.domain.silence import Silence
 from camera.ports import Gauges
 from mesh.clock import Clock
@@ -18,6 +17,7 @@ from mesh.errors import MeshError, RejectedRecordError, TransientError
 from mesh.events import CameraStatus, LedgerEntry, LogEvent
 from mesh.logs import get_logger
 from mesh.ports import WorkerMetrics
+from mesh.source.epoch import Epoch, Waiting
 from mesh.stage import Output
 from mesh.topics import Topics
 from mesh.tracing import TraceContext, headers_for

@@ -5,15 +5,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from camera.domain.epoch import Epoch
 from camera.domain.frames import Arrival, frame_captured, lane_of
 from camera.domain.life import Life
-from camera.domain.ring import Allowance, RingLimits
-from camera.domain.sampling import Sampler, phase_of
-from camera.domain.statistics import Meter, Statistics
-from camera.domain.timestamps import camera_time
 from mesh.events import Camera, CameraStatus, LogEvent, Overload, StreamState
 from mesh.identity import new_epoch, new_id
+from mesh.source.epoch import Epoch
+from mesh.source.ring import Allowance, RingLimits
+from mesh.source.sampling import Sampler, phase_of
+from mesh.source.statistics import Meter, Statistics
+from mesh.source.timestamps import camera_time
 
 SPOOL_FRAMES = 600
 SPOOL_BYTES = 64 * 1024 * 1024

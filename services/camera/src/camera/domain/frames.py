@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from camera.domain.timestamps import camera_time
 from mesh.events import (
     Camera,
     DetectionConfig,
@@ -17,6 +16,7 @@ from mesh.events import (
     TimestampSource,
 )
 from mesh.identity import frame_key
+from mesh.source.timestamps import camera_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from typing_extensions import override
 
-from camera.domain.epoch import Epoch, Waiting
-from camera.domain.ring import Allowance, Ring, RingLimits
-from camera.domain.statistics import Statistics
 from mesh.events import FrameCaptured, Lane, LedgerEntry
+from mesh.source.epoch import Epoch, Waiting
+from mesh.source.ring import Allowance, Ring, RingLimits
+from mesh.source.statistics import Statistics
 from mesh.testing import CAMERA_ID, NOON, a_frame_captured, a_frame_header
 
 

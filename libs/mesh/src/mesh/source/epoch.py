@@ -5,10 +5,10 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from camera.domain.ring import Ring, RingLimits
-from camera.domain.statistics import Statistics
 from mesh.events import FrameCaptured, Lane, LedgerEntry, SequenceRange
 from mesh.sequences import as_ranges
+from mesh.source.ring import Ring, RingLimits
+from mesh.source.statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,13 @@ class Epoch:
         *,
         limits: RingLimits,
         statistics: Statistics,
+        service: str = "camera",
     ) -> None:
         self.camera_id = camera_id
         self.number = number
         self.lane = lane
         self._statistics = statistics
+        self._service = service
         self._lock = threading.Lock()
         self._ring: Ring[Waiting] = Ring(limits, lambda waiting: waiting.size)
         self._in_flight: dict[int, Waiting] = {}
@@ -214,7 +216,7 @@ class Epoch:
             reason=reason,
             ranges=ranges,
             closes_epoch=closes,
-            service="camera",
+            service=self._service,
             instance_id=instance_id,
             reported_at=now,
         )

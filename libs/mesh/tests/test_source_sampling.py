@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camera.domain.sampling import Sampler, phase_of
+from mesh.source.sampling import Sampler, phase_of
 
 rates = st.floats(0.1, 60)
 limits = st.floats(0.1, 30)

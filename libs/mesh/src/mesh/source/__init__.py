@@ -1,0 +1,1 @@
+"""What every source of frames does: sample, number, let wait, and keep account."""
