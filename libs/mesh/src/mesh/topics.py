@@ -44,6 +44,7 @@ def _topic(
 CATALOGUE: Sequence[TopicSpec] = (
     _topic("cameras", "camera_id", events.Camera),
     _topic("camera-status", "camera_id", events.CameraStatus),
+    _topic("camera.commands", "request_id", events.DiscoverCameras, keep=10 * MINUTE),
     _topic("frames.urgent", "camera_id", events.FrameCaptured, keep=10 * MINUTE, pixels=True),
     _topic("frames.request", "camera_id", events.FrameCaptured, keep=10 * MINUTE, pixels=True),
     _topic("frames.live", "camera_id", events.FrameCaptured, keep=10 * MINUTE, pixels=True),

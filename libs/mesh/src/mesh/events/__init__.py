@@ -13,6 +13,7 @@ from mesh.events.cameras import (
     StreamType,
     TimestampSource,
 )
+from mesh.events.discovery import DiscoverCameras, FoundDevice, FoundStream
 from mesh.events.faces import (
     Candidate,
     Decision,
@@ -89,6 +90,7 @@ __all__ = [
     "DetectedFace",
     "DetectedObject",
     "DetectionConfig",
+    "DiscoverCameras",
     "Embedding",
     "EnrolledFace",
     "Enrollment",
@@ -100,6 +102,8 @@ __all__ = [
     "FaceChip",
     "FaceEmbedding",
     "FaceQuality",
+    "FoundDevice",
+    "FoundStream",
     "FrameCaptured",
     "FrameDetected",
     "FrameHeader",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mesh.events.attributes import Activity, FaceAttributes
+from mesh.events.discovery import FoundDevice
 from mesh.events.faces import Candidate, Decision, Embedding, FaceQuality, Pose, Rejection
 from mesh.events.frames import BoundingBox, FrameHeader, ModelUse, Outcome, Point, StageTime
 
@@ -225,7 +226,7 @@ class Answer:
     frame_key: str | None = None
     """Frame that carried the request."""
     kind: str
-    """frame, enrollment, command or search."""
+    """frame, enrollment, command, search or discovery."""
     status: str
     """success, rejected or error."""
     code: str | None = None
@@ -242,3 +243,5 @@ class Answer:
     """Hits of a search, best first."""
     answered_at: datetime
     """UTC."""
+    devices: tuple[FoundDevice, ...] = ()
+    """Cameras that one replica found."""
