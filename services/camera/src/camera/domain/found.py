@@ -191,5 +191,5 @@ def _address(text: str) -> Address | None:
         return None
 
 
-def _worth(device: FoundDevice) -> Sequence[int]:
+def _worth(device: FoundDevice) -> tuple[bool, int, bool]:
     return (device.error_code is None, len(device.streams), device.name is not None)
