@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from camera.adapters.pyav_source import PyAvSources
+from camera.adapters.pyav_source import rtsp_source
 from camera.domain.life import ErrorCode
 from camera.ports import FrameSource, SourceError, VideoFrame
 from local import rtsp
@@ -62,7 +62,7 @@ def connect(url: str, password: str | None = None, transport: str = "tcp") -> Fr
         password_encrypted=None if password is None else password.encode(),
         timeout_seconds=2.0,
     )
-    source = PyAvSources(bytes)(a_camera(stream=stream))
+    source = rtsp_source(a_camera(stream=stream), password)
     try:
         source.open()
     except SourceError:

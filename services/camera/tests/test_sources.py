@@ -12,9 +12,11 @@ from pydantic import SecretStr
 from services.camera.tests.doubles import FakeSource, frames
 
 from camera.adapters import pyav_decoding
-from camera.adapters.pyav_source import FileSource, PyAvSources, RtspSource
+from camera.adapters.pyav_source import FileSource, RtspSource, file_source, rtsp_source
+from camera.adapters.sources import Sources
 from camera.domain.life import ErrorCode
 from camera.ports import FrameSource, SourceError
+from mesh.addresses import AddressPolicy
 from mesh.crypto import Cipher
 from mesh.errors import ConfigurationError
 from mesh.events import StreamConfig, StreamType, TimestampSource
@@ -209,8 +211,13 @@ def test_a_playlist_cannot_lead_elsewhere(tmp_path: Path) -> None:
     assert refusal(a_file(playlist)).code is ErrorCode.UNSUPPORTED
 
 
-def sources(decrypt: Callable[[bytes], bytes] = bytes) -> PyAvSources:
-    return PyAvSources(decrypt)
+def sources(decrypt: Callable[[bytes], bytes] = bytes, forbidden: str = "") -> Sources:
+    return Sources(
+        {StreamType.RTSP: rtsp_source, StreamType.FILE: file_source},
+        decrypt=decrypt,
+        policy=AddressPolicy.parse(forbidden),
+        resolve=lambda *_: ["10.0.0.1"],
+    )
 
 
 def test_files_and_rtsp_cameras_have_sources(clip: Path) -> None:
@@ -222,9 +229,10 @@ def test_files_and_rtsp_cameras_have_sources(clip: Path) -> None:
 @pytest.mark.parametrize(
     ("stream", "words"),
     [
-        (StreamConfig(stream_type=StreamType.RTSP), "needs a url"),
-        (StreamConfig(stream_type=StreamType.WEBSOCKET, url="ws://host"), "cannot be read yet"),
+        (StreamConfig(stream_type=StreamType.RTSP), "url is missing: a RTSP stream needs one"),
+        (StreamConfig(stream_type=StreamType.WEBSOCKET, url="ws://host"), "only RTSP, FILE"),
         (StreamConfig(stream_type=StreamType.RTSP, url="file:///etc/hostname"), "begins with rtsp"),
+        (StreamConfig(stream_type=StreamType.FILE, url="concat:/a|/b"), "url has the scheme"),
         (
             StreamConfig(stream_type=StreamType.RTSP, url="rtsp://host", transport="pigeon"),
             "pigeon is none of tcp, udp, auto",
@@ -235,6 +243,14 @@ def test_what_cannot_be_read_is_refused_by_name(stream: StreamConfig, words: str
     with pytest.raises(SourceError, match=words) as caught:
         sources()(a_camera(stream=stream))
     assert caught.value.code is ErrorCode.UNSUPPORTED
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "0xa.1", "[::ffff:10.0.0.1]", "a-name-of-10.0.0.1"])
+def test_what_leads_to_a_forbidden_network_is_refused(host: str) -> None:
+    camera = a_camera(stream=StreamConfig(stream_type=StreamType.RTSP, url=f"rtsp://{host}/"))
+    with pytest.raises(SourceError, match=r"leads to 10\.0\.0\.1") as caught:
+        sources(forbidden="10.0.0.0/8")(camera)
+    assert caught.value.code is ErrorCode.FORBIDDEN_ADDRESS
 
 
 def with_password(token: bytes) -> StreamConfig:

@@ -5,9 +5,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from mesh.addresses import CLOUD_METADATA, AddressPolicy
 from mesh.errors import ConfigurationError
 from mesh.topics import Topics
 
@@ -45,6 +46,21 @@ class MeshSettings(BaseSettings):
         None,
         description="Fernet keys for passwords and dead letters, by commas; the first encrypts.",
     )
+    forbidden_networks: str = Field(
+        CLOUD_METADATA,
+        description="Addresses and networks (CIDR) that no camera may lead to, by commas.",
+    )
+
+    @field_validator("forbidden_networks")
+    @classmethod
+    def _only_networks(cls, networks: str) -> str:
+        AddressPolicy.parse(networks)
+        return networks
+
+    @property
+    def address_policy(self) -> AddressPolicy:
+        """Where no camera may lead to."""
+        return AddressPolicy.parse(self.forbidden_networks)
 
     @property
     def topics(self) -> Topics:

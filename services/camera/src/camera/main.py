@@ -9,8 +9,9 @@ from camera.adapters.dependencies import BrokerProbe, WatchedCodec
 from camera.adapters.kafka_cameras import CameraGroup, CameraRegistry, GroupListener
 from camera.adapters.kafka_publisher import KafkaPublisher, PublisherSettings
 from camera.adapters.prometheus_metrics import CameraMetrics
-from camera.adapters.pyav_source import PyAvSources
+from camera.adapters.pyav_source import file_source, rtsp_source
 from camera.adapters.running import OnLoop, Service
+from camera.adapters.sources import Sources
 from camera.domain.backoff import Backoff
 from camera.domain.capture import CapturePolicy
 from camera.settings import CameraSettings
@@ -18,6 +19,7 @@ from camera.stage import CameraStage, StageParts
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
 from mesh.crypto import Cipher
+from mesh.events import StreamType
 from mesh.kafka import EventProducer, KafkaConsumer, KafkaTail
 from mesh.partitioning import partition_of
 from mesh.process import Process, run_service
@@ -106,7 +108,11 @@ def _stage(
         meter=metrics,
     )
     parts = StageParts(
-        sources=PyAvSources(lambda token: Cipher(settings.secret_key).decrypt(token)),
+        sources=Sources(
+            {StreamType.RTSP: rtsp_source, StreamType.FILE: file_source},
+            decrypt=lambda token: Cipher(settings.secret_key).decrypt(token),
+            policy=settings.address_policy,
+        ),
         frames=publisher,
         reports=publisher,
         gauges=metrics,

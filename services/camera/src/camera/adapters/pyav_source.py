@@ -13,9 +13,8 @@ import av
 from camera.adapters.pyav_decoding import NEARLY, Decoder, PyAvFrame, code_of, sentence, translated
 from camera.domain.life import ErrorCode
 from camera.domain.redaction import redact
-from camera.ports import FrameSource, SourceError
-from mesh.errors import ConfigurationError
-from mesh.events import Camera, StreamConfig, StreamType, TimestampSource
+from camera.ports import SourceError
+from mesh.events import Camera, StreamConfig, TimestampSource
 
 _FAST_OPEN = {"analyzeduration": "300000", "fpsprobesize": "0"}
 _RTSP_PROTOCOLS = "rtp,udp,tcp,rtsp,tls,srtp"
@@ -179,47 +178,20 @@ class FileSource:
         return SourceError(code, f"{self._path.name} cannot be read: {sentence(error)}")
 
 
-class PyAvSources:
-    """Makes a source for the kinds of stream that PyAV reads here.
+def rtsp_source(camera: Camera, password: str | None) -> RtspSource:
+    """A source for an RTSP camera.
 
-    Args:
-        decrypt: Opens an encrypted password; raises `ConfigurationError` if it cannot.
+    Raises:
+        SourceError: Its transport is none of ours.
     """
+    stream = camera.stream
+    if (stream.transport or "auto") not in _TRANSPORTS:
+        known = ", ".join(_TRANSPORTS)
+        raise SourceError(ErrorCode.UNSUPPORTED, f"transport {stream.transport} is none of {known}")
+    return RtspSource(stream, password)
 
-    def __init__(self, decrypt: Callable[[bytes], bytes]) -> None:
-        self._decrypt = decrypt
 
-    def __call__(self, camera: Camera) -> FrameSource:
-        """A source that is not connected yet.
-
-        Raises:
-            SourceError: Streams of this kind, or with these settings, cannot be read.
-        """
-        stream = camera.stream
-        if not stream.url:
-            raise SourceError(ErrorCode.UNSUPPORTED, f"a {stream.stream_type} stream needs a url")
-        if stream.stream_type is StreamType.FILE:
-            return FileSource(stream)
-        if stream.stream_type is not StreamType.RTSP:
-            kinds = f"{StreamType.RTSP} and {StreamType.FILE}"
-            raise SourceError(
-                ErrorCode.UNSUPPORTED, f"{stream.stream_type} cannot be read yet, only {kinds}"
-            )
-        if urlsplit(stream.url).scheme not in {"rtsp", "rtsps"}:
-            raise SourceError(ErrorCode.UNSUPPORTED, "the url of an RTSP stream begins with rtsp")
-        if (stream.transport or "auto") not in _TRANSPORTS:
-            known = ", ".join(_TRANSPORTS)
-            raise SourceError(
-                ErrorCode.UNSUPPORTED, f"transport {stream.transport} is none of {known}"
-            )
-        return RtspSource(stream, self._password(stream))
-
-    def _password(self, stream: StreamConfig) -> str | None:
-        if stream.password_encrypted is None:
-            return None
-        try:
-            return self._decrypt(stream.password_encrypted).decode()
-        except (ConfigurationError, UnicodeDecodeError) as error:
-            raise SourceError(
-                ErrorCode.UNAUTHORIZED, f"the stored password cannot be opened: {error}"
-            ) from error
+def file_source(camera: Camera, password: str | None) -> FileSource:
+    """A source for a file."""
+    del password  # there is nothing to sign in to
+    return FileSource(camera.stream)

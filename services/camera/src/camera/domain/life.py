@@ -29,6 +29,8 @@ class ErrorCode(StrEnum):
     """The connection stands, but no picture came for the whole read time-out."""
     DEPENDENCY_UNAVAILABLE = "dependency_unavailable"
     """What the pictures would be brought to is away; the message names it."""
+    FORBIDDEN_ADDRESS = "forbidden_address"
+    """The address lies in a network that this installation must not connect to."""
     CRASHED = "crashed"
     """Reading this camera ended in a bug; the log has the traceback."""
 
@@ -39,7 +41,13 @@ class ErrorCode(StrEnum):
 
 
 _NEED_PEOPLE = frozenset(
-    {ErrorCode.UNAUTHORIZED, ErrorCode.NOT_FOUND, ErrorCode.UNSUPPORTED, ErrorCode.CRASHED}
+    {
+        ErrorCode.UNAUTHORIZED,
+        ErrorCode.NOT_FOUND,
+        ErrorCode.UNSUPPORTED,
+        ErrorCode.FORBIDDEN_ADDRESS,
+        ErrorCode.CRASHED,
+    }
 )
 _FOLLOWS = {
     StreamState.CONNECTING: {StreamState.LIVE, StreamState.ERROR, StreamState.STOPPED},
