@@ -42,6 +42,16 @@ class FrameReader:
             work.ending = failed("image_ref_unavailable")
         else:
             work.event = _sized(work.event, work.image)
+            work.small = self._small(work.event)
+
+    def _small(self, event: FrameCaptured) -> Picture | None:
+        """The camera's second picture; without a readable one the first is searched."""
+        if event.detection_image is None:
+            return None
+        try:
+            return self._tools.decoder.decode(event.detection_image)
+        except UnreadableImageError:
+            return None
 
     def _bytes_of(self, event: FrameCaptured) -> bytes:
         if event.image_ref is not None:

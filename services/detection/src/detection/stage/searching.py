@@ -30,7 +30,7 @@ class Searcher:
         self._tools = tools
 
     def search(self, works: Sequence[FrameWork]) -> None:
-        """Fill in the faces and objects of the frames that have a picture.
+        """Fill in the faces and objects of the frames that have a picture, in its pixels.
 
         A frame that an engine refuses even alone ends as `failed(engine_error)`, one that no engine
         answered in time as `failed(model_timeout)`.
@@ -59,24 +59,26 @@ class Searcher:
         clock, detector = self._tools.clock, self._tools.detector
         started = clock.monotonic()
         found = detector.detect(
-            [work.image for work in works if work.image is not None],
+            [work.searched for work in works if work.searched is not None],
             long_side=works[0].event.detection.long_side,
         )
         seconds = clock.monotonic() - started
         self._tools.meter.worked(len(works), seconds)
         use = model_use(FACES, detector.info, seconds / len(works))
         for work, faces in zip(works, found, strict=True):
-            work.faces = faces
+            scale = work.scale
+            work.faces = faces if scale is None else [scale.face(face) for face in faces]
             work.models.append(use)
 
     def _find_objects(self, further: Metered[ObjectDetector], works: Sequence[FrameWork]) -> None:
         started = self._tools.clock.monotonic()
-        found = further.model.detect([work.image for work in works if work.image is not None])
+        found = further.model.detect([work.searched for work in works if work.searched is not None])
         seconds = self._tools.clock.monotonic() - started
         further.meter.worked(len(works), seconds)
         use = model_use(OBJECTS, further.model.info, seconds / len(works))
         for work, objects in zip(works, found, strict=True):
-            work.objects = objects
+            scale = work.scale
+            work.objects = objects if scale is None else [scale.thing(one) for one in objects]
             work.models.append(use)
 
 

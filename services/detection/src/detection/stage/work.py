@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from detection.domain.face import Picture, RawFace
 from detection.domain.quality import QualityPolicy
 from detection.domain.report import PROCESSED, Ending
+from detection.domain.scale import Scale
 from detection.domain.thing import RawObject
 from detection.ports import (
     FaceCutter,
@@ -68,6 +69,8 @@ class FrameWork:
     ending: Ending = PROCESSED
     image: Picture | None = None
     """Decoded; none if the frame ended, or nothing is to be looked for."""
+    small: Picture | None = None
+    """The same moment from the camera's second stream, which the engines look at instead."""
     faces: list[RawFace] = field(default_factory=list)
     """As the detector found them, then those to report."""
     notes: list[FaceNotes] = field(default_factory=list)
@@ -75,8 +78,20 @@ class FrameWork:
     objects: list[RawObject] = field(default_factory=list)
     models: list[ModelUse] = field(default_factory=list)
 
+    @property
+    def searched(self) -> Picture | None:
+        """What the engines look at; none if there is no picture."""
+        return self.image if self.small is None else self.small
+
+    @property
+    def scale(self) -> Scale | None:
+        """From what the engines look at to the picture; none if it is the same."""
+        if self.small is None or self.image is None:
+            return None
+        return Scale.between(self.small, self.image)
+
     def end(self, ending: Ending) -> None:
         """The frame ends here, and nothing that was found counts."""
         self.ending = ending
-        self.image = None
+        self.image = self.small = None
         self.faces, self.notes, self.objects, self.models = [], [], [], []
