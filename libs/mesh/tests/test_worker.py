@@ -290,6 +290,47 @@ def test_a_broker_that_is_away_while_publishing_delays_but_loses_nothing() -> No
     assert far.committed() == StoredOffset(1, '{"running":false}')
 
 
+def test_the_next_batch_is_processed_while_the_broker_answers(world: World) -> None:
+    published: dict[int, list[int]] = {}
+
+    def one(record: Record[FrameCaptured]) -> Emit:
+        published[record.offset] = world.outputs()
+        return detected(record)
+
+    world.frames(*range(8))
+    assert world.run(8, one).batches == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert published[4] == [], "the first batch is on its way"
+    assert world.outputs() == list(range(8))
+    assert world.committed() == StoredOffset(8, '{"running":false}')
+
+
+def test_no_offset_moves_before_the_broker_has_answered(world: World) -> None:
+    def one(record: Record[FrameCaptured]) -> Emit:
+        if record.offset == 4:
+            raise CrashError
+        return detected(record)
+
+    world.frames(*range(8))
+    with pytest.raises(CrashError):
+        world.run(99, one)
+    assert world.committed() == StoredOffset(0, '{"running":true}')
+    assert world.run(8).batches == [[number] for number in range(8)], "nobody knows who did it"
+    assert world.outputs() == list(range(8))
+
+
+def test_what_is_on_its_way_arrives_before_its_partition_is_given_away(world: World) -> None:
+    worker = world.worker(FakeStage(threading.Event()))
+    (lane,) = worker._lanes
+    worker._join()
+    world.frames(0)
+    worker._run_once()
+    assert world.outputs() == []
+    lane._on_revoke([TopicPartition(FRAMES, 0)])
+    assert world.outputs() == [0]
+    assert world.committed() == StoredOffset(1, '{"running":false}')
+    lane.close(orderly=True)
+
+
 def test_a_crash_leaves_the_partition_marked_and_offsets_unstored(world: World) -> None:
     def one(record: Record[FrameCaptured]) -> Emit:
         raise CrashError
@@ -385,7 +426,7 @@ def test_a_revocation_that_cannot_be_committed_costs_only_a_repetition(world: Wo
     stage = FakeStage(threading.Event())
     worker = world.worker(stage)
     (lane,) = worker._lanes
-    lane.open(worker._scheduler.drop)
+    worker._join()
     world.frames(0)
     worker._run_once()
     world.broker.available = False
@@ -465,8 +506,7 @@ def test_a_lane_is_not_read_beyond_its_bytes(world: World) -> None:
     world.frames(*range(40))
     stage = FakeStage(threading.Event(), enough=40)
     worker = world.worker(stage, small)
-    (lane,) = worker._lanes
-    lane.open(worker._scheduler.drop)
+    worker._join()
     worker._read()
     assert worker._scheduler.waiting("request") == 16, "one read goes a little beyond"
     worker._read()
@@ -484,8 +524,7 @@ def test_a_lane_that_is_held_is_not_read_until_it_is_let_go(world: World) -> Non
     world.frames(2, topic=FRAMES)
     stage = FakeStage(threading.Event())
     worker = world.worker(stage, request, evidence)
-    for lane in worker._lanes:
-        lane.open(worker._scheduler.drop)
+    worker._join()
     for _ in range(3):
         worker._run_once()
     assert stage.processed == [2, 10], "what came with the assignment was not paused yet"
@@ -505,7 +544,7 @@ def test_a_camera_that_floods_its_partition_does_not_keep_others_waiting(world: 
     stage = FakeStage(threading.Event())
     lane = LaneSpec(name="request", topics=(FRAMES,), prefetch=8)
     worker = world.worker(stage, lane)
-    worker._lanes[0].open(worker._scheduler.drop)
+    worker._join()
     for _ in range(4):
         worker._run_once()
     world.frames(1000, camera=quiet)
@@ -531,7 +570,7 @@ def test_a_lane_that_is_full_because_nothing_moves_still_does_its_groups_busines
     worker = world.worker(FakeStage(threading.Event()), lane)
     worker._scheduler = Shut([lane])
     (reader,) = worker._lanes
-    reader.open(worker._scheduler.drop)
+    worker._join()
     for _ in range(3):
         worker._run_once()
     assert worker._scheduler.waiting("request") == 4
@@ -596,7 +635,7 @@ def test_no_offset_beyond_a_gap_is_committed_before_the_gap_is_reported(world: W
     stage = FakeStage(threading.Event())
     worker = world.worker(stage)
     (lane,) = worker._lanes
-    lane.open(worker._scheduler.drop)
+    worker._join()
     while not worker._scheduler.waiting("request"):
         worker._read()
     lane.close(orderly=True)
@@ -629,7 +668,7 @@ def test_revoked_records_are_dropped_and_finished_ones_committed(world: World) -
 
     worker = world.worker(FakeStage(threading.Event(), one))
     (lane,) = worker._lanes
-    lane.open(worker._scheduler.drop)
+    worker._join()
     for _ in range(12):
         worker._run_once()
     rest = [record.offset for record in second.poll_batch(99, timedelta(0))]
@@ -684,7 +723,7 @@ def test_what_was_read_is_forgotten_if_its_partition_leaves_before_it_is_decoded
     worker._codec = codec = FlakyRegistry.in_memory(TOPICS)
     assert isinstance(codec, FlakyRegistry)
     codec.meanwhile = cast(InMemoryConsumer, lane._consumer).expire
-    lane.open(worker._scheduler.drop)
+    worker._join()
     world.frames(0, 1)
     worker._read()
     while len(stage.processed) < 2:
@@ -717,7 +756,7 @@ def test_a_coordinator_that_is_slow_to_tell_what_was_committed_is_asked_again(
 def test_a_worker_is_not_ready_while_its_partitions_are_lost(world: World) -> None:
     worker = world.worker(FakeStage(threading.Event()))
     (lane,) = worker._lanes
-    lane.open(worker._scheduler.drop)
+    worker._join()
     worker._read()
     assert worker.ready() is None
     lane._on_lost([TopicPartition(FRAMES, 0)])

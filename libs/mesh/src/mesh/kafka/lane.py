@@ -66,10 +66,12 @@ class Lane:
         self._held: set[TopicPartition] = set()
         self._orderly = True
         self._dropped: Dropped = lambda _: None
+        self._land: Callable[[], None] = lambda: None
 
-    def open(self, dropped: Dropped) -> None:
-        """Join the group."""
+    def open(self, dropped: Dropped, land: Callable[[], None]) -> None:
+        """Join the group; before partitions are given away, `land` finishes what is on its way."""
         self._dropped = dropped
+        self._land = land
         self._consumer.subscribe(
             self.spec.topics,
             on_assign=self._on_assign,
@@ -225,6 +227,7 @@ class Lane:
 
     def _on_revoke(self, partitions: Collection[TopicPartition]) -> None:
         if self._orderly:
+            self._land()
             self._end(partitions)
         self._forget(partitions)
 

@@ -33,6 +33,25 @@ class Settled:
     letter: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A batch on its way to the broker: until it is acknowledged no offset moves."""
+
+    settled: Sequence[Settled]
+    more: Sequence[Parcel] = ()
+    """Outputs that belong to no record."""
+
+    @property
+    def parcels(self) -> list[Parcel]:
+        """Every output, in order."""
+        return [*self.more, *(parcel for each in self.settled for parcel in each.parcels)]
+
+    @property
+    def letters(self) -> list[tuple[Consumed, str]]:
+        """The records that become dead letters, and why."""
+        return [(each.record, each.letter) for each in self.settled if each.letter is not None]
+
+
 class Outbox:
     """Publishes what became of records; every output joins the trace of its record."""
 
@@ -61,21 +80,27 @@ class Outbox:
         trace = child_headers(headers) if outputs else {}
         return [self._pack(output, trace) for output in outputs]
 
-    def publish(self, settled: Sequence[Settled], more: Sequence[Parcel] = ()) -> None:
-        """Publish it all and wait for the acknowledgements; may be repeated as a whole.
+    def send(self, leaving: Leaving) -> None:
+        """Publish it all without waiting; may be repeated as a whole.
 
         Raises:
-            TransientError: the broker did not acknowledge everything.
-            MeshError: it never will, for example for want of the dead-letter topic.
+            TransientError: there was no room to queue it.
+            MeshError: it never will be taken, for example for want of the dead-letter topic.
         """
-        parcels = [*more, *(parcel for each in settled for parcel in each.parcels)]
-        for parcel in parcels:
+        for parcel in leaving.parcels:
             self._producer.produce(parcel.topic, parcel.key, parcel.value, parcel.headers)
-        letters = [(each.record, each.letter) for each in settled if each.letter is not None]
-        for record, reason in letters:
+        for record, reason in leaving.letters:
             self._dead_letters.write(record, record.original, reason)
+
+    def confirm(self, leaving: Leaving) -> None:
+        """Wait until the broker has acknowledged all that was sent.
+
+        Raises:
+            TransientError: the broker did not acknowledge everything; it must be sent again.
+            MeshError: it never will, for example for want of a topic.
+        """
         self._producer.flush(self._flush_timeout)
-        self._count(parcels, [reason for _, reason in letters])
+        self._count(leaving.parcels, [reason for _, reason in leaving.letters])
 
     def _pack(self, output: Output, trace: Headers) -> Parcel:
         value = None if output.event is None else self._codec.encode(output.topic, output.event)

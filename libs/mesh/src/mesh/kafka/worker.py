@@ -13,7 +13,7 @@ from mesh.clock import Clock, SystemClock
 from mesh.errors import MeshError, RejectedRecordError, TransientError
 from mesh.kafka.handler import Handler
 from mesh.kafka.lane import Consumed, Lane
-from mesh.kafka.outbox import Outbox, Settled
+from mesh.kafka.outbox import Leaving, Outbox, Settled
 from mesh.kafka.progress import Gap
 from mesh.logs import handling
 from mesh.ports import Codec, Heartbeat, NoMetrics, WorkerMetrics
@@ -63,6 +63,28 @@ class Surroundings:
     """What to publish about offsets that the broker no longer had."""
 
 
+@dataclass(slots=True)
+class _Flight:
+    """A batch on its way, and the gaps that are told with it."""
+
+    leaving: Leaving
+    gaps: Sequence[tuple[Lane, Gap]]
+    sent: bool = False
+    """Whether all of it was handed to the producer since the last failure."""
+
+    def send(self, outbox: Outbox) -> None:
+        """Hand it over, unless that is done."""
+        if not self.sent:
+            outbox.send(self.leaving)
+            self.sent = True
+
+    def confirm(self, outbox: Outbox) -> None:
+        """Wait for the acknowledgements; without them it has to be sent once more."""
+        self.sent = False
+        outbox.confirm(self.leaving)
+        self.sent = True
+
+
 class StreamWorker:
     """Runs a `Stage` over one consumer per lane, all in the calling thread.
 
@@ -73,8 +95,10 @@ class StreamWorker:
     2. Let the scheduler choose a batch. What it sheds is given up, published with the batch.
     3. Once per assigned partition: commit that it is being worked on (`mesh.kafka.progress`).
     4. Process the batch; a suspect of an unclean end alone, and only after its attempt is counted.
-    5. Publish outputs and dead letters, and wait for all acknowledgements.
-    6. Store the lowest unfinished offset of each partition; the client commits it soon after.
+    5. Publish outputs and dead letters; the next batch is processed while the broker answers.
+    6. Before anything more is published, and at once where there is nothing to do: wait for all
+       acknowledgements, then store the lowest unfinished offset of each partition; the client
+       commits it soon after.
 
     `TransientError` in 3 to 5 repeats that step by policy, while the lanes, paused, go on polling,
     so that heartbeats and rebalances are served; when the policy gives up, the process ends and
@@ -102,6 +126,7 @@ class StreamWorker:
         self._policy = policy
         self._around = surroundings
         self._undecodable: list[Settled] = []
+        self._flight: _Flight | None = None
         self._slice = policy.max_wait if len(lanes) == 1 else policy.max_wait / 50
         self._report_due = 0.0
         self._stuck = False
@@ -116,10 +141,10 @@ class StreamWorker:
         orderly = False
         self._around.watchdog.start()
         try:
-            for lane in self._lanes:
-                lane.open(self._scheduler.drop)
+            self._join()
             while not self._around.stop.is_set():
                 self._run_once()
+            self._land()
             orderly = True
         except MeshError as error:
             orderly = True  # nothing of this is held against the records in hand
@@ -130,6 +155,10 @@ class StreamWorker:
             for lane in self._lanes:
                 lane.close(orderly=orderly)
 
+    def _join(self) -> None:
+        for lane in self._lanes:
+            lane.open(self._scheduler.drop, self._land_or_leave)
+
     def _run_once(self) -> None:
         self._around.heartbeat.beat()
         self._read()
@@ -139,6 +168,8 @@ class StreamWorker:
         for batch in self._batches(scheduled):
             with handling(batch):
                 self._settle([*ended, *self._process(batch)])
+                if batch[0].suspect:
+                    self._land()  # or it would be charged with the end of what follows
             ended = []
         self._settle(ended)
         self._report()
@@ -157,6 +188,7 @@ class StreamWorker:
         found = [self._read_lane(lane, _ZERO) for lane in self._lanes]
         waiting = any(self._scheduler.waiting(lane.spec.name) for lane in self._lanes)
         if self._stuck or not (waiting or any(found)):
+            self._land()
             any(self._read_lane(lane, self._slice) for lane in self._lanes)
 
     def _read_lane(self, lane: Lane, wait: timedelta) -> bool:
@@ -180,6 +212,7 @@ class StreamWorker:
             if not lane.room:
                 scheduled = self._scheduler.next_batch(clock.now(), 0)
                 self._settle([*self._give_up(scheduled.shed)])
+                self._land()
             if not lane.room:
                 return
             self._take_in(lane, lane.read(_TICK / 10))
@@ -237,21 +270,47 @@ class StreamWorker:
         return self._patiently(partial(self._handler.process, batch))
 
     def _process_suspect(self, record: Consumed) -> list[Settled]:
+        self._land()
         attempt = record.progress.count_attempt(record.offset)
         self._patiently(partial(record.lane.commit_marks, [record.progress]))
         return self._patiently(partial(self._handler.process_suspect, record, attempt))
 
     def _settle(self, settled: Sequence[Settled]) -> None:
-        """Publish what became of records, then let their offsets go."""
+        """Send what became of records on its way, once what went before has arrived."""
+        if not settled and not any(lane.gaps() for lane in self._lanes):
+            return
+        self._land()
         gaps = [(lane, gap) for lane in self._lanes for gap in lane.gaps()]
         outputs = [output for lane, gap in gaps for output in self._around.on_gap(lane.group, gap)]
         if not settled and not outputs:
             return
         more = self._patiently(partial(self._outbox.pack, {}, outputs))
-        self._patiently(partial(self._outbox.publish, settled, more))
-        for each in settled:
+        self._flight = flight = _Flight(Leaving(settled, more), gaps)
+        self._patiently(partial(flight.send, self._outbox))
+
+    def _land(self) -> None:
+        """Wait until what is on its way has arrived, then let its offsets go."""
+        self._patiently(self._try_to_land)
+
+    def _try_to_land(self) -> None:
+        if (flight := self._flight) is not None:
+            flight.send(self._outbox)
+            flight.confirm(self._outbox)
+            self._arrived(flight)
+
+    def _land_or_leave(self) -> None:
+        """The same while partitions go: what does not arrive now, the next owner repeats."""
+        if self._flight is not None and self._flight.sent:
+            try:
+                self._try_to_land()
+            except TransientError as error:
+                _log.warning("partitions left while a batch was on its way: %s", error)
+
+    def _arrived(self, flight: "_Flight") -> None:
+        self._flight = None
+        for each in flight.leaving.settled:
             each.record.finish()
-        for lane, gap in gaps:
+        for lane, gap in flight.gaps:
             lane.reported([gap])
         for lane in self._lanes:
             lane.store()
