@@ -1,5 +1,6 @@
 """What the roles of results can be told through `SIGHTLINE_*` variables."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from results.domain.callbacks import CallbackPolicy
 from results.domain.retention import RetentionPolicy
 from results.domain.spans import TailPolicy
 from results.domain.sweep import DOWNSTREAM, SweepPolicy
+
+_GATHER_BYTES = 256 * 1024
 
 
 class ResultsSettings(MeshSettings):
@@ -57,6 +60,13 @@ class ResultsSettings(MeshSettings):
     )
 
     writer_batch: int = Field(500, ge=1, le=10_000, description="Records per transaction.")
+    writer_gather_ms: int = Field(
+        250,
+        ge=0,
+        le=5000,
+        description="The broker may gather records so long before the writer gets them,"
+        " milliseconds: fewer and larger transactions.",
+    )
     writer_wait_ms: int = Field(100, ge=1, le=5000, description="Wait for the first, milliseconds.")
 
     otlp_endpoint: str | None = Field(
@@ -115,6 +125,11 @@ class ResultsSettings(MeshSettings):
             urgent_per_second=self.urgent_per_second,
             urgent_burst=self.urgent_burst,
         )
+
+    @property
+    def writer_fetch(self) -> Mapping[str, int]:
+        """How the writer asks the broker: for much at once, as librdkafka is told."""
+        return {"fetch.min.bytes": _GATHER_BYTES, "fetch.wait.max.ms": self.writer_gather_ms}
 
     @property
     def writer_wait(self) -> timedelta:

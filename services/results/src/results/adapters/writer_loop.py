@@ -50,6 +50,7 @@ def writer_loop(
         settings.group(f"results-{name}"),
         instance_id=settings.instance_id,
         session_timeout=settings.session_timeout,
+        config=settings.writer_fetch,
     )
     store = PostgresStore(settings.database_url)
     reader = PositionedReader(
