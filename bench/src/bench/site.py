@@ -152,8 +152,8 @@ class Site:
             if state.pid is None:
                 continue
             family = _family(state.pid)
-            cpu[state.name] = sum(_cpu(each) for each in family)
-            rss[state.name] = sum(_rss(each) for each in family)
+            cpu[state.name] = sum(_left(_cpu, each) for each in family)
+            rss[state.name] = sum(_left(_rss, each) for each in family)
         own = psutil.Process()
         cpu["bench"], rss["bench"] = _cpu(own), _rss(own)
         return Usage(time.monotonic(), cpu, rss)
@@ -166,6 +166,14 @@ class Site:
 def _family(pid: int) -> list[psutil.Process]:
     process = psutil.Process(pid)
     return [process, *process.children(recursive=True)]
+
+
+def _left(measure: Callable[[psutil.Process], float], process: psutil.Process) -> float:
+    """What a process uses; nothing if it has ended meanwhile, as PostgreSQL's workers do."""
+    try:
+        return measure(process)
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 def _cpu(process: psutil.Process) -> float:
