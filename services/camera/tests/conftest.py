@@ -1,5 +1,7 @@
-"""What several tests of the camera service need: a clip, and settings of hypothesis."""
+"""What several tests of the camera service need: a clip, a stage, settings of hypothesis."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -7,6 +9,9 @@ import av
 import hypothesis
 import numpy as np
 import pytest
+from services.camera.tests.doubles import Setting
+
+from camera.stage import CameraStage
 
 hypothesis.settings.register_profile("camera", max_examples=60, deadline=None)
 hypothesis.settings.load_profile("camera")
@@ -41,3 +46,19 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+@pytest.fixture
+def setting() -> Setting:
+    return Setting()
+
+
+@pytest.fixture
+async def stage(setting: Setting) -> AsyncIterator[CameraStage]:
+    """A stage that knows its (empty) registry and owns partition 0, where every camera is."""
+    made = CameraStage(setting.parts(), partition_of=lambda _: 0)
+    made.assigned([0])
+    made.registry_known()
+    yield made
+    made.stop()
+    await asyncio.sleep(0)

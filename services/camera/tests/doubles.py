@@ -6,17 +6,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import numpy as np
+from numpy.typing import NDArray
+
 from camera.domain.backoff import Backoff
-from camera.domain.capture import CapturePolicy
+from camera.domain.budget import ConnectionLimits
 from camera.domain.life import ErrorCode
+from camera.domain.policy import CapturePolicy
 from camera.ports import FrameSource, SourceError, VideoFrame
-from camera.stage import StageParts
+from camera.stage import StageParts, Turns
 from mesh.clock import ManualClock
 from mesh.errors import MeshError
-from mesh.events import Camera, CameraStatus, LogEvent, StreamState, TimestampSource
+from mesh.events import (
+    Camera,
+    CameraStatus,
+    LogEvent,
+    StreamConfig,
+    StreamState,
+    StreamType,
+    TimestampSource,
+)
 from mesh.source.epoch import Epoch
 from mesh.stage import Output
-from mesh.testing import NOON
+from mesh.testing import NOON, a_camera
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -35,9 +47,23 @@ class FakeFrame:
     height: int = 360
     size: int = 1000
     image: bytes | None = b"\xff\xd8 picture \xff\xd9"
+    small: bytes | None = None
+    shows: int | None = None
+    """What is to be seen, 0 to 255; if none was given, no picture shows what another does."""
+    after: float = 0.0
+    """Seconds that pass until it comes, for a source that has the clock."""
 
     def jpeg(self) -> bytes | None:
         return self.image
+
+    def small_jpeg(self) -> bytes | None:
+        return self.small
+
+    def fingerprint(self) -> int:
+        return id(self) if self.shows is None else self.shows
+
+    def thumbnail(self) -> NDArray[np.uint8]:
+        return np.full((36, 64), self.shows or 0, dtype=np.uint8)
 
 
 Step = SourceError | FakeFrame | RuntimeError | None
@@ -51,13 +77,21 @@ class FakeSource:
     """
 
     def __init__(
-        self, steps: Sequence[Step] = (), refusal: Exception | None = None, *, deaf: bool = False
+        self,
+        steps: Sequence[Step] = (),
+        refusal: Exception | None = None,
+        *,
+        deaf: bool = False,
+        clock: ManualClock | None = None,
     ) -> None:
         self._steps = list(steps)
         self._refusal = refusal
         self._deaf = deaf
+        self._clock = clock
         self._interrupted = threading.Event()
         self.opened = self.closed = 0
+        self.transport: str | None = "tcp"
+        self.codec: str | None = "h264"
         self.idle = False
         """Whether every step was given."""
 
@@ -74,6 +108,8 @@ class FakeSource:
         step = self._steps.pop(0)
         if isinstance(step, Exception):
             raise step
+        if self._clock is not None and step is not None:
+            self._clock.advance(step.after)
         return step
 
     def interrupt(self) -> None:
@@ -193,6 +229,8 @@ class Setting:
     gauges: FakeGauges = field(default_factory=FakeGauges)
     clock: ManualClock = field(default_factory=lambda: ManualClock(NOON))
     wait: FakeWait = field(default_factory=FakeWait)
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
+    max_retries: int = 0
 
     def parts(self) -> StageParts:
         epochs = iter(range(1, 1000))
@@ -204,8 +242,15 @@ class Setting:
             clock=self.clock,
             policy=CapturePolicy(instance_id="camera-0", new_epoch=lambda _: next(epochs)),
             backoff=Backoff(random=lambda: 1.0),
+            turns=Turns(self.limits),
+            max_retries=self.max_retries,
             wait=self.wait,
         )
+
+
+def a_live_camera(**changes: object) -> Camera:
+    stream = StreamConfig(stream_type=StreamType.RTSP, url="rtsp://camera/live")
+    return a_camera(**{"stream": stream, **changes})
 
 
 def an_error(code: ErrorCode = ErrorCode.UNREACHABLE) -> SourceError:

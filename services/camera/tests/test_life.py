@@ -18,7 +18,8 @@ def at(seconds: float) -> datetime:
 def test_a_stream_begins_by_connecting_and_is_down_meanwhile() -> None:
     life = Life.begin(NOON)
     assert life.state is StreamState.CONNECTING
-    assert life.attempts == 1
+    assert life.attempts == 0
+    assert life.connecting().attempts == 1
     assert life.downtime(at(3)) == timedelta(seconds=3)
 
 
@@ -31,13 +32,15 @@ def test_a_live_stream_has_no_error_and_no_growing_downtime() -> None:
 
 
 def test_an_error_is_kept_while_connecting_again() -> None:
-    life = Life.begin(NOON).failed(at(1), ErrorCode.UNREACHABLE, "nobody there")
+    life = Life.begin(NOON).connecting().failed(at(1), ErrorCode.UNREACHABLE, "nobody there")
     waiting = life.retrying_at(at(2))
     again = waiting.connecting()
     assert waiting.next_retry_at == at(2)
     assert again.next_retry_at is None
     assert again.error_code is ErrorCode.UNREACHABLE
     assert again.attempts == 2
+    held = waiting.failed(at(2), ErrorCode.DEPENDENCY_UNAVAILABLE, "kafka is away")
+    assert (held.state, held.next_retry_at) == (StreamState.ERROR, None)
 
 
 def test_a_lost_connection_is_a_reset_but_a_failed_attempt_is_not() -> None:
@@ -108,7 +111,14 @@ def test_no_delay_is_longer_than_the_maximum(failures: int, code: ErrorCode, x: 
 
 
 @pytest.mark.parametrize(
-    "code", [ErrorCode.UNAUTHORIZED, ErrorCode.NOT_FOUND, ErrorCode.UNSUPPORTED, ErrorCode.CRASHED]
+    "code",
+    [
+        ErrorCode.UNAUTHORIZED,
+        ErrorCode.NOT_FOUND,
+        ErrorCode.UNSUPPORTED,
+        ErrorCode.FORBIDDEN_ADDRESS,
+        ErrorCode.CRASHED,
+    ],
 )
 def test_where_people_must_help_trying_is_slow_from_the_first_failure(code: ErrorCode) -> None:
     assert Backoff(random=lambda: 0.0).delay(1, code) == timedelta(seconds=30)

@@ -1,6 +1,5 @@
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -8,6 +7,7 @@ from services.camera.tests.doubles import (
     FakeFrame,
     FakeSource,
     Setting,
+    a_live_camera,
     an_error,
     frames,
     until,
@@ -16,7 +16,7 @@ from services.camera.tests.doubles import (
 from camera.domain.capture import Capture
 from camera.domain.life import ErrorCode
 from camera.stage import CameraStage
-from camera.stage.connection import Connection
+from camera.stage.connection import Connection, Hooks
 from camera.stage.parts import wait_for_event
 from camera.stage.stream import Stream
 from mesh.events import Camera, Lane, Overload, Priority, StreamConfig, StreamState, StreamType
@@ -31,27 +31,6 @@ from mesh.testing import (
 )
 
 OTHER_ID = "cam_00000000-0000-4000-8000-000000000002"
-
-
-@pytest.fixture
-def setting() -> Setting:
-    return Setting()
-
-
-@pytest.fixture
-async def stage(setting: Setting) -> AsyncIterator[CameraStage]:
-    """A stage that knows its (empty) registry and owns partition 0, where every camera is."""
-    made = CameraStage(setting.parts(), partition_of=lambda _: 0)
-    made.assigned([0])
-    made.registry_known()
-    yield made
-    made.stop()
-    await asyncio.sleep(0)
-
-
-def a_live_camera(**changes: object) -> Camera:
-    stream = StreamConfig(stream_type=StreamType.RTSP, url="rtsp://camera/live")
-    return a_camera(**{"stream": stream, **changes})
 
 
 def threads_of(camera_id: str) -> list[str]:
@@ -394,7 +373,10 @@ async def test_a_connection_that_is_asked_to_end_before_it_began_reads_nothing(
     setting.sources.prepared[CAMERA_ID] = [source]
     parts = setting.parts()
     capture = Capture(a_live_camera(), parts.policy, NOON)
-    connection = Connection(parts, capture, lambda: pytest.fail("it went live"))
+    hooks = Hooks(
+        live=lambda: pytest.fail("it went live"), noticed=lambda _: None, gone=lambda: None
+    )
+    connection = Connection(parts, capture, hooks)
     connection.end()
     assert await connection.read() is None
     await asyncio.wait_for(connection.gone.wait(), 5)

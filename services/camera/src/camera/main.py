@@ -13,9 +13,8 @@ from camera.adapters.pyav_source import file_source, rtsp_source
 from camera.adapters.running import OnLoop, Service
 from camera.adapters.sources import Sources
 from camera.domain.backoff import Backoff
-from camera.domain.capture import CapturePolicy
 from camera.settings import CameraSettings
-from camera.stage import CameraStage, StageParts
+from camera.stage import CameraStage, StageParts, Turns
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
 from mesh.crypto import Cipher
@@ -25,7 +24,6 @@ from mesh.partitioning import partition_of
 from mesh.process import Process, run_service
 from mesh.registry import ConfluentRegistry
 from mesh.schemas import SchemaLibrary
-from mesh.source.ring import Allowance, RingLimits
 
 _FLUSH_SHARE = 0.6  # of the time to stop, for publishing what is left
 
@@ -97,16 +95,6 @@ def _group(settings: CameraSettings, process: Process, on_loop: OnLoop) -> Camer
 def _stage(
     settings: CameraSettings, publisher: KafkaPublisher, metrics: CameraMetrics
 ) -> CameraStage:
-    spool = RingLimits(
-        frames=settings.spool_frames, size=settings.spool_mb << 20, reason="spool_full"
-    )
-    policy = CapturePolicy(
-        instance_id=settings.instance_id,
-        live=RingLimits(frames=settings.ring_frames),
-        evidence=spool,
-        together=Allowance(size=settings.spool_total_mb << 20),
-        meter=metrics,
-    )
     parts = StageParts(
         sources=Sources(
             {StreamType.RTSP: rtsp_source, StreamType.FILE: file_source},
@@ -117,8 +105,10 @@ def _stage(
         reports=publisher,
         gauges=metrics,
         clock=SystemClock(),
-        policy=policy,
+        policy=settings.policy(metrics),
         backoff=Backoff(maximum=timedelta(seconds=settings.retry_seconds)),
+        turns=Turns(settings.limits),
+        max_retries=settings.max_retries,
     )
     return CameraStage(
         parts,

@@ -1,12 +1,16 @@
 """What the camera stage needs from the world."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from camera.domain.found import Search
 from camera.domain.life import ErrorCode
-from mesh.events import Camera, CameraStatus, LogEvent, StreamState, TimestampSource
+from mesh.events import Camera, CameraStatus, FoundDevice, LogEvent, StreamState, TimestampSource
 from mesh.source.epoch import Epoch
 
 
@@ -56,9 +60,29 @@ class VideoFrame(Protocol):
         May be called only until the next frame is read.
         """
 
+    def small_jpeg(self) -> bytes | None:
+        """The second, smaller picture of the same moment, if the camera sends one; as `jpeg`."""
+
+    def fingerprint(self) -> int:
+        """Equal for exactly equal pictures, and hardly ever for others; cheap. As `jpeg`."""
+
+    def thumbnail(self) -> NDArray[np.uint8]:
+        """The picture in grey, (height, width), the longer side about 64 to 160; cheap. As `jpeg`.
+
+        The same size for all pictures of one width and height.
+        """
+
 
 class FrameSource(Protocol):
     """One connection to one camera; used from one thread, but for `interrupt`."""
+
+    @property
+    def transport(self) -> str | None:
+        """How the pictures travel, such as tcp or udp; known after `open`."""
+
+    @property
+    def codec(self) -> str | None:
+        """What the pictures are coded in, such as h264 or mjpeg; known after `open`."""
 
     def open(self) -> None:
         """Connects; blocks for at most the camera's time-out.
@@ -156,3 +180,16 @@ class Gauges(Protocol):
 
     def streams(self, states: Mapping[StreamState, int]) -> None:
         """So many streams are in these states; states left out have none."""
+
+
+class CameraFinder(Protocol):
+    """Looks for cameras of one kind that nobody registered yet."""
+
+    async def find(self, search: Search) -> Sequence[FoundDevice]:
+        """What is there; a device that does not tell its streams says why.
+
+        Takes no longer than the search has time.
+
+        Raises:
+            SearchError: Nothing could be looked for.
+        """

@@ -2,7 +2,11 @@
 
 from pydantic import Field
 
+from camera.domain.budget import ConnectionLimits
+from camera.domain.policy import CapturePolicy
 from mesh.settings import MeshSettings
+from mesh.source.ring import Allowance, RingLimits
+from mesh.source.statistics import Meter
 
 
 class CameraSettings(MeshSettings):
@@ -38,3 +42,50 @@ class CameraSettings(MeshSettings):
     retry_seconds: float = Field(
         60.0, ge=1, le=3600, description="Longest wait between two attempts to connect, seconds."
     )
+    max_retries: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="A camera that failed more often in a row is stopped; 0 never gives up.",
+    )
+    connects_per_host: int = Field(
+        8, ge=1, le=1000, description="Cameras of one host that may be connecting at once."
+    )
+    connects: int = Field(
+        32, ge=1, le=10_000, description="Cameras of this replica that may be connecting at once."
+    )
+    frozen_seconds: float = Field(
+        30.0,
+        ge=0,
+        le=3600,
+        description="Exactly the same picture for so long is an error, seconds; 0 never.",
+    )
+    motion_refresh_seconds: float = Field(
+        5.0,
+        gt=0,
+        le=3600,
+        description="Of a quiet scene one picture is sent in so many seconds.",
+    )
+
+    @property
+    def limits(self) -> ConnectionLimits:
+        """How many cameras may be connecting at once."""
+        return ConnectionLimits(per_host=self.connects_per_host, together=self.connects)
+
+    def policy(self, meter: Meter) -> CapturePolicy:
+        """What holds for all streams.
+
+        Args:
+            meter: Counts their frames.
+        """
+        return CapturePolicy(
+            instance_id=self.instance_id,
+            live=RingLimits(frames=self.ring_frames),
+            evidence=RingLimits(
+                frames=self.spool_frames, size=self.spool_mb << 20, reason="spool_full"
+            ),
+            together=Allowance(size=self.spool_total_mb << 20),
+            meter=meter,
+            frozen_seconds=self.frozen_seconds,
+            motion_refresh=self.motion_refresh_seconds,
+        )

@@ -210,6 +210,8 @@ class CameraStatus:
     """Replica that owns the stream."""
     state: StreamState
     """Where the stream is in its life."""
+    details: str | None = None
+    """What the stream waits for, for people; null where the state says all."""
     started_at: datetime | None = None
     """When this replica took the camera up, UTC."""
     established_at: datetime | None = None
@@ -262,7 +264,7 @@ class CameraStatus:
     """Errors since started_at."""
     error_code: str | None = None
     """Machine-readable code of the last error: unreachable, unauthorized, not_found, unsupported,
-    stream_ended, timeout, frozen, dependency_unavailable, crashed.
+    stream_ended, timeout, frozen, stale, forbidden_address, dependency_unavailable, crashed.
     """
     last_error: str | None = None
     """Sentence of the last error, without credentials."""

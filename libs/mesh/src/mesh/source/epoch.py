@@ -20,8 +20,8 @@ class Waiting:
 
     @property
     def size(self) -> int:
-        """Bytes of the picture."""
-        return len(self.event.image or b"")
+        """Bytes of the pictures."""
+        return len(self.event.image or b"") + len(self.event.detection_image or b"")
 
 
 class Epoch:

@@ -53,6 +53,10 @@ class Figures:
     """Mean over the window; `None` if the camera never told its time."""
     megabits_per_second: float
     """Received, over the window."""
+    skew_ms: float | None = None
+    """The camera's clock minus ours, by the timeliest frame of the window; `None` if never told."""
+    cpu_percent: float | None = None
+    """Of one core, over the window; `None` if nobody measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class _Arrival:
     at: float
     size: int
     latency: float | None
+    skew: float | None
+    cpu: float | None
 
 
 class Statistics:
@@ -77,18 +83,28 @@ class Statistics:
         self._window: deque[_Arrival] = deque()
         self._since: float | None = None
 
-    def arrived(self, at: float, size: int, latency: float | None) -> None:
+    def arrived(
+        self,
+        at: float,
+        size: int,
+        latency: float | None,
+        *,
+        skew: float | None = None,
+        cpu: float | None = None,
+    ) -> None:
         """A frame was decoded.
 
         Args:
             at: Monotonic seconds.
             size: Bytes received since the frame before.
             latency: Seconds from the camera's clock to ours, if the camera told its time.
+            skew: Seconds by which the camera's clock is ahead of ours, as told, credible or not.
+            cpu: Processor seconds spent since the frame before.
         """
         with self._lock:
             self._captured += 1
             self._since = at if self._since is None else self._since
-            self._window.append(_Arrival(at, size, latency))
+            self._window.append(_Arrival(at, size, latency, skew, cpu))
             self._forget(at)
         self._meter.captured()
 
@@ -126,6 +142,8 @@ class Statistics:
             age = 0.0 if self._since is None else now - self._since
             span = min(WINDOW_SECONDS, max(1.0, age))
             known = [arrival.latency for arrival in self._window if arrival.latency is not None]
+            skews = [arrival.skew for arrival in self._window if arrival.skew is not None]
+            spent = [arrival.cpu for arrival in self._window if arrival.cpu is not None]
             return Figures(
                 captured=self._captured,
                 skipped=self._skipped,
@@ -134,6 +152,8 @@ class Statistics:
                 fps=len(self._window) / span,
                 latency_ms=1000 * sum(known) / len(known) if known else None,
                 megabits_per_second=sum(one.size for one in self._window) * 8 / 1e6 / span,
+                skew_ms=1000 * max(skews) if skews else None,
+                cpu_percent=100 * sum(spent) / span if spent else None,
             )
 
     def _forget(self, now: float) -> None:

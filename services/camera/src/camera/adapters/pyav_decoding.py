@@ -2,6 +2,7 @@
 
 import struct
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,7 +10,10 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 import av
+import numpy as np
 import simplejpeg
+from av.video.reformatter import Interpolation
+from numpy.typing import NDArray
 
 from camera.domain.life import ErrorCode
 from camera.ports import SourceError
@@ -33,6 +37,9 @@ _CODES: Mapping[type[av.error.FFmpegError], ErrorCode] = {
 _PRODUCER_REFERENCE_TIME = struct.Struct("<qi")
 _FAR_FUTURE = 1e11
 _DEFAULT_FPS = 25.0
+_THUMBNAIL = 128
+"""Longer side, pixels."""
+_EVERY_ROW = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,28 @@ class PyAvFrame:
                 return image
         return None
 
+    def small_jpeg(self) -> bytes | None:
+        """The second stream's picture of the same moment."""
+        return None
+
+    def fingerprint(self) -> int:
+        """Checksum of every fourth row of the first plane, which is brightness in video."""
+        plane = self._frame.planes[0]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        return zlib.crc32(rows[::_EVERY_ROW, : plane.width].tobytes())
+
+    def thumbnail(self) -> NDArray[np.uint8]:
+        """The picture in grey, (height, width)."""
+        scale = _THUMBNAIL / max(self.width, self.height)
+        small = self._frame.reformat(
+            width=max(2, round(self.width * scale)),
+            height=max(2, round(self.height * scale)),
+            format="gray",
+            interpolation=Interpolation.AREA,
+            threads=1,
+        )
+        return small.to_ndarray().astype(np.uint8, copy=False)
+
 
 @dataclass(slots=True)
 class Decoder:
@@ -96,6 +125,11 @@ class Decoder:
             raise SourceError(ErrorCode.UNSUPPORTED, "the stream's codec is unknown")
         track.codec_context.thread_count = 1
         return cls(container, timeout, track)
+
+    @property
+    def codec(self) -> str:
+        """Name of the track's codec."""
+        return str(self._track.codec_context.codec.canonical_name)
 
     @property
     def fps(self) -> float:

@@ -41,6 +41,18 @@ class RtspSource:
         """When `open` was called, while it has not returned."""
         self._container: Any = None
         self._frames: Iterator[PyAvFrame] = iter(())
+        self._codec: str | None = None
+
+    @property
+    def transport(self) -> str | None:
+        """What was asked for; FFmpeg does not say what it chose."""
+        asked = self._stream.transport or "auto"
+        return None if asked == "auto" else asked
+
+    @property
+    def codec(self) -> str | None:
+        """Of the pictures."""
+        return self._codec
 
     def open(self) -> None:
         """Connects and learns what the stream holds."""
@@ -53,7 +65,8 @@ class RtspSource:
                 self._url(), format="rtsp", options=options, timeout=(timeout, timeout)
             )
         self._began = None
-        self._frames = Decoder.of(self._container, timeout).frames()
+        decoder = Decoder.of(self._container, timeout)
+        self._codec, self._frames = decoder.codec, decoder.frames()
 
     def read(self) -> PyAvFrame | None:
         """The next picture; a camera that hangs up ends the stream without an error of FFmpeg's."""
@@ -116,9 +129,20 @@ class FileSource:
         self._path = Path((stream.url or "").removeprefix("file://"))
         self._container: Any = None
         self._frames: Iterator[PyAvFrame] = iter(())
+        self._codec: str | None = None
         self._interval = 1.0
         self._shown = 0
         self._due = 0.0
+
+    @property
+    def transport(self) -> str | None:
+        """From the disk."""
+        return "file"
+
+    @property
+    def codec(self) -> str | None:
+        """Of the pictures."""
+        return self._codec
 
     def open(self) -> None:
         """Opens the file and checks that it holds video."""
@@ -170,7 +194,7 @@ class FileSource:
         with translated(self._failed):
             self._container = av.open(f"file:{self._path}", options={"protocol_whitelist": "file"})
         decoder = Decoder.of(self._container, self._stream.timeout_seconds)
-        self._frames = decoder.frames()
+        self._codec, self._frames = decoder.codec, decoder.frames()
         return decoder
 
     def _failed(self, error: av.error.FFmpegError) -> SourceError:

@@ -1,46 +1,29 @@
 """Everything about the stream of one camera that is not input or output."""
 
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
-from camera.domain.frames import Arrival, frame_captured, lane_of
+import numpy as np
+from numpy.typing import NDArray
+
+from camera.domain.clocks import CameraClock
+from camera.domain.frames import Arrival, Pictures, frame_captured, lane_of
+from camera.domain.freezing import Freeze
 from camera.domain.life import Life
-from mesh.events import Camera, CameraStatus, LogEvent, Overload, StreamState
-from mesh.identity import new_epoch, new_id
+from camera.domain.motion import MotionGate
+from camera.domain.pace import Lateness, Pace
+from camera.domain.policy import CapturePolicy
+from camera.domain.status import Notice
+from mesh.events import Camera, CameraStatus, Overload, StreamState, StreamType, TimestampSource
+from mesh.identity import new_id
 from mesh.source.epoch import Epoch
 from mesh.source.ring import Allowance, RingLimits
 from mesh.source.sampling import Sampler, phase_of
-from mesh.source.statistics import Meter, Statistics
+from mesh.source.statistics import Statistics
 from mesh.source.timestamps import camera_time
-
-SPOOL_FRAMES = 600
-SPOOL_BYTES = 64 * 1024 * 1024
-_WORDS = {
-    StreamState.CONNECTING: "connecting",
-    StreamState.LIVE: "connected",
-    StreamState.ERROR: "disconnected",
-    StreamState.STOPPED: "stopped",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CapturePolicy:
-    """How many frames may wait for the broker."""
-
-    instance_id: str
-    live: RingLimits = field(default_factory=RingLimits)
-    evidence: RingLimits = field(
-        default_factory=lambda: RingLimits(
-            frames=SPOOL_FRAMES, size=SPOOL_BYTES, reason="spool_full"
-        )
-    )
-    """For cameras whose frames must not be shed: they wait while the broker is away."""
-    together: Allowance = field(default_factory=Allowance)
-    """What all such cameras of this process may hold."""
-    meter: Meter | None = None
-    new_epoch: Callable[[datetime], int] = new_epoch
 
 
 class Capture:
@@ -53,6 +36,8 @@ class Capture:
         self.camera = camera
         """Settings in force; replaced as a whole by `adopt`."""
         self.life = Life.begin(now)
+        self.details: str | None = None
+        """What the stream waits for."""
         self._policy = policy
         self._lock = threading.RLock()
         self._statistics = Statistics(policy.meter)
@@ -62,18 +47,33 @@ class Capture:
         self._epoch: Epoch | None = None
         self._session_id: str | None = None
         self._last: Arrival | None = None
+        self._carrier: tuple[str | None, str | None] = (None, None)
+        self._clock = CameraClock()
+        self._pace = Pace()
+        self._lateness = Lateness()
+        self._late_for = 0.0
+        self._freeze = Freeze()
+        self._gate = self._new_gate()
+        self._notices: deque[Notice] = deque()
 
     @property
     def must_go_on(self) -> bool:
         """Whether frames are captured even while nothing can be published."""
         return self.camera.detection.overload is Overload.ALL
 
+    def connected(self, transport: str | None, codec: str | None) -> None:
+        """A connection was made: how its pictures travel and are coded."""
+        with self._lock:
+            self._carrier = (transport, codec)
+            self._freeze.connected()
+
     def open_session(self, now: datetime) -> Epoch:
-        """A new connection was made: its frames are numbered from 0."""
+        """The first picture of a new connection came: its frames are numbered from 0."""
         with self._lock:
             self._session_id = new_id("sess")
             self._sampler = self._new_sampler()
             self._statistics.restart_window()
+            self._pace, self._lateness, self._late_for = Pace(), Lateness(), 0.0
             return self._open_epoch(now)
 
     def close_session(self) -> None:
@@ -89,21 +89,66 @@ class Capture:
             changed = lane_of(after) is not lane_of(before) or after.overload != before.overload
             self.camera = camera
             self._sampler.limit = camera.detection.fps_limit
+            if after != before:
+                self._gate = self._new_gate()
             return self._open_epoch(now) if changed and self._epoch is not None else None
 
+    def dated(self, arrival: Arrival) -> Arrival:
+        """A decoded frame, with the camera's own time only while its clock is believed."""
+        if arrival.claimed is None:
+            return arrival
+        with self._lock:
+            believed = self._clock.believed(arrival.monotonic)
+            jump = self._clock.tells(arrival.claimed, arrival.received, arrival.monotonic)
+            skew = (arrival.claimed - arrival.received).total_seconds()
+            if jump is not None and believed:
+                seconds = f"{jump.total_seconds():+.1f}"
+                told = Notice(
+                    f"the camera's clock jumped by {seconds} s", {"clock_jump_s": seconds}
+                )
+                self._notices.append(told)
+            if not self._clock.believed(arrival.monotonic):
+                return replace(arrival, skew=skew, claimed=None)
+            return replace(arrival, skew=skew)
+
     def keeps(self, arrival: Arrival) -> bool:
-        """Counts a decoded frame; whether sampling keeps it."""
+        """Counts a decoded frame; whether sampling keeps it and it did not come too late."""
         taken = camera_time(arrival.received, arrival.claimed, arrival.source)
         with self._lock:
+            self._note_size(arrival)
             self._last = arrival
             latency = taken.latency(arrival.received)
-            self._statistics.arrived(arrival.monotonic, arrival.size, latency)
-            if self._sampler.keeps(arrival.media_time):
-                return True
-            self._statistics.skipped()
-            return False
+            self._statistics.arrived(
+                arrival.monotonic, arrival.size, latency, skew=arrival.skew, cpu=arrival.cpu
+            )
+            late = self._is_late(arrival)
+            self._late_for = self._lateness.seconds(arrival.monotonic, late=late)
+            if not self._sampler.keeps(arrival.media_time):
+                self._statistics.skipped()
+                return False
+            if late:
+                self.waste("max_age")
+            return not late
 
-    def offer(self, arrival: Arrival, image: bytes, ended_at: datetime) -> bool:
+    def is_frozen(self, fingerprint: Callable[[], int], monotonic: float) -> bool:
+        """Whether a picture is the same one as for too long."""
+        with self._lock:
+            limit = self._policy.frozen_after(self.camera)
+            return limit > 0 and self._freeze.shows(fingerprint(), monotonic, limit)
+
+    def is_behind(self) -> bool:
+        """Whether every picture has come too late for so long that reading on does not help."""
+        return self._late_for >= self._policy.stale_seconds
+
+    def is_quiet(self, thumbnail: Callable[[], NDArray[np.uint8]], monotonic: float) -> bool:
+        """Whether a sampled frame shows nothing new; it is then given up."""
+        with self._lock:
+            quiet = self._gate is not None and self._gate.is_quiet(thumbnail(), monotonic)
+            if quiet:
+                self.waste("no_motion")
+            return quiet
+
+    def offer(self, arrival: Arrival, pictures: Pictures, ended_at: datetime) -> bool:
         """Lets a sampled frame wait for the broker; False if the session is over."""
         with self._lock:
             epoch, camera = self._epoch, self.camera
@@ -111,7 +156,7 @@ class Capture:
                 lambda sequence: frame_captured(
                     camera,
                     arrival,
-                    image,
+                    pictures,
                     epoch=epoch.number,
                     lane=epoch.lane,
                     sequence=sequence,
@@ -121,16 +166,23 @@ class Capture:
             )
 
     def waste(self, reason: str) -> None:
-        """Gives a sampled frame up that cannot be published."""
+        """Gives a sampled frame up that is not published."""
         with self._lock:
             if self._epoch is not None:
                 self._epoch.waste(reason)
+
+    def notices(self) -> list[Notice]:
+        """What happened since the last question that people should hear of."""
+        with self._lock:
+            return [self._notices.popleft() for _ in range(len(self._notices))]
 
     def status(self, now: datetime, monotonic: float) -> CameraStatus:
         """How the stream is."""
         with self._lock:
             life, last = self.life, self._last
             figures = self._statistics.figures(monotonic)
+            live = life.state is StreamState.LIVE
+            transport, codec = self._carrier if live else (None, None)
             return CameraStatus(
                 camera_id=self.camera.camera_id,
                 camera_name=self.camera.name,
@@ -138,6 +190,7 @@ class Capture:
                 epoch=None if self._epoch is None else self._epoch.number,
                 instance_id=self._policy.instance_id,
                 state=life.state,
+                details=self.details,
                 started_at=life.started_at,
                 established_at=life.established_at,
                 last_frame_at=None if last is None else last.received,
@@ -154,19 +207,51 @@ class Capture:
                 bandwidth_mbps=round(figures.megabits_per_second, 4),
                 width=None if last is None else last.width,
                 height=None if last is None else last.height,
-                is_healthy=life.state is StreamState.LIVE and figures.fps > 0,
+                clock_skew_ms=figures.skew_ms,
+                clock_jumps=self._clock.jumps,
+                timestamp_source=None if last is None else _dated_by(last),
+                cpu_usage_percent=figures.cpu_percent,
+                transport=transport,
+                codec=codec,
+                is_healthy=live and figures.fps > 0,
                 error_count=life.errors,
                 error_code=life.error_code,
                 last_error=life.last_error,
                 updated_at=now,
             )
 
+    def _is_late(self, arrival: Arrival) -> bool:
+        """Whether a frame came too long after its turn; frames that must not be missed never do.
+
+        A file has no pace of its own: it is read as fast as we read it.
+        """
+        lag = self._pace.lag(arrival.media_time, arrival.monotonic)
+        camera = self.camera
+        if self.must_go_on or camera.stream.stream_type is StreamType.FILE:
+            return False
+        return lag * 1000 > camera.detection.max_age_ms
+
+    def _note_size(self, arrival: Arrival) -> None:
+        last = self._last
+        if last is not None and (last.width, last.height) != (arrival.width, arrival.height):
+            size = f"{arrival.width}x{arrival.height}"
+            before = f"{last.width}x{last.height}"
+            told = Notice(f"the picture's size changed from {before} to {size}", {"size": size})
+            self._notices.append(told)
+
     def _new_sampler(self) -> Sampler:
         return Sampler(self.camera.detection.fps_limit, phase_of(self.camera.camera_id))
+
+    def _new_gate(self) -> MotionGate | None:
+        threshold = self.camera.detection.motion_threshold
+        if threshold is None:
+            return None
+        return MotionGate(threshold, self._policy.motion_refresh)
 
     def _open_epoch(self, now: datetime) -> Epoch:
         self.close_session()
         lane = lane_of(self.camera.detection)
+        self._gate = self._new_gate()
         self._epoch = Epoch(
             self.camera.camera_id,
             self._policy.new_epoch(now),
@@ -182,44 +267,5 @@ class Capture:
         return self._policy.live
 
 
-def idle_status(camera: Camera, instance_id: str, now: datetime) -> CameraStatus:
-    """The status of a camera that is switched off."""
-    return CameraStatus(
-        camera_id=camera.camera_id,
-        camera_name=camera.name,
-        instance_id=instance_id,
-        state=StreamState.STOPPED,
-        updated_at=now,
-    )
-
-
-def connection_event(
-    status: CameraStatus, now: datetime, details: str, more: Mapping[str, str]
-) -> LogEvent:
-    """A transition as the event `camera_connection` (specification 8.1.2).
-
-    Args:
-        status: How the stream is after it.
-        now: When it happened.
-        details: What happened, for people.
-        more: Further attributes, or better values of the usual ones.
-    """
-    attributes = {
-        "status": _WORDS[status.state],
-        "connection_attempt": str(status.reconnection_attempts),
-        "details": details,
-    }
-    if status.error_code is not None:
-        attributes["error_code"] = status.error_code
-    return LogEvent(
-        event_id=new_id("evt"),
-        event_type="camera_connection",
-        occurred_at=now,
-        severity="warning" if status.state is StreamState.ERROR else "info",
-        service="camera",
-        instance_id=status.instance_id,
-        camera_id=status.camera_id,
-        camera_name=status.camera_name,
-        message=details,
-        attributes={**attributes, **more},
-    )
+def _dated_by(arrival: Arrival) -> TimestampSource:
+    return camera_time(arrival.received, arrival.claimed, arrival.source).source

@@ -37,6 +37,19 @@ class Arrival:
     height: int
     size: int
     """Bytes received since the frame before."""
+    skew: float | None = None
+    """Seconds by which the camera's clock is ahead of ours, as it tells."""
+    cpu: float | None = None
+    """Processor seconds that the stream has cost since the frame before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What is published of one moment, as JPEG."""
+
+    image: bytes
+    small: bytes | None = None
+    """Of the camera's second stream."""
 
 
 def lane_of(detection: DetectionConfig) -> Lane:
@@ -49,7 +62,7 @@ def lane_of(detection: DetectionConfig) -> Lane:
 def frame_captured(
     camera: Camera,
     arrival: Arrival,
-    image: bytes,
+    pictures: Pictures,
     *,
     epoch: int,
     lane: Lane,
@@ -80,8 +93,9 @@ def frame_captured(
     )
     return FrameCaptured(
         frame=header,
-        image=image,
+        image=pictures.image,
         image_format="jpeg",
+        detection_image=pictures.small,
         location=camera.location,
         detection=camera.detection,
         stages=(

@@ -26,11 +26,18 @@ class ErrorCode(StrEnum):
     TIMEOUT = "timeout"
     """The camera did not answer in time."""
     FROZEN = "frozen"
-    """The connection stands, but no picture came for the whole read time-out."""
+    """The connection stands, but no picture came for the whole read time-out, or for long only
+    the same one."""
+    STALE = "stale"
+    """Every picture came later than allowed for so long that a new connection is better."""
     DEPENDENCY_UNAVAILABLE = "dependency_unavailable"
     """What the pictures would be brought to is away; the message names it."""
     FORBIDDEN_ADDRESS = "forbidden_address"
     """The address lies in a network that this installation must not connect to."""
+    UNTRUSTED = "untrusted"
+    """The camera cannot prove who it is: its certificate is not trusted."""
+    UNREADABLE = "unreadable"
+    """Bytes come, but for the whole read time-out no whole picture."""
     CRASHED = "crashed"
     """Reading this camera ended in a bug; the log has the traceback."""
 
@@ -46,13 +53,19 @@ _NEED_PEOPLE = frozenset(
         ErrorCode.NOT_FOUND,
         ErrorCode.UNSUPPORTED,
         ErrorCode.FORBIDDEN_ADDRESS,
+        ErrorCode.UNTRUSTED,
         ErrorCode.CRASHED,
     }
 )
 _FOLLOWS = {
-    StreamState.CONNECTING: {StreamState.LIVE, StreamState.ERROR, StreamState.STOPPED},
+    StreamState.CONNECTING: {
+        StreamState.CONNECTING,
+        StreamState.LIVE,
+        StreamState.ERROR,
+        StreamState.STOPPED,
+    },
     StreamState.LIVE: {StreamState.ERROR, StreamState.STOPPED},
-    StreamState.ERROR: {StreamState.CONNECTING, StreamState.STOPPED},
+    StreamState.ERROR: {StreamState.CONNECTING, StreamState.ERROR, StreamState.STOPPED},
     StreamState.STOPPED: set[StreamState](),
 }
 
@@ -67,8 +80,8 @@ class Life:
     established_at: datetime | None = None
     """When the present connection showed its first picture; `None` while there is none."""
     next_retry_at: datetime | None = None
-    attempts: int = 1
-    """Attempts since the stream was last live, the present one included."""
+    attempts: int = 0
+    """Attempts since the stream was last live, the present one included; waiting is none."""
     failures: int = 0
     """Failures in a row; a connection that was stable forgives them."""
     resets: int = 0
@@ -82,7 +95,7 @@ class Life:
 
     @classmethod
     def begin(cls, now: datetime) -> "Life":
-        """A stream that connects for the first time."""
+        """A stream that is about to connect for the first time."""
         return cls(state=StreamState.CONNECTING, started_at=now, _down_since=now)
 
     def went_live(self, now: datetime) -> "Life":
@@ -102,16 +115,17 @@ class Life:
         )
 
     def failed(self, now: datetime, code: ErrorCode, message: str) -> "Life":
-        """The attempt or the connection ended in an error.
+        """The connection, the attempt, or the wait for one ended in an error.
 
         Raises:
-            ValueError: The stream was stopped or already in error.
+            ValueError: The stream was stopped.
         """
         was_live = self.state is StreamState.LIVE
         stable = self.established_at is not None and now - self.established_at >= STABLE_AFTER
         return replace(
             self._enter(StreamState.ERROR),
             established_at=None,
+            next_retry_at=None,
             failures=1 if was_live and stable else self.failures + 1,
             resets=self.resets + was_live,
             errors=self.errors + 1,
@@ -128,7 +142,7 @@ class Life:
         """The next attempt begins.
 
         Raises:
-            ValueError: The stream was not in error.
+            ValueError: The stream was live or stopped.
         """
         entered = self._enter(StreamState.CONNECTING)
         return replace(entered, next_retry_at=None, attempts=self.attempts + 1)

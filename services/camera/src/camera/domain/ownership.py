@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable
 
-from mesh.events import Camera, Overload
+from mesh.events import Camera, Overload, StreamType
 
 
 def owns(
@@ -15,9 +15,10 @@ def owns(
 ) -> bool:
     """Whether a camera is this replica's.
 
-    A camera with a node belongs to that node's replica; any other to the replica that Kafka gave
-    the partition of its key. While nobody can tell who has a partition, its last owner goes on with
-    the cameras whose frames must not be missed.
+    A camera whose pictures are pushed to a gateway is nobody's here. One with a node belongs to
+    that node's replica; any other to the replica that Kafka gave the partition of its key. While
+    nobody can tell who has a partition, its last owner goes on with the cameras whose frames must
+    not be missed.
 
     Args:
         camera: The camera.
@@ -26,11 +27,18 @@ def owns(
         in_doubt: Partitions that were this replica's when the group fell silent.
         partition_of: The partition of a key of `cameras`.
     """
+    if is_pushed(camera):
+        return False
     if camera.node is not None:
         return camera.node == node
     partition = partition_of(camera.camera_id)
     unmissable = camera.detection.overload is Overload.ALL
     return partition in partitions or (unmissable and partition in in_doubt)
+
+
+def is_pushed(camera: Camera) -> bool:
+    """Whether browsers or phones push the camera's pictures to a gateway, which is their source."""
+    return camera.stream.stream_type is StreamType.WEBSOCKET and not camera.stream.url
 
 
 def owned(

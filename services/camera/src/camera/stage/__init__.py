@@ -2,5 +2,6 @@
 
 from camera.stage.cameras import CameraStage
 from camera.stage.parts import StageParts
+from camera.stage.turns import Turns
 
-__all__ = ["CameraStage", "StageParts"]
+__all__ = ["CameraStage", "StageParts", "Turns"]

@@ -4,8 +4,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection
 
-from camera.domain.capture import idle_status
 from camera.domain.ownership import owned
+from camera.domain.policy import same_connection
+from camera.domain.status import idle_status
 from camera.stage.parts import StageParts
 from camera.stage.stream import Stream
 from mesh.events import Camera
@@ -130,7 +131,7 @@ class CameraStage:
         present = self._streams.get(camera_id)
         if present is None:
             self._start(camera, after=None)
-        elif present.capture.camera.stream != camera.stream:
+        elif not same_connection(present.capture.camera.stream, camera.stream):
             self._let_go(camera_id)
             self._start(camera, after=present.gone)
         elif present.capture.camera != camera:

@@ -4,26 +4,44 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ParamSpec
 
 from camera.domain.capture import Capture
-from camera.domain.frames import Arrival
+from camera.domain.frames import Arrival, Pictures
 from camera.domain.life import ErrorCode
+from camera.domain.status import Notice
 from camera.ports import FrameSource, SourceError, VideoFrame
 from camera.stage.parts import StageParts
 
+P = ParamSpec("P")
 _CRASHED = SourceError(ErrorCode.CRASHED, "reading this camera ended in a bug; see the log")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """What a connection tells, in the event loop."""
+
+    live: Callable[[], None]
+    """The first picture came."""
+    noticed: Callable[[Notice], None]
+    """Something happened that people should hear of."""
+    gone: Callable[[], None]
+    """The thread has let go of the camera."""
 
 
 class Connection:
     """One connection and the thread that reads it."""
 
-    def __init__(self, parts: StageParts, capture: Capture, on_live: Callable[[], None]) -> None:
+    def __init__(self, parts: StageParts, capture: Capture, hooks: Hooks) -> None:
         self._parts = parts
         self._capture = capture
-        self._on_live = on_live
+        self._hooks = hooks
         self._lock = threading.Lock()
         self._over = self._asked = False
         self._source: FrameSource | None = None
+        self._spent = 0.0
+        """Processor seconds of the thread up to the frame before."""
         self._loop = asyncio.get_running_loop()
         self._outcome: asyncio.Future[SourceError | None] = self._loop.create_future()
         self.gone = asyncio.Event()
@@ -49,16 +67,15 @@ class Connection:
             outcome = self._read()
         finally:
             self._close_session()
-            # The loop is closed only when the process ends: nobody waits for the answer then.
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._resolve, outcome)
-                self._loop.call_soon_threadsafe(self.gone.set)
+            self._in_loop(self._resolve, outcome)
+            self._in_loop(self._let_go)
 
     def _read(self) -> SourceError | None:
         try:
             self._source = source = self._parts.sources(self._capture.camera)
             with contextlib.closing(source):
                 source.open()
+                self._capture.connected(source.transport, source.codec)
                 self._pump(source)
         except SourceError as error:
             return error
@@ -67,15 +84,20 @@ class Connection:
     def _pump(self, source: FrameSource) -> None:
         live = False
         while not self._over and (frame := source.read()) is not None:
-            arrival = self._arrival(frame)
-            if not live and not self._open_session(arrival):
-                return
+            arrival = self._capture.dated(self._arrival(frame))
+            if not live:
+                self._refuse_frozen(frame, arrival)
+                if not self._open_session(arrival):
+                    return
             kept = self._capture.keeps(arrival)
             if not live:
-                self._loop.call_soon_threadsafe(self._tell_live)
+                self._in_loop(self._tell_live)
                 live = True
+            self._tell_notices()
             if kept:
+                self._refuse_frozen(frame, arrival)
                 self._keep(frame, arrival)
+            self._refuse_stale()
         if not self._over:
             raise SourceError(ErrorCode.STREAM_ENDED, "the stream ended")
 
@@ -94,6 +116,7 @@ class Connection:
                 self._capture.close_session()
 
     def _arrival(self, frame: VideoFrame) -> Arrival:
+        before, self._spent = self._spent, self._parts.thread_seconds()
         return Arrival(
             received=self._parts.clock.now(),
             monotonic=self._parts.clock.monotonic(),
@@ -103,18 +126,51 @@ class Connection:
             width=frame.width,
             height=frame.height,
             size=frame.size,
+            cpu=self._spent - before,
         )
 
+    def _refuse_frozen(self, frame: VideoFrame, arrival: Arrival) -> None:
+        """Ends a connection that shows nothing new, so that nobody takes it for live."""
+        if self._capture.is_frozen(frame.fingerprint, arrival.monotonic):
+            raise SourceError(ErrorCode.FROZEN, "exactly the same picture for too long")
+
+    def _refuse_stale(self) -> None:
+        """Ends a connection whose backlog does not shrink: a new one begins with the present."""
+        if self._capture.is_behind():
+            max_age = self._capture.camera.detection.max_age_ms
+            raise SourceError(ErrorCode.STALE, f"all pictures come more than {max_age} ms late")
+
     def _keep(self, frame: VideoFrame, arrival: Arrival) -> None:
+        if self._capture.is_quiet(frame.thumbnail, arrival.monotonic):
+            return
         image = frame.jpeg()
         if image is None:
             self._capture.waste("too_large")
-        elif self._capture.offer(arrival, image, self._parts.clock.now()):
+            return
+        pictures = Pictures(image, frame.small_jpeg())
+        if self._capture.offer(arrival, pictures, self._parts.clock.now()):
             self._parts.frames.wake()
+
+    def _in_loop(self, call: Callable[P, None], *given: P.args, **_: P.kwargs) -> None:
+        """Calls something there, unless the loop is closed: the process ends, nobody waits."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call, *given)
 
     def _tell_live(self) -> None:
         if not self._asked:
-            self._on_live()
+            self._hooks.live()
+
+    def _tell_notices(self) -> None:
+        for notice in self._capture.notices():
+            self._in_loop(self._tell_notice, notice)
+
+    def _tell_notice(self, notice: Notice) -> None:
+        if not self._asked:
+            self._hooks.noticed(notice)
+
+    def _let_go(self) -> None:
+        self.gone.set()
+        self._hooks.gone()
 
     def _resolve(self, outcome: SourceError | None) -> None:
         if not self._outcome.done():

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from camera.domain.backoff import Backoff
-from camera.domain.capture import CapturePolicy
+from camera.domain.policy import CapturePolicy
 from camera.ports import FramePublisher, Gauges, SourceFactory, StatusPublisher
+from camera.stage.turns import Turns
 from mesh.clock import Clock
 
 Wait = Callable[[asyncio.Event, float], Awaitable[None]]
@@ -30,4 +32,9 @@ class StageParts:
     clock: Clock
     policy: CapturePolicy
     backoff: Backoff = field(default_factory=Backoff)
+    turns: Turns = field(default_factory=Turns)
+    max_retries: int = 0
+    """A stream that failed more often in a row is stopped; 0 never gives up."""
     wait: Wait = wait_for_event
+    thread_seconds: Callable[[], float] = time.thread_time
+    """Processor time of the calling thread."""
