@@ -23,6 +23,7 @@ class Cipher:
             raise ConfigurationError(
                 "SIGHTLINE_SECRET_KEY: each key must be 32 bytes in URL-safe base64"
             ) from error
+        self._first = parts[0]
         self._fernet = MultiFernet(parts)
 
     @staticmethod
@@ -46,3 +47,15 @@ class Cipher:
             raise ConfigurationError(
                 "SIGHTLINE_SECRET_KEY: none of the keys opens what is stored; was one removed?"
             ) from error
+
+    def renew(self, token: bytes) -> bytes | None:
+        """The same data under the first key, or nothing if it is under that key already.
+
+        Raises:
+            ConfigurationError: none of the keys opens it.
+        """
+        try:
+            self._first.decrypt(token)
+        except InvalidToken:
+            return self._first.encrypt(self.decrypt(token))
+        return None

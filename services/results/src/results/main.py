@@ -12,6 +12,7 @@ from results.adapters.job_loop import job_loop
 from results.adapters.keeper import Keeper
 from results.adapters.keeper_erasures import erasure_reports
 from results.adapters.keeper_jobs import all_jobs
+from results.adapters.keeper_passwords import renewed_passwords
 from results.adapters.ledger_loop import ledger_loop
 from results.adapters.migrate import migrate_when_up
 from results.adapters.objects import ObjectStore
@@ -77,7 +78,11 @@ def run_keeper(settings: ResultsSettings, process: Process) -> None:
     objects = ObjectStore(settings.objects_url)
     keeper = Keeper(
         settings.database_url,
-        [*all_jobs(settings.retention, objects, clock), erasure_reports(settings, clock)],
+        [
+            *all_jobs(settings.retention, objects, clock),
+            erasure_reports(settings, clock),
+            *renewed_passwords(settings, clock),
+        ],
         interval=timedelta(seconds=settings.keeper_interval_seconds),
         retry=PATIENT,
         clock=clock,
