@@ -4,10 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from mesh.events import AuditEntry, Person, Sighting
+from mesh.events import AuditEntry, CameraStatus, Person, Sighting
 from mesh.record import TopicPartition
 from mesh.stage import Output
 from results.domain.balance import CameraBalance
+from results.domain.camera_report import SessionCounts
 from results.domain.cameras import CameraEntry
 from results.domain.jobs import Job
 from results.domain.queries import (
@@ -92,6 +93,13 @@ class Statistics(Protocol):
         self, span: timedelta, since: datetime, camera_id: str | None
     ) -> Sequence[CameraFigures]:
         """Those of every camera, or of one, from the slots of this length; by identifier."""
+
+
+class SessionFigures(Protocol):
+    """What became of the frames of stream sessions. All methods block."""
+
+    def counts(self, statuses: Sequence[CameraStatus]) -> Mapping[str, SessionCounts]:
+        """The counts of these sessions by camera; of one that never had a picture none."""
 
 
 class LogEnds(Protocol):

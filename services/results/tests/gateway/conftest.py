@@ -16,6 +16,7 @@ from PIL import Image
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from mesh.addresses import CLOUD_METADATA, AddressPolicy
 from mesh.auth import Tokens
 from mesh.clock import SystemClock
 from mesh.crypto import Cipher
@@ -51,11 +52,13 @@ from results.adapters.memory_gateway import (
     InMemoryPersons,
     InMemoryPublisher,
     InMemoryResults,
+    InMemorySessions,
     InMemorySnapshots,
     InMemoryStatistics,
 )
 from results.adapters.pictures import LivePictures
 from results.adapters.pillow_pictures import PillowPictures
+from results.adapters.pushes import Pushes
 from results.adapters.request_metrics import RequestMetrics
 from results.domain.admission import AdmissionPolicy, Load
 from results.domain.callbacks import CallbackPolicy
@@ -67,8 +70,12 @@ Answerer = Callable[[FrameCaptured], Answer | None]
 
 
 def resolve(host: str, _: int) -> list[str]:
-    """A name service that knows three hosts."""
-    known = {"app.example.com": "93.184.216.34", "inside.example.com": "10.0.0.7"}
+    """A name service that knows a few hosts."""
+    known = {
+        "app.example.com": "93.184.216.34",
+        "inside.example.com": "10.0.0.7",
+        "metadata.example": "169.254.169.254",
+    }
     if host not in known:
         raise OSError("no such host")
     return [known[host]]
@@ -150,6 +157,7 @@ class World:
     results: InMemoryResults
     ledger: InMemoryLedger
     statistics: InMemoryStatistics
+    sessions: InMemorySessions
     publisher: InMemoryPublisher
     jobs: InMemoryJobs
     snapshots: InMemorySnapshots
@@ -173,7 +181,7 @@ class World:
         if not isinstance(event, FrameCaptured):
             answer = self.answer_command(event) if hasattr(event, "request_id") else None
         else:
-            answer = self.answer(event)
+            answer = self.answer(event) if event.request else None
         if answer is not None:
             self.deps.answers.deliver(answer)
 
@@ -195,6 +203,7 @@ def world() -> World:
     cameras, results, snapshots = InMemoryCameras(), InMemoryResults(), InMemorySnapshots()
     persons, publisher = InMemoryPersons([a_person()]), InMemoryPublisher()
     ledger, statistics, audit = InMemoryLedger(), InMemoryStatistics(), InMemoryAudit()
+    sessions = InMemorySessions()
     answers, editor, jobs = Answers(), PillowPictures(), InMemoryJobs(clock)
     answers.listen(jobs.answered)
     load = [Load()]
@@ -212,6 +221,7 @@ def world() -> World:
         audit=audit,
         ledger=ledger,
         statistics=statistics,
+        sessions=sessions,
         requests=FrameRequests(
             publisher=publisher,
             answers=answers,
@@ -227,6 +237,7 @@ def world() -> World:
         state=LiveState(),
         hub=Hub(),
         answers=answers,
+        pushes=Pushes(publisher, topics, clock, instance_id="gateway-1"),
         pictures=LivePictures(),
         snapshots=snapshots,
         editor=editor,
@@ -236,16 +247,20 @@ def world() -> World:
         clock=clock,
         health=health,
         instance_id="gateway-1",
-        policy=GatewayPolicy(),
+        policy=GatewayPolicy(addresses=AddressPolicy.parse(CLOUD_METADATA)),
+        resolve=resolve,
     )
     for task in ("face-detection", "face-recognition"):
         model = a_model(task=task)
         deps.state.set_model(model.model_id, model)
-    feed = Feed(topics=topics, state=deps.state, names=deps.names, answers=answers, hub=deps.hub)
+    feed = Feed(
+        topics=topics, state=deps.state, names=deps.names, answers=answers, hub=deps.hub,
+        pushes=deps.pushes,
+    )  # fmt: skip
     made = World(
         deps=deps, app=create_app(deps), feed=feed, cameras=cameras, persons=persons,
         results=results, ledger=ledger, publisher=publisher, snapshots=snapshots,
-        jobs=jobs, load=load, statistics=statistics, audit=audit,
+        jobs=jobs, load=load, statistics=statistics, audit=audit, sessions=sessions,
     )  # fmt: skip
     publisher.react = made.react
     return made

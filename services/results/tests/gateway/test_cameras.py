@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mesh.events import CameraStatus, FrameCaptured, StreamState
+from mesh.events import CameraStatus, FrameCaptured, StreamState, TimestampSource
 from mesh.testing import CAMERA_ID, NOON, a_frame_captured, a_frame_header
 from results.adapters.http_deps import GatewayPolicy
+from results.domain.camera_report import SessionCounts
 
 from .conftest import World, a_picture
 
@@ -74,7 +75,8 @@ async def created(world: World, **changes: Any) -> dict[str, Any]:
 async def test_the_specifications_streams_come_back_without_their_passwords(
     world: World, kind: str
 ) -> None:
-    body = await created(world, stream_config=STREAMS[kind])
+    node = {"node": "desk"} if kind == "USB" else {}
+    body = await created(world, stream_config=STREAMS[kind], **node)
     shown = body["stream_config"]
     secret = {"password"}
     for name, value in STREAMS[kind].items():
@@ -240,6 +242,77 @@ async def test_a_stream_in_error_shows_when_it_is_tried_again(world: World) -> N
             "FILE_SOURCE_NOT_ALLOWED",
             "stream_config.stream_type",
         ),
+        (
+            {"stream_config": STREAM | {"hardware": "magic"}},
+            "VALUE_NOT_ALLOWED",
+            "stream_config.hardware",
+        ),
+        (
+            {"stream_config": STREAM | {"sub_rtsp_url": "rtsp://192.168.1.7/sub"}},
+            "INVALID_URL",
+            "stream_config.sub_rtsp_url",
+        ),
+        (
+            {"stream_config": STREAM | {"sub_rtsp_url": "gopher://192.168.1.100/sub"}},
+            "INVALID_URL",
+            "stream_config.sub_rtsp_url",
+        ),
+        (
+            {"stream_config": STREAM | {"frozen_seconds": 0.5}},
+            "OUT_OF_RANGE",
+            "stream_config.frozen_seconds",
+        ),
+        ({"stream_config": STREAMS["USB"]}, "MISSING_FIELD", "node"),
+        (
+            {"stream_config": STREAMS["HTTP_MJPEG"] | {"url": "file:///etc/passwd"}},
+            "INVALID_URL",
+            "stream_config.url",
+        ),
+        (
+            {"stream_config": STREAMS["HTTP_MJPEG"] | {"url": "http://169.254.169.254/latest"}},
+            "FORBIDDEN_ADDRESS",
+            "stream_config.url",
+        ),
+        (
+            {"stream_config": STREAMS["SOCKET"] | {"host": "metadata.example"}},
+            "FORBIDDEN_ADDRESS",
+            "stream_config.host",
+        ),
+        (
+            {"stream_config": STREAMS["HTTP_MJPEG"] | {"url": "http://cam/?pwd=hunter2"}},
+            "CREDENTIALS_IN_URL",
+            "stream_config.url",
+        ),
+        (
+            {"stream_config": STREAMS["HTTP_MJPEG"] | {"auth_type": "ntlm"}},
+            "VALUE_NOT_ALLOWED",
+            "stream_config.auth_type",
+        ),
+        (
+            {"stream_config": {"stream_type": "WEBSOCKET", "password": "hunter2"}},
+            "NOT_APPLICABLE",
+            "stream_config.password",
+        ),
+        (
+            {"stream_config": STREAMS["WEBSOCKET"] | {"ping_interval": 0}},
+            "OUT_OF_RANGE",
+            "stream_config.ping_interval",
+        ),
+        (
+            {"stream_config": STREAMS["SOCKET"] | {"protocol": "length_prefixed"}},
+            "NOT_APPLICABLE",
+            "stream_config.frame_delimiter",
+        ),
+        (
+            {"stream_config": STREAMS["SOCKET"] | {"max_message_size": 100}},
+            "OUT_OF_RANGE",
+            "stream_config.max_message_size",
+        ),
+        (
+            {"detection_config": {"motion_threshold": 0.9}},
+            "OUT_OF_RANGE",
+            "detection_config.motion_threshold",
+        ),
         ({"detection_config": {"fps_limit": 0}}, "OUT_OF_RANGE", "detection_config.fps_limit"),
         (
             {"detection_config": {"tasks": ["ears"]}},
@@ -261,7 +334,99 @@ async def test_a_bad_camera_is_refused_by_field(
     error = response.json()["error"]
     assert (response.status_code, error["code"], error["field"]) == (422, code, field)
     assert error["limit"] is not None
+    assert "hunter2" not in response.text
     assert world.cameras.announced == []
+
+
+MORE: dict[str, dict[str, Any]] = {
+    "RTSP": {
+        "sub_rtsp_url": "rtsp://192.168.1.100:554/sub", "transport": "auto", "hardware": "cuda",
+        "frozen_seconds": 0.0,
+    },
+    "USB": {"codec": "mjpeg", "frozen_seconds": 60.0},
+    "HTTP_MJPEG": {"auth_type": "digest", "frozen_seconds": 5.0},
+    "WEBSOCKET": {"protocol": "base64", "ping_interval": 5.0, "max_message_size": 2048},
+    "SOCKET": {"keepalive": False, "max_message_size": 4096},
+    "FILE": {"path": "/srv/pictures", "pace": "fast", "loop": False},
+}  # fmt: skip
+"""What the specification has no words for."""
+
+
+@pytest.mark.parametrize("kind", MORE)
+async def test_every_field_travels_in_the_record_and_comes_back(world: World, kind: str) -> None:
+    object.__setattr__(world.deps, "policy", GatewayPolicy(allow_file_sources=True))
+    given = STREAMS.get(kind, {"stream_type": kind}) | MORE[kind]
+    node = {"node": "desk"} if kind == "USB" else {}
+    limits = {"motion_threshold": 0.01}
+    body = await created(world, stream_config=given, detection_config=limits, **node)
+    assert {name: body["stream_config"][name] for name in MORE[kind]} == MORE[kind]
+    assert body["detection_config"]["motion_threshold"] == 0.01
+    entry = world.cameras.camera(body["camera_id"])
+    assert entry is not None
+    assert entry.extras == ({"backend": "v4l2"} if kind == "USB" else {})
+    stream = entry.camera.stream
+    names = {"sub_rtsp_url": "sub_url", "path": "url", "max_message_size": "max_message_bytes"}
+    assert {name: getattr(stream, names.get(name, name)) for name in MORE[kind]} == MORE[kind]
+
+
+async def test_a_camera_that_is_pushed_has_no_address(world: World) -> None:
+    body = await created(world, stream_config={"stream_type": "WEBSOCKET"})
+    assert "ws_url" not in body["stream_config"]
+    assert body["stream_config"]["max_message_size"] == 5 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"stream_config": STREAM | {"rtsp_url": "rtsp://[::ffff:a9fe:a9fe]/"}}, "rtsp_url"),
+        ({"stream_config": STREAM | {"rtsp_url": "rtsp://2852039166/"}}, "rtsp_url"),
+        ({"stream_config": STREAM | {"rtsp_url": "rtsp://metadata.example/"}}, "rtsp_url"),
+    ],
+)
+async def test_no_change_leads_into_a_forbidden_network(
+    world: World, change: dict[str, Any], field: str
+) -> None:
+    body = await created(world)
+    async with world.client("operator") as client:
+        response = await client.patch(f"{PATH}/{body['camera_id']}", json=change)
+        renamed = await client.patch(f"{PATH}/{body['camera_id']}", json={"name": "Gate"})
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (422, "FORBIDDEN_ADDRESS")
+    assert (error["field"], renamed.status_code) == (f"stream_config.{field}", 200)
+
+
+async def test_a_device_does_not_lose_its_node(world: World) -> None:
+    body = await created(world, stream_config=STREAMS["USB"], node="desk")
+    async with world.client("operator") as client:
+        path = f"{PATH}/{body['camera_id']}"
+        lost = await client.patch(path, json={"node": None})
+        moved = await client.patch(path, json={"node": "hall"})
+    assert (lost.status_code, lost.json()["error"]["field"]) == (422, "node")
+    assert moved.json()["node"] == "hall"
+
+
+async def test_a_session_tells_of_time_and_of_what_became_of_its_frames(world: World) -> None:
+    body = await created(world)
+    camera_id = body["camera_id"]
+    status = CameraStatus(
+        camera_id=camera_id, camera_name="Main Entrance", instance_id="camera-1", epoch=7,
+        session_id="sess_1", state=StreamState.LIVE, clock_skew_ms=-2500.0, clock_jumps=1,
+        timestamp_source=TimestampSource.RTCP, cpu_usage_percent=12.5, transport="udp",
+        codec="h265", updated_at=NOON,
+    )  # fmt: skip
+    world.deps.state.set_status(camera_id, status)
+    world.sessions[camera_id] = SessionCounts(processed=10650, detections=823)
+    async with world.client("viewer") as client:
+        shown = (await client.get(f"{PATH}/{camera_id}")).json()["session"]
+        listed = (await client.get(PATH)).json()["cameras"][0]["session"]
+    assert shown == listed
+    assert shown["time"] == {
+        "timestamp_source": "rtcp", "clock_skew_ms": -2500.0, "clock_jumps": 1,
+    }  # fmt: skip
+    assert (shown["connection"]["transport"], shown["connection"]["codec"]) == ("udp", "h265")
+    assert shown["health"]["cpu_usage_percent"] == 12.5
+    assert shown["statistics"]["frames_processed"] == 10650
+    assert shown["statistics"]["detections_found"] == 823
 
 
 async def test_file_sources_are_possible_where_they_are_allowed(world: World) -> None:

@@ -208,15 +208,25 @@ def test_both_kinds_of_embeddings_are_read() -> None:
 def test_credentials_leave_the_address(
     url: str, clean: str, username: str | None, password: str | None
 ) -> None:
-    address = split_credentials(url, StreamType.RTSP, field="f")
+    address = split_credentials(url, field="f")
     assert (address.url, address.username, address.password) == (clean, username, password)
 
 
-@pytest.mark.parametrize("url", ["", "rtsp://", "rtsp:///x", "file:///etc/passwd", "rtsp://[a/"])
-def test_what_is_no_address_is_refused(url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("rtsp://[a/", "INVALID_URL"),
+        ("rtsp://admin:hunter2/b@host/", "INVALID_URL"),
+        ("rtsp://host/?user=admin&Password=hunter2", "CREDENTIALS_IN_URL"),
+    ],
+)
+def test_an_address_that_cannot_be_kept_is_refused_without_repeating_it(
+    url: str, code: str
+) -> None:
     with pytest.raises(ApiError) as refused:
-        split_credentials(url, StreamType.RTSP, field="f")
-    assert refused.value.code == "INVALID_URL"
+        split_credentials(url, field="f")
+    assert (refused.value.code, refused.value.field) == (code, "f")
+    assert "hunter2" not in str(refused.value.envelope())
 
 
 def test_times_are_read_and_written_in_utc() -> None:

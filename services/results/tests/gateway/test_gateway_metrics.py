@@ -115,6 +115,7 @@ async def test_the_feed_hands_the_frame_with_its_trace_to_its_observer(world: Wo
         names=NameCache(world.deps.persons),
         answers=Answers(),
         hub=hub,
+        pushes=world.deps.pushes,
         observer=Observer(),
     )
     feed._in_loop = lambda action: action()  # type: ignore[method-assign]

@@ -13,6 +13,7 @@ import uvicorn
 from pydantic import SecretStr
 from typing_extensions import override
 
+from mesh.addresses import resolve
 from mesh.auth import Tokens
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
@@ -34,10 +35,12 @@ from results.adapters.gate import Gate
 from results.adapters.gateway_metrics import GatewayMetrics
 from results.adapters.http import create_app
 from results.adapters.http_deps import GatewayDeps, GatewayPolicy
+from results.adapters.http_edge import MAX_BODY
 from results.adapters.live import LiveState, NameCache
 from results.adapters.live_answers import Answers
 from results.adapters.live_feed import BEGINNING, END, Feed
 from results.adapters.live_hub import Hub
+from results.adapters.name_service import within
 from results.adapters.objects import ObjectStore
 from results.adapters.pictures import FrameTail, LivePictures
 from results.adapters.pillow_pictures import PillowPictures
@@ -47,14 +50,18 @@ from results.adapters.postgres_gateway_frames import PostgresFrameIdentifiers
 from results.adapters.postgres_gateway_jobs import PostgresJobs
 from results.adapters.postgres_gateway_ledger import PostgresLedger
 from results.adapters.postgres_gateway_results import PostgresPersons, PostgresResults
+from results.adapters.postgres_gateway_sessions import PostgresSessions
 from results.adapters.postgres_gateway_statistics import PostgresStatistics
 from results.adapters.publisher import MeshSender, ThreadPublisher
+from results.adapters.pushes import Pushes
 from results.adapters.request_metrics import RequestMetrics
 from results.domain.admission import AdmissionPolicy, Load, load_of
 from results.domain.callbacks import CallbackPolicy
 from results.domain.models import KnownModel
 
-_LARGEST_FRAME = 64 * 1024
+_WAITING_MESSAGES = 4
+"""Of one client, each as large as a picture may be."""
+_RESOLVE_SECONDS = 2.0
 _STOP_SECONDS = 5
 _FOLLOW_SECONDS = 0.1
 _THREADS = 32
@@ -113,6 +120,7 @@ class Gateway:
             names=self._deps.names,
             answers=self._deps.answers,
             hub=self._deps.hub,
+            pushes=self._deps.pushes,
             observer=traces,
         )
         self._failure: Exception | None = None
@@ -158,6 +166,7 @@ class Gateway:
             audit=self._audit,
             ledger=PostgresLedger(self._database),
             statistics=PostgresStatistics(self._database),
+            sessions=PostgresSessions(self._database, clock),
             requests=FrameRequests(
                 publisher=self._publisher,
                 answers=answers,
@@ -178,6 +187,7 @@ class Gateway:
             hub=Hub(served := GatewayMetrics(self._process.metrics.registry)),
             metrics=served,
             answers=answers,
+            pushes=Pushes(self._publisher, mesh.topics, clock, instance_id=mesh.instance_id),
             pictures=LivePictures(),
             snapshots=config.objects,
             editor=editor,
@@ -187,7 +197,10 @@ class Gateway:
             clock=clock,
             health=self._process.health,
             instance_id=mesh.instance_id,
-            policy=GatewayPolicy(allow_file_sources=config.allow_file_sources),
+            policy=GatewayPolicy(
+                allow_file_sources=config.allow_file_sources, addresses=mesh.address_policy
+            ),
+            resolve=within(_RESOLVE_SECONDS, resolve),
             known_models=config.models,
         )
 
@@ -247,7 +260,8 @@ class Gateway:
                 port=config.port,
                 log_config=None,
                 access_log=False,
-                ws_max_size=_LARGEST_FRAME,
+                ws_max_size=MAX_BODY,
+                ws_max_queue=_WAITING_MESSAGES,
                 ws_ping_interval=20,
                 # Events are short texts for many clients: a compressor for each would double what
                 # one costs, in time and memory. A proxy may compress where the network is slow.
@@ -275,6 +289,8 @@ class Gateway:
         while not self._process.stop.is_set():
             heartbeat.beat()
             await asyncio.sleep(_FOLLOW_SECONDS)
+        # The server would send clients away without a reason.
+        await self._deps.pushes.stop()
         server.should_exit = True
 
 

@@ -21,6 +21,7 @@ from results.adapters import (
     http_persons,
     http_statistics,
     http_system,
+    push_socket,
     websocket,
 )
 from results.adapters.gateway_metrics import MeasuredRequests
@@ -36,7 +37,8 @@ _WATCH_SECONDS = 5.0
 _DESCRIPTION = """Faces in many cameras: identities, sightings and the live feed.
 
 Every error is `{"status": "error", "error": {"code", "message", "field", "limit"}}`. The live feed
-is a WebSocket at `/api/v1/detections/ws/{client_id}` with the subprotocols `bearer, <token>`.
+is a WebSocket at `/api/v1/detections/ws/{client_id}`, pictures are pushed over one at
+`/api/v1/cameras/{camera_id}/push`, both with the subprotocols `bearer, <token>`.
 """
 _log = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ def create_app(deps: GatewayDeps, *, page: Path = PAGE) -> FastAPI:
     app.include_router(http_models.specified)
     app.include_router(http_ledger.router)
     app.include_router(websocket.router)
+    app.include_router(push_socket.router)
     if (page / "index.html").is_file():
         app.mount("/", StaticFiles(directory=page, html=True), name="page")
     return app
@@ -81,10 +84,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     tasks = [
         asyncio.create_task(_report(deps)),
         asyncio.create_task(_watch(deps)),
+        asyncio.create_task(deps.pushes.run()),
     ]
     try:
         yield
     finally:
+        await deps.pushes.stop()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,133 +1,12 @@
-"""Bodies of the camera registry, specification 3.1 and 3.2: one kind per stream type."""
+"""Bodies of the camera registry, specification 3.2: where a camera hangs, how it is processed."""
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from mesh.events import DetectionConfig, Location, StreamConfig, StreamType
-from results.adapters.http_fields import TASKS, Body, CameraId, Name, Share, Task, refusal
-from results.domain.cameras import Address, split_credentials
-
-MASKS = ("encrypted_password", "********")
-"""Texts that stand for a password without being one."""
-_DELIMITER = re.compile(r"(?:\\x[0-9A-Fa-f]{2}){1,16}")
-_CREDENTIAL_HEADERS = {"authorization", "cookie", "proxy-authorization"}
-_STREAM = "stream_config"
-
-
-def _no_credentials(headers: dict[str, str]) -> dict[str, str]:
-    for name in headers:
-        if name.lower() in _CREDENTIAL_HEADERS:
-            message = f"{name[:40]} carries credentials; use username and password"
-            raise refusal("CREDENTIALS_IN_HEADER", message, limit="no credentials", field=name[:40])
-    return headers
-
-
-def _delimiter(value: str) -> str:
-    if not _DELIMITER.fullmatch(value):
-        raise refusal("INVALID_FORMAT", "must be bytes such as \\xFF\\xD8", limit="\\xHH, 1 to 16")
-    return value
-
-
-Text = Annotated[str, Field(min_length=1, max_length=200)]
-Url = Annotated[str, Field(min_length=1, max_length=2048)]
-Size = Annotated[str, Field(pattern=r"^[1-9]\d{0,4}x[1-9]\d{0,4}$")]
-Rate = Annotated[float, Field(gt=0, le=240)]
-Seconds = Annotated[float, Field(ge=1, le=120)]
-Header = Annotated[str, Field(max_length=1000, pattern=r"^[^\r\n]*$")]
-HttpHeaders = Annotated[
-    dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,60}$")], Header],
-    Field(max_length=20),
-    AfterValidator(_no_credentials),
-]
-
-
-class RtspStream(Body):
-    """An IP camera."""
-
-    stream_type: Literal["RTSP"]
-    rtsp_url: Url
-    transport: Literal["tcp", "udp", "auto"] = "tcp"
-    username: Text | None = None
-    password: Text | None = None
-    codec: Literal["h264", "h265", "mjpeg"] | None = None
-    resolution: Size | None = None
-    fps: Rate | None = None
-    timeout_seconds: Seconds = 10.0
-
-
-class UsbStream(Body):
-    """A camera at the machine of one camera replica."""
-
-    stream_type: Literal["USB"]
-    device_id: Annotated[int, Field(ge=0, le=255)]
-    resolution: Size | None = None
-    fps: Rate | None = None
-    backend: Literal["v4l2"] | None = None
-    timeout_seconds: Seconds = 10.0
-
-
-class MjpegStream(Body):
-    """JPEG pictures over HTTP."""
-
-    stream_type: Literal["HTTP_MJPEG"]
-    url: Url
-    auth_type: Literal["basic", "digest"] | None = None
-    username: Text | None = None
-    password: Text | None = None
-    headers: HttpHeaders = Field(default_factory=dict)
-    timeout_seconds: Seconds = 10.0
-
-
-class WebSocketStream(Body):
-    """A browser or a device that sends pictures over WebSocket."""
-
-    stream_type: Literal["WEBSOCKET"]
-    ws_url: Url
-    protocol: Literal["binary", "base64"] = "binary"
-    ping_interval: Annotated[float, Field(ge=1, le=300)] | None = None
-    max_message_size: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] | None = None
-    username: Text | None = None
-    password: Text | None = None
-    headers: HttpHeaders = Field(default_factory=dict)
-    timeout_seconds: Seconds = 10.0
-
-
-class SocketStream(Body):
-    """A device with a protocol of its own over TCP."""
-
-    stream_type: Literal["SOCKET"]
-    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,253}$")]
-    port: Annotated[int, Field(ge=1, le=65_535)]
-    protocol: Literal["custom_v1"] = "custom_v1"
-    frame_delimiter: Annotated[str, AfterValidator(_delimiter)] | None = None
-    keepalive: bool | None = None
-    timeout_seconds: Seconds = 10.0
-
-
-class FileStream(Body):
-    """A video file of the server, where that is allowed."""
-
-    stream_type: Literal["FILE"]
-    path: Annotated[str, Field(min_length=1, max_length=4096)]
-    fps: Rate | None = None
-    loop: bool = True
-    timeout_seconds: Seconds = 10.0
-
-
-Stream = Annotated[
-    RtspStream | UsbStream | MjpegStream | WebSocketStream | SocketStream | FileStream,
-    Field(discriminator="stream_type"),
-]
-_ADDRESSES = {
-    "RTSP": "rtsp_url", "HTTP_MJPEG": "url", "WEBSOCKET": "ws_url", "FILE": "path",
-}  # fmt: skip
-_EXTRAS = ("resolution", "backend", "ping_interval", "max_message_size", "keepalive")
-_COPIED = (
-    "transport", "codec", "fps", "device_id", "auth_type", "headers", "protocol", "host", "port",
-    "loop", "timeout_seconds",
-)  # fmt: skip
+from mesh.events import DetectionConfig, Location
+from results.adapters.http_fields import TASKS, Body, CameraId, Name, Share, Task
+from results.adapters.http_stream_models import Stream, Text
 
 
 class Coordinates(Body):
@@ -182,6 +61,18 @@ class DetectionConfigBody(Body):
         ]
         | None
     ) = None
+    motion_threshold: (
+        Annotated[
+            float,
+            Field(
+                ge=0.0005,
+                le=0.5,
+                description="Frames that differ from the last one sent in less than this share of"
+                " the picture are shed; null sends all.",
+            ),
+        ]
+        | None
+    ) = None
 
     def changes(self) -> dict[str, Any]:
         """The fields that the client named."""
@@ -209,31 +100,6 @@ class CameraPatch(Body):
     detection_config: DetectionConfigBody = DetectionConfigBody()
 
 
-def stream_event(stream: Any) -> tuple[StreamConfig, str | None, dict[str, Any]]:
-    """A stream's configuration, its password in clear text, and what only clients read.
-
-    Credentials within the address are taken out of it; fields of their own win.
-
-    Raises:
-        ApiError: The address is not one of this stream type.
-    """
-    kind = StreamType(stream.stream_type)
-    address = _address(stream, kind)
-    plain = {name: getattr(stream, name) for name in _COPIED if hasattr(stream, name)}
-    delimiter = getattr(stream, "frame_delimiter", None)
-    config = StreamConfig(
-        stream_type=kind,
-        url=address.url if address else None,
-        username=getattr(stream, "username", None) or (address.username if address else None),
-        frame_delimiter=bytes.fromhex(delimiter.replace("\\x", "")) if delimiter else None,
-        **plain,
-    )
-    given = getattr(stream, "password", None)
-    password = (None if given in MASKS else given) or (address.password if address else None)
-    extras = {name: getattr(stream, name, None) for name in _EXTRAS}
-    return config, password, {name: value for name, value in extras.items() if value is not None}
-
-
 def detection_event(changes: dict[str, Any], before: DetectionConfig) -> DetectionConfig:
     """A camera's processing with the changes applied."""
     plain = {name: getattr(before, name) for name in DetectionConfig.__dataclass_fields__}
@@ -246,13 +112,3 @@ def detection_event(changes: dict[str, Any], before: DetectionConfig) -> Detecti
             "priority": type(before.priority)(merged["priority"]),
         }
     )
-
-
-def _address(stream: Any, kind: StreamType) -> Address | None:
-    name = _ADDRESSES.get(kind.value)
-    if name is None:
-        return None
-    text: str = getattr(stream, name)
-    if kind is StreamType.FILE:
-        return Address(text)
-    return split_credentials(text, kind, field=f"{_STREAM}.{name}")

@@ -15,11 +15,12 @@ from results.adapters.http_camera_models import (
     CameraPatch,
     DetectionConfigBody,
     detection_event,
-    stream_event,
 )
 from results.adapters.http_deps import BEARER, Admin, Deps, GatewayDeps, Noted, Operator, Viewer
 from results.adapters.http_fields import Body, CameraId, PageParams
-from results.domain.cameras import CameraEntry, render_camera, same_peer
+from results.adapters.http_stream_models import stream_event
+from results.domain.camera_report import heard_of, render_camera
+from results.domain.cameras import CameraEntry, check_camera, same_peer
 from results.domain.errors import ApiError, invalid, not_found
 from results.domain.models import heard
 from results.domain.tasks import check_tasks
@@ -52,6 +53,7 @@ def add_camera(body: CameraBody, deps: Deps, noted: Noted, _: Admin) -> dict[str
         updated_at=now,
         revision=1,
     )
+    check_camera(camera, deps.policy.addresses, deps.resolve)
     entry = CameraEntry(camera=camera, extras=extras)
     if not deps.cameras.add(entry):
         message = f"the identifier {camera.camera_id} was used before"
@@ -64,7 +66,7 @@ def add_camera(body: CameraBody, deps: Deps, noted: Noted, _: Admin) -> dict[str
 def list_cameras(params: Annotated[PageParams, Query()], deps: Deps, _: Viewer) -> dict[str, Any]:
     """Cameras by name, with state and statistics."""
     page = deps.cameras.cameras(params.paging)
-    return page.render("cameras", [_shown(entry, deps) for entry in page.items], params.paging)
+    return page.render("cameras", _all_shown(page.items, deps), params.paging)
 
 
 @router.get("/{camera_id}", summary="Show a camera")
@@ -101,6 +103,8 @@ def change_camera(
         if password is None and same_peer(stream, camera.stream):
             stream = replace(stream, password_encrypted=camera.stream.password_encrypted)
         camera = replace(camera, stream=stream)
+    if given & {"stream_config", "node"}:
+        check_camera(camera, deps.policy.addresses, deps.resolve)
     return _changed(CameraEntry(camera=camera, extras=extras), deps)
 
 
@@ -191,9 +195,25 @@ def _changed(entry: CameraEntry, deps: GatewayDeps) -> dict[str, Any]:
 
 
 def _shown(entry: CameraEntry, deps: GatewayDeps) -> dict[str, Any]:
-    camera_id = entry.camera.camera_id
-    watching = deps.hub.subscribers(camera_id)
-    return render_camera(entry, deps.state.status(camera_id), subscribers=watching)
+    return _all_shown([entry], deps)[0]
+
+
+def _all_shown(entries: Sequence[CameraEntry], deps: GatewayDeps) -> list[dict[str, Any]]:
+    now = deps.clock.now()
+    statuses = {
+        camera.camera_id: heard_of(camera, deps.state.status(camera.camera_id), now)
+        for camera in (entry.camera for entry in entries)
+    }
+    counts = deps.sessions.counts([status for status in statuses.values() if status is not None])
+    return [
+        render_camera(
+            entry,
+            statuses[entry.camera.camera_id],
+            subscribers=deps.hub.subscribers(entry.camera.camera_id),
+            counts=counts.get(entry.camera.camera_id),
+        )
+        for entry in entries
+    ]
 
 
 def _stream(body: Any, deps: GatewayDeps) -> tuple[StreamConfig, str | None, dict[str, Any]]:

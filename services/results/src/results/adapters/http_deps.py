@@ -10,6 +10,7 @@ from fastapi import Depends
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
+from mesh.addresses import AddressPolicy, Resolve
 from mesh.auth import Identity, Tokens
 from mesh.clock import Clock
 from mesh.crypto import Cipher
@@ -24,6 +25,7 @@ from results.adapters.live import LiveState, NameCache
 from results.adapters.live_answers import Answers
 from results.adapters.live_hub import Hub
 from results.adapters.pictures import LivePictures
+from results.adapters.pushes import Pushes
 from results.domain.errors import ApiError, not_found
 from results.domain.models import KnownModel
 from results.ports import (
@@ -34,6 +36,7 @@ from results.ports import (
     PersonDirectory,
     PictureEditor,
     ResultQueries,
+    SessionFigures,
     SnapshotReader,
     Statistics,
 )
@@ -48,6 +51,8 @@ class GatewayPolicy:
 
     allow_file_sources: bool = False
     """Cameras may play files of the server."""
+    addresses: AddressPolicy = field(default_factory=AddressPolicy)
+    """Where no camera may lead to."""
     session: timedelta = timedelta(hours=12)
     """How long a browser keeps the cookie."""
     secure_cookie: bool = False
@@ -65,12 +70,14 @@ class GatewayDeps:
     audit: AuditLog
     ledger: LedgerQueries
     statistics: Statistics
+    sessions: SessionFigures
     requests: FrameRequests
     jobs: Jobs
     callbacks: CallbackTargets
     state: LiveState
     hub: Hub
     answers: Answers
+    pushes: Pushes
     pictures: LivePictures
     snapshots: SnapshotReader
     editor: PictureEditor
@@ -81,6 +88,8 @@ class GatewayDeps:
     health: Health
     instance_id: str
     policy: GatewayPolicy = GatewayPolicy()
+    resolve: Resolve | None = None
+    """Asks the name service where a camera leads to."""
     metrics: GatewayMetrics = field(default_factory=GatewayMetrics)
     known_models: tuple[KnownModel, ...] = ()
     """The models of the registry file."""

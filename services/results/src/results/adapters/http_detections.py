@@ -16,7 +16,7 @@ from results.adapters.http_fields import (
     PersonId,
     Share,
 )
-from results.domain.cameras import unavailable_stream
+from results.domain.camera_report import unavailable_stream
 from results.domain.errors import invalid, not_found
 from results.domain.feed import detection_event
 from results.domain.frame_report import completed_at, model_info, processing_info, summary

@@ -10,6 +10,7 @@ from mesh.errors import TransientError
 from mesh.events import (
     Alert,
     Answer,
+    Camera,
     CameraStatus,
     FrameResult,
     ModelStatus,
@@ -22,13 +23,15 @@ from mesh.topics import Topics
 from results.adapters.live import LiveState, NameCache
 from results.adapters.live_answers import Answers
 from results.adapters.live_hub import Delivery, Hub
+from results.adapters.pushes import Pushes
 from results.domain.feed import camera_event, detection_event, sighting_event
+from results.domain.pushed import PUSHED
 from results.domain.rendering import Names, persons_of
 
 _SHOWN = (Purpose.SURVEILLANCE, Purpose.PROCESS_FRAME)
 BEGINNING = ("camera-status", "model-status")
 """Compacted topics that are read whole at start."""
-END = ("results", "sightings", "answers", "persons", "alerts")
+END = ("results", "sightings", "answers", "persons", "alerts", "cameras")
 """Topics that are read from their end: only the present counts."""
 
 
@@ -56,6 +59,7 @@ class Feed:
         names: NameCache,
         answers: Answers,
         hub: Hub,
+        pushes: Pushes,
         observer: FrameObserver | None = None,
     ) -> None:
         self._topics = topics
@@ -63,6 +67,7 @@ class Feed:
         self._names = names
         self._answers = answers
         self._hub = hub
+        self._pushes = pushes
         self._observer = observer
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -86,6 +91,7 @@ class Feed:
                 self._state.set_status(status.camera_id, status)
                 event = camera_event(status)
                 self._in_loop(lambda: self._hub.camera(status.camera_id, event))
+                self._in_loop(lambda: self._pushes.heard(status))
             case _:
                 self._note(record)
 
@@ -95,6 +101,8 @@ class Feed:
                 self._observer.alerting(frame_key)
             case ModelStatus() as model:
                 self._state.set_model(model.model_id, model)
+            case Camera() as camera:
+                self._in_loop(lambda: self._pushes.changed(camera.camera_id, camera))
             case Person() as person:
                 self._names.put(person.person_id, person)
             case None if record.key is not None:
@@ -131,6 +139,15 @@ class Feed:
             self._state.set_status(key, None)
         elif topic == self._topics("model-status"):
             self._state.set_model(key, None)
+        elif topic == self._topics("cameras"):
+            self._in_loop(lambda: self._deleted(key))
+
+    def _deleted(self, camera_id: str) -> None:
+        """Of a camera that was pushed no camera service tells that its status is over."""
+        self._pushes.changed(camera_id, None)
+        status = self._state.status(camera_id)
+        if status is not None and status.transport == PUSHED:
+            self._pushes.forget(camera_id)
 
     def _in_loop(self, action: Callable[[], None]) -> None:
         loop = self._loop

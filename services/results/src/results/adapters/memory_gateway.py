@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mesh.clock import Clock
-from mesh.events import Answer, AuditEntry, Person, Sighting
+from mesh.events import Answer, AuditEntry, CameraStatus, Person, Sighting
 from mesh.stage import Output
 from results.domain.balance import CameraBalance
+from results.domain.camera_report import SessionCounts
 from results.domain.cameras import CameraEntry
 from results.domain.jobs import FINISHED, LIMIT, Job, JobState, ending_of, overdue
 from results.domain.queries import (
@@ -139,6 +140,14 @@ class InMemoryResults:
         """Return if the database answers."""
         if self.failure is not None:
             raise self.failure
+
+
+class InMemorySessions(dict[str, SessionCounts]):
+    """Counts of sessions by camera."""
+
+    def counts(self, statuses: Sequence[CameraStatus]) -> Mapping[str, SessionCounts]:
+        """Those of the sessions that are known."""
+        return {each.camera_id: self[each.camera_id] for each in statuses if each.camera_id in self}
 
 
 class InMemoryStatistics(list[CameraFigures]):

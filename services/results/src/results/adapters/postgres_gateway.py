@@ -32,6 +32,8 @@ Row = Mapping[str, Any]
 Connection = psycopg.Connection[dict[str, Any]]
 T = TypeVar("T")
 _STREAM_FIELDS = frozenset(StreamConfig.__dataclass_fields__)
+_OLD_LIMIT = "max_message_size"
+"""Cameras that were registered before the stream's record had a place for it kept it so."""
 _WAIT_SECONDS = 3.0
 _PROBE_SECONDS = 0.5
 
@@ -93,6 +95,8 @@ class Database:
 def camera_of(row: Row) -> CameraEntry:
     """A row of `results.cameras`."""
     stream = dict(row["stream"])
+    if _OLD_LIMIT in stream:
+        stream["max_message_bytes"] = stream.pop(_OLD_LIMIT)
     delimiter = stream.get("frame_delimiter")
     known = {name: stream[name] for name in _STREAM_FIELDS & stream.keys()}
     known["frame_delimiter"] = bytes.fromhex(delimiter) if delimiter else None

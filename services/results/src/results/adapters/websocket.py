@@ -77,7 +77,7 @@ _MESSAGES: TypeAdapter[Any] = TypeAdapter(cast("Any", Message))
 @router.websocket("/api/v1/detections/ws/{client_id}")
 async def live_feed(websocket: WebSocket, client_id: str, deps: Deps) -> None:
     """Serve one client; its token comes as the subprotocols `bearer, <token>`."""
-    token = _token(websocket)
+    token = token_of(websocket)
     identity = identity_for(deps.tokens, token)
     if identity is None:
         await websocket.send_denial_response(response_of(UNAUTHORIZED))
@@ -106,7 +106,8 @@ async def live_feed(websocket: WebSocket, client_id: str, deps: Deps) -> None:
             task.cancel()
 
 
-def _token(websocket: WebSocket) -> str:
+def token_of(websocket: WebSocket) -> str:
+    """The token that a client sent as a subprotocol; browsers can set no header."""
     protocols: list[str] = websocket.scope.get("subprotocols", [])
     return protocols[1] if len(protocols) == 2 and protocols[0] == PROTOCOL else ""
 

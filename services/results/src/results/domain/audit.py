@@ -121,12 +121,23 @@ def audited(asked: Asked, now: datetime) -> AuditEntry | None:
 
 def subscribed(user_id: str, address: str | None, camera_id: str, now: datetime) -> AuditEntry:
     """What the audit says of a client that follows the live feed of a camera, or of all."""
+    return _connected(ACCESS, "follow_live_detections", user_id, address, camera_id, now)
+
+
+def pushing(user_id: str, address: str | None, camera_id: str, now: datetime) -> AuditEntry:
+    """What the audit says of a client that pushes the pictures of a camera."""
+    return _connected(MODIFICATION, "push_pictures", user_id, address, camera_id, now)
+
+
+def _connected(
+    audit_type: str, action: str, user_id: str, address: str | None, camera_id: str, now: datetime
+) -> AuditEntry:
     return AuditEntry(
         audit_id=new_id("aud"),
-        audit_type=ACCESS,
+        audit_type=audit_type,
         occurred_at=now,
         user_id=user_id,
-        action="follow_live_detections",
+        action=action,
         resource=f"camera:{_identifier(camera_id) or ANY}",
         ip_address=address,
         result="success",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from mesh.events import CameraStatus, FrameResult, Person, Sighting
-from results.domain.cameras import render_session, stream_error
+from results.domain.camera_report import render_session, stream_error
 from results.domain.frame_report import completed_at, model_info, processing_info
 from results.domain.rendering import Names
 from results.domain.rendering import render_detection as detection

@@ -2,10 +2,11 @@
 
 import * as api from "./api.js";
 import { showBalances } from "./books.js";
-import { byId, element, notice } from "./dom.js";
+import { byId, notice } from "./dom.js";
 import { follow } from "./feed.js";
 import { renameSightings, showHealth, showModels, showSighting } from "./panels.js";
 import { addByPhoto, showPeople } from "./people.js";
+import { askForToken } from "./sign-in.js";
 import { showCameras, showFrame, showState } from "./tiles.js";
 import { showFace } from "./why.js";
 
@@ -37,28 +38,6 @@ async function refresh() {
   setTimeout(refresh, REFRESH);
 }
 
-function askForToken(why) {
-  const dialog = byId("sign-in");
-  const field = element("input", { type: "password", required: true, "aria-label": "Token", placeholder: "Token" });
-  const problem = element("div", { className: "problem", textContent: why ?? "" });
-  const form = element(
-    "form", { method: "dialog" }, field, problem,
-    element("div", { className: "actions" }, element("button", { type: "submit", className: "primary", textContent: "Sign in" })),
-  );
-  form.onsubmit = async (event) => {
-    event.preventDefault();
-    try {
-      await api.signIn(field.value.trim());
-      location.reload();
-    } catch (error) {
-      problem.textContent = error.message;
-    }
-  };
-  dialog.replaceChildren(element("h3", { textContent: "Sign in" }), element("small", { textContent: "`mesh token` issues tokens." }), form);
-  dialog.oncancel = (event) => event.preventDefault();
-  dialog.showModal();
-}
-
 async function start() {
   api.takeToken();
   if (!api.token()) return askForToken();
@@ -78,7 +57,7 @@ async function start() {
     },
     detection_event: ({ data }) => showFrame(data, (detection, frame) => showFace(detection, frame, context)),
     sighting_event: ({ data }) => showSighting(data, nameOf),
-    camera_event: ({ data }) => showState(data.camera_id, data.state, data.error?.message),
+    camera_event: ({ data }) => showState(data.camera_id, data.state, data.error, data.session),
   });
 }
 

@@ -1,10 +1,11 @@
 // Camera tiles: the newest picture with the boxes of that very frame.
 
 import { pictureUrl } from "./api.js";
-import { byId, element } from "./dom.js";
+import { byId, clock, element } from "./dom.js";
 import { labelOf } from "./labels.js";
 
 const WIDTH = 960;
+const SKEW = 1000;
 const tiles = new Map();
 
 /** Show exactly these cameras, in this order. */
@@ -16,7 +17,7 @@ export function showCameras(cameras) {
   for (const camera of cameras) {
     const tile = tiles.get(camera.camera_id) ?? addTile(camera);
     tile.name.textContent = camera.name;
-    showState(camera.camera_id, camera.status?.state ?? "stopped", camera.status?.last_error);
+    showState(camera.camera_id, camera.status?.state ?? "stopped", camera.status?.error, camera.session);
   }
   if (!cameras.length && !byId("cameras").hasChildNodes()) {
     byId("cameras").append(element("p", { id: "no-camera", textContent: "No camera yet." }));
@@ -25,14 +26,29 @@ export function showCameras(cameras) {
   }
 }
 
-/** Show the state of a camera's stream, and its error while it has no picture. */
-export function showState(cameraId, state, error) {
+/** Show the state of a camera's stream, why it has no picture, and what its clock does. */
+export function showState(cameraId, state, error, session) {
   const tile = tiles.get(cameraId);
   if (!tile) return;
   tile.root.dataset.state = state;
   tile.state.textContent = state;
-  tile.waiting.textContent = error && state === "error" ? error : `Waiting for pictures (${state})`;
+  tile.waiting.textContent = whyNot(state, error, session?.health.last_error);
   tile.waiting.hidden = state === "live" && tile.image.src !== "";
+  tile.hint.textContent = clockHint(session?.time);
+}
+
+function whyNot(state, error, lastError) {
+  if (state !== "error" || !error) return [`Waiting for pictures (${state})`, lastError].filter(Boolean).join(": ");
+  const next = error.next_retry_at ? ` Next attempt: ${clock(error.next_retry_at)}.` : "";
+  return `${error.cause ?? "error"}: ${error.message}${next}`;
+}
+
+function clockHint(time) {
+  const skew = time?.clock_skew_ms ?? 0;
+  const parts = [];
+  if (Math.abs(skew) > SKEW) parts.push(`its clock is ${(Math.abs(skew) / 1000).toFixed(1)} s ${skew > 0 ? "ahead" : "behind"}`);
+  if (time?.clock_jumps) parts.push(`its clock jumped ${time.clock_jumps} times`);
+  return parts.join(", ");
 }
 
 /** Show a frame: first its picture, then its boxes; a newer frame overtakes an older one. */
@@ -69,6 +85,7 @@ function addTile(camera) {
     name: element("b"),
     state: element("span"),
     latency: element("span", { title: "From capture to result" }),
+    hint: element("p", { className: "hint" }),
     loading: false,
     next: null,
   };
@@ -77,6 +94,7 @@ function addTile(camera) {
     "article", { className: "tile", "data-camera": camera.camera_id },
     element("div", { className: "view" }, tile.image, tile.boxes, tile.waiting),
     element("footer", {}, tile.name, tile.latency, tile.state),
+    tile.hint,
     element("p", { className: "book", title: "What became of every captured frame of the last 24 hours" }),
   );
   byId("cameras").append(tile.root);
