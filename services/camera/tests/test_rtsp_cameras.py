@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from camera.adapters.pyav_source import rtsp_source
+from camera.adapters.rtsp_source import RtspCameras
 from camera.domain.life import ErrorCode
 from camera.ports import FrameSource, SourceError, VideoFrame
 from local import rtsp
@@ -59,10 +59,9 @@ def connect(url: str, password: str | None = None, transport: str = "tcp") -> Fr
         url=url,
         transport=transport,
         username=None if password is None else "guard",
-        password_encrypted=None if password is None else password.encode(),
         timeout_seconds=2.0,
     )
-    source = rtsp_source(a_camera(stream=stream), password)
+    source = RtspCameras()(a_camera(stream=stream), password)
     try:
         source.open()
     except SourceError:

@@ -1,3 +1,4 @@
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -5,20 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import simplejpeg
-from pydantic import SecretStr
 from services.camera.tests.doubles import FakeSource, frames
 
-from camera.adapters import pyav_decoding
-from camera.adapters.pyav_source import FileSource, RtspSource, file_source, rtsp_source
-from camera.adapters.sources import Sources
+from camera.adapters.file_source import FileCameras, FileSource
+from camera.adapters.rtsp_source import RtspCameras, RtspSource
+from camera.adapters.second_stream import TwoStreams
 from camera.domain.life import ErrorCode
 from camera.ports import FrameSource, SourceError
-from mesh.addresses import AddressPolicy
-from mesh.crypto import Cipher
-from mesh.errors import ConfigurationError
 from mesh.events import StreamConfig, StreamType, TimestampSource
 from mesh.testing import a_camera
 
@@ -46,9 +42,11 @@ def a_stream(path: Path, **changes: Any) -> StreamConfig:
     return replace(made, **changes)
 
 
-def a_file(path: Path, pace: Pace | None = None, **changes: Any) -> FileSource:
-    pace = pace or Pace()
-    return FileSource(a_stream(path, **changes), monotonic=pace.monotonic, sleep=pace.sleep)
+def a_file(path: Path, clock: Pace | None = None, **changes: Any) -> FileSource:
+    clock = clock or Pace()
+    stream = a_stream(path, **changes)
+    reel = FileCameras().reel(stream)
+    return FileSource(stream, reel, monotonic=clock.monotonic, sleep=clock.sleep)
 
 
 @pytest.fixture(params=["fake", "file"])
@@ -142,7 +140,7 @@ def test_a_source_that_was_held_up_does_not_hurry_after_the_lost_time(clip: Path
 
 
 def test_an_interrupted_file_is_over(clip: Path) -> None:
-    source = FileSource(a_stream(clip, fps=0.01))
+    source = FileCameras()(a_camera(stream=a_stream(clip, fps=0.01)))
     source.open()
     source.read()
     source.interrupt()
@@ -162,22 +160,6 @@ def test_a_picture_keeps_its_brightness(clip: Path) -> None:
         assert (frame.claimed, frame.source) == (None, TimestampSource.ARRIVAL)
 
 
-def test_a_picture_that_is_too_large_gets_coarser_and_in_the_end_is_none(
-    clip: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    noise = np.random.default_rng(1).integers(0, 255, (96, 160, 3), dtype=np.uint8)
-    source = a_file(clip)
-    source.open()
-    frame = source.read()
-    assert frame is not None
-    noisy = replace(frame, _frame=frame._frame.from_ndarray(noise, format="rgb24"))
-    whole = noisy.jpeg() or b""
-    monkeypatch.setattr(pyav_decoding, "MAX_IMAGE_BYTES", len(whole) - 1)
-    assert 0 < len(noisy.jpeg() or b"") < len(whole)
-    monkeypatch.setattr(pyav_decoding, "MAX_IMAGE_BYTES", 10)
-    assert noisy.jpeg() is None
-
-
 def refusal(source: FrameSource) -> SourceError:
     with pytest.raises(SourceError) as caught:
         source.open()
@@ -186,9 +168,9 @@ def refusal(source: FrameSource) -> SourceError:
 
 
 def test_a_file_that_is_not_there_is_not_found(tmp_path: Path) -> None:
-    error = refusal(a_file(tmp_path / "gone.mp4"))
-    assert error.code is ErrorCode.NOT_FOUND
-    assert "gone.mp4" in str(error)
+    with pytest.raises(SourceError, match=r"gone\.mp4") as caught:
+        a_file(tmp_path / "gone.mp4")
+    assert caught.value.code is ErrorCode.NOT_FOUND
 
 
 def test_a_file_that_is_no_video_is_unsupported(tmp_path: Path) -> None:
@@ -211,75 +193,70 @@ def test_a_playlist_cannot_lead_elsewhere(tmp_path: Path) -> None:
     assert refusal(a_file(playlist)).code is ErrorCode.UNSUPPORTED
 
 
-def sources(decrypt: Callable[[bytes], bytes] = bytes, forbidden: str = "") -> Sources:
-    return Sources(
-        {StreamType.RTSP: rtsp_source, StreamType.FILE: file_source},
-        decrypt=decrypt,
-        policy=AddressPolicy.parse(forbidden),
-        resolve=lambda *_: ["10.0.0.1"],
-    )
+def test_a_file_as_fast_as_possible_never_waits(clip: Path) -> None:
+    pace = Pace()
+    source = a_file(clip, pace, pace="fast")
+    source.open()
+    times = [frame.media_time for _ in range(45) if (frame := source.read())]
+    assert pace.waits == []
+    assert times == pytest.approx([n / 10 for n in range(45)])
 
 
 def test_files_and_rtsp_cameras_have_sources(clip: Path) -> None:
-    assert isinstance(sources()(a_camera(stream=a_stream(clip))), FileSource)
+    assert isinstance(FileCameras()(a_camera(stream=a_stream(clip))), FileSource)
     rtsp = StreamConfig(stream_type=StreamType.RTSP, url="rtsp://127.0.0.1/live")
-    assert isinstance(sources()(a_camera(stream=rtsp)), RtspSource)
+    assert isinstance(RtspCameras()(a_camera(stream=rtsp)), RtspSource)
+    both = replace(rtsp, sub_url="rtsp://127.0.0.1/small")
+    assert isinstance(RtspCameras()(a_camera(stream=both)), TwoStreams)
+
+
+def an_rtsp(**changes: Any) -> StreamConfig:
+    return StreamConfig(stream_type=StreamType.RTSP, **{"url": "rtsp://host"} | changes)
 
 
 @pytest.mark.parametrize(
     ("stream", "words"),
     [
-        (StreamConfig(stream_type=StreamType.RTSP), "url is missing: a RTSP stream needs one"),
-        (StreamConfig(stream_type=StreamType.WEBSOCKET, url="ws://host"), "only RTSP, FILE"),
-        (StreamConfig(stream_type=StreamType.RTSP, url="file:///etc/hostname"), "begins with rtsp"),
-        (StreamConfig(stream_type=StreamType.FILE, url="concat:/a|/b"), "url has the scheme"),
-        (
-            StreamConfig(stream_type=StreamType.RTSP, url="rtsp://host", transport="pigeon"),
-            "pigeon is none of tcp, udp, auto",
-        ),
+        (an_rtsp(url=None), "needs a url"),
+        (an_rtsp(url="file:///etc/hostname"), "the url of an RTSP stream begins with rtsp"),
+        (an_rtsp(sub_url="concat:a|b"), "the sub_url of an RTSP stream begins with rtsp"),
+        (an_rtsp(transport="pigeon"), "pigeon is none of tcp, udp, auto"),
+        (StreamConfig(stream_type=StreamType.FILE), "needs a url"),
+        (StreamConfig(stream_type=StreamType.FILE, url="x", pace="slow"), "slow is none of real"),
     ],
 )
 def test_what_cannot_be_read_is_refused_by_name(stream: StreamConfig, words: str) -> None:
+    make = RtspCameras() if stream.stream_type is StreamType.RTSP else FileCameras()
     with pytest.raises(SourceError, match=words) as caught:
-        sources()(a_camera(stream=stream))
+        make(a_camera(stream=stream))
     assert caught.value.code is ErrorCode.UNSUPPORTED
 
 
-@pytest.mark.parametrize("host", ["10.0.0.1", "0xa.1", "[::ffff:10.0.0.1]", "a-name-of-10.0.0.1"])
-def test_what_leads_to_a_forbidden_network_is_refused(host: str) -> None:
-    camera = a_camera(stream=StreamConfig(stream_type=StreamType.RTSP, url=f"rtsp://{host}/"))
-    with pytest.raises(SourceError, match=r"leads to 10\.0\.0\.1") as caught:
-        sources(forbidden="10.0.0.0/8")(camera)
-    assert caught.value.code is ErrorCode.FORBIDDEN_ADDRESS
-
-
-def with_password(token: bytes) -> StreamConfig:
-    return StreamConfig(
-        stream_type=StreamType.RTSP,
-        url="rtsp://someone:else@camera:554/live?channel=1",
-        username="ad min",
-        password_encrypted=token,
-    )
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("abacus", "'abacus' is none of those"), ("cuda", "cuda is not there|cuda cannot")],
+)
+def test_hardware_that_cannot_be_used_is_named(clip: Path, name: str, words: str) -> None:
+    """No fall back to the CPU in silence, neither for cameras nor for files."""
+    if name == "cuda" and Path("/dev/nvidia0").exists():
+        pytest.skip("this machine has the hardware")
+    rtsp = an_rtsp(url="rtsp://127.0.0.1:9/cam", hardware=name)
+    for source in (RtspCameras()(a_camera(stream=rtsp)), a_file(clip, hardware=name)):
+        error = refusal(source)
+        assert error.code is ErrorCode.UNSUPPORTED
+        assert re.search(words, str(error))
 
 
 def test_name_and_password_go_into_the_address_and_nowhere_else() -> None:
-    cipher = Cipher(SecretStr(Cipher.new_key()))
-    camera = a_camera(stream=with_password(cipher.encrypt("p@ss/wörd".encode())))
-    source = sources(cipher.decrypt)(camera)
+    stream = an_rtsp(
+        url="rtsp://someone:else@camera:554/live?channel=1",
+        username="ad min",
+        password_encrypted=b"token",
+    )
+    source = RtspCameras()(a_camera(stream=stream), "p@ss/wörd")
     assert isinstance(source, RtspSource)
     assert source._url() == "rtsp://ad%20min:p%40ss%2Fw%C3%B6rd@camera:554/live?channel=1"
-    assert "p@ss" not in repr(source) + repr(camera)
-
-
-def test_a_name_without_a_password_is_sent_alone() -> None:
-    stream = replace(with_password(b""), password_encrypted=None)
-    assert RtspSource(stream, None)._url() == "rtsp://ad%20min@camera:554/live?channel=1"
-
-
-def test_a_password_that_no_key_opens_is_an_authorisation_error() -> None:
-    def refuse(_: bytes) -> bytes:
-        raise ConfigurationError("none of the keys opens what is stored")
-
-    with pytest.raises(SourceError, match="none of the keys") as caught:
-        sources(refuse)(a_camera(stream=with_password(b"token")))
-    assert caught.value.code is ErrorCode.UNAUTHORIZED
+    assert "p@ss" not in repr(source)
+    alone = RtspCameras()(a_camera(stream=stream))
+    assert isinstance(alone, RtspSource)
+    assert alone._url() == "rtsp://ad%20min@camera:554/live?channel=1"

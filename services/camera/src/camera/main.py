@@ -6,15 +6,20 @@ from datetime import timedelta
 from functools import partial
 
 from camera.adapters.dependencies import BrokerProbe, WatchedCodec
+from camera.adapters.file_source import FileCameras
 from camera.adapters.kafka_cameras import CameraGroup, CameraRegistry, GroupListener
+from camera.adapters.kafka_discovery import DiscoveryDesk
 from camera.adapters.kafka_publisher import KafkaPublisher, PublisherSettings
+from camera.adapters.onvif_finder import OnvifFinder, ProbeSettings
 from camera.adapters.prometheus_metrics import CameraMetrics
-from camera.adapters.pyav_source import file_source, rtsp_source
+from camera.adapters.rtsp_source import RtspCameras
 from camera.adapters.running import OnLoop, Service
 from camera.adapters.sources import Sources
+from camera.adapters.usb_finder import UsbFinder
+from camera.adapters.usb_source import UsbCameras
 from camera.domain.backoff import Backoff
 from camera.settings import CameraSettings
-from camera.stage import CameraStage, StageParts, Turns
+from camera.stage import CameraSearch, CameraStage, StageParts, Turns
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
 from mesh.crypto import Cipher
@@ -71,6 +76,7 @@ async def _serve(settings: CameraSettings, process: Process) -> None:
         probe=probe,
         status_seconds=settings.status_seconds,
         patience=timedelta(seconds=settings.stop_seconds * _FLUSH_SHARE),
+        asides=[_desk(settings, codec)],
     )
     with closing(schemas):
         await service.run(process.stop)
@@ -97,8 +103,12 @@ def _stage(
 ) -> CameraStage:
     parts = StageParts(
         sources=Sources(
-            {StreamType.RTSP: rtsp_source, StreamType.FILE: file_source},
-            decrypt=lambda token: Cipher(settings.secret_key).decrypt(token),
+            {
+                StreamType.RTSP: RtspCameras(),
+                StreamType.USB: UsbCameras(),
+                StreamType.FILE: FileCameras(metrics),
+            },
+            decrypt=partial(_decrypted, settings),
             policy=settings.address_policy,
         ),
         frames=publisher,
@@ -115,3 +125,29 @@ def _stage(
         partition_of=partial(partition_of, partitions=settings.partitions),
         node=settings.node,
     )
+
+
+def _desk(settings: CameraSettings, codec: WatchedCodec) -> DiscoveryDesk:
+    clock, policy = SystemClock(), settings.address_policy
+    probe = ProbeSettings(interfaces=settings.probe_interfaces)
+    search = CameraSearch(
+        {
+            "onvif": OnvifFinder(policy, clock, probe=probe, node=settings.node),
+            "usb": UsbFinder(settings.node, settings.instance_id),
+        },
+        decrypt=partial(_decrypted, settings),
+        clock=clock,
+        enabled=settings.discovery,
+    )
+    return DiscoveryDesk(
+        KafkaTail(settings, codec, topics=[settings.topics("camera.commands")], start="end"),
+        search,
+        EventProducer(settings, codec),
+        topic=settings.topics("answers"),
+        clock=clock,
+    )
+
+
+def _decrypted(settings: CameraSettings, token: bytes) -> bytes:
+    """What a token holds; asked late, as only cameras with a password need the key."""
+    return Cipher(settings.secret_key).decrypt(token)

@@ -7,23 +7,25 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any, Self
 
 import av
 import numpy as np
-import simplejpeg
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
+from camera.adapters.jpeg_frame import JpegFrame
+from camera.adapters.jpeg_tables import with_tables
+from camera.adapters.pyav_jpeg import JpegEncoder
+from camera.adapters.restamped import Restamped
+from camera.domain.jpeg import whole_jpeg
 from camera.domain.life import ErrorCode
-from camera.ports import SourceError
+from camera.ports import SourceError, VideoFrame
 from mesh.events import TimestampSource
 
-MAX_IMAGE_BYTES = 1024 * 1024
-"""A picture travels inside its record up to this size (design, section 2)."""
 NEARLY = 0.95
 """What took this share of the time-out ended because of it, whatever FFmpeg calls it."""
-_QUALITIES = (85, 75, 60, 40)
 _CODES: Mapping[type[av.error.FFmpegError], ErrorCode] = {
     av.error.HTTPUnauthorizedError: ErrorCode.UNAUTHORIZED,
     av.error.HTTPForbiddenError: ErrorCode.UNAUTHORIZED,
@@ -40,6 +42,7 @@ _DEFAULT_FPS = 25.0
 _THUMBNAIL = 128
 """Longer side, pixels."""
 _EVERY_ROW = 4
+_JPEG = "mjpeg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class PyAvFrame:
     source: TimestampSource
     size: int
     _frame: av.VideoFrame
+    _encoder: JpegEncoder = field(default_factory=JpegEncoder)
 
     @property
     def width(self) -> int:
@@ -64,14 +68,7 @@ class PyAvFrame:
 
     def jpeg(self) -> bytes | None:
         """The picture as JPEG of at most 1 MiB, coarser if it has to be."""
-        pixels = self._frame.to_ndarray(format="rgb24")
-        for quality in _QUALITIES:
-            image: bytes = simplejpeg.encode_jpeg(
-                pixels, quality=quality, colorspace="RGB", colorsubsampling="420"
-            )
-            if len(image) <= MAX_IMAGE_BYTES:
-                return image
-        return None
+        return self._encoder.encode(self._frame)
 
     def small_jpeg(self) -> bytes | None:
         """The second stream's picture of the same moment."""
@@ -87,8 +84,8 @@ class PyAvFrame:
         """The picture in grey, (height, width)."""
         scale = _THUMBNAIL / max(self.width, self.height)
         small = self._frame.reformat(
-            width=max(2, round(self.width * scale)),
-            height=max(2, round(self.height * scale)),
+            width=max(1, round(self.width * scale)),
+            height=max(1, round(self.height * scale)),
             format="gray",
             interpolation=Interpolation.AREA,
             threads=1,
@@ -98,7 +95,10 @@ class PyAvFrame:
 
 @dataclass(slots=True)
 class Decoder:
-    """Packets of the first video track, decoded; knows the camera's clock once it is told."""
+    """Packets of the first video track, decoded; knows the camera's clock once it is told.
+
+    Packets that are JPEG pictures are not decoded.
+    """
 
     container: Any
     timeout: float
@@ -110,6 +110,7 @@ class Decoder:
     _arrived: float = field(default_factory=time.monotonic)
     _clock_offset: float | None = None
     """Seconds between the stream's time and the camera's wall clock."""
+    _encoder: JpegEncoder = field(default_factory=JpegEncoder)
 
     @classmethod
     def of(cls, container: Any, timeout: float) -> Self:
@@ -137,26 +138,52 @@ class Decoder:
         rate = self._track.average_rate
         return float(rate) if rate else _DEFAULT_FPS
 
-    def frames(self) -> Iterator[PyAvFrame]:
+    def frames(self) -> Iterator[VideoFrame]:
         """Pictures until the stream ends; packets that are broken are passed over.
 
         Raises:
             SourceError: Nothing could be decoded for a whole time-out.
         """
+        pictures = self._passed_on if self.codec == _JPEG else self._decoded
         for packet in self._packets():
             self._received += packet.size
             self._note_clock(packet)
-            try:
-                pictures = packet.decode()
-            except av.error.InvalidDataError:
-                pictures = []
-            for picture in pictures:
-                yield self._framed(picture)
+            for frame in pictures(packet):
+                yield frame
                 self._last = time.monotonic()
             if time.monotonic() - self._last > self.timeout:
                 raise SourceError(
                     ErrorCode.FROZEN, f"no picture could be decoded for {self.timeout:g} s"
                 )
+
+    def _decoded(self, packet: Any) -> Iterator[VideoFrame]:
+        try:
+            pictures = packet.decode()
+        except av.error.InvalidDataError:
+            return
+        for picture in pictures:
+            media_time, claimed = self._times(picture.time)
+            source = TimestampSource.RTCP
+            yield PyAvFrame(
+                media_time, claimed, source, self._take_received(), picture, self._encoder
+            )
+
+    def _passed_on(self, packet: Any) -> Iterator[VideoFrame]:
+        """The packet as it is, if it is a whole JPEG."""
+        whole = whole_jpeg(bytes(packet)) if packet.size else None
+        if whole is None:
+            return
+        image, width, height = whole
+        known = packet.pts is not None and packet.time_base is not None
+        media_time, claimed = self._times(packet.pts * packet.time_base if known else None)
+        frame = JpegFrame(
+            image=with_tables(image),
+            width=width,
+            height=height,
+            media_time=media_time,
+            size=self._take_received(),
+        )
+        yield Restamped(frame, media_time, claimed, TimestampSource.RTCP)
 
     def _packets(self) -> Iterator[Any]:
         """Packets until the stream ends.
@@ -174,15 +201,19 @@ class Decoder:
                 return
             yield packet
 
-    def _framed(self, picture: Any) -> PyAvFrame:
+    def _take_received(self) -> int:
+        """Bytes received since the picture before."""
         size, self._received = self._received, 0
-        known, arrived = picture.time is not None, time.monotonic()
-        media_time = float(picture.time) if known else self._media_time + arrived - self._arrived
+        return size
+
+    def _times(self, told: float | Fraction | None) -> tuple[float, datetime | None]:
+        """A picture's place in the stream, and when the camera says it was taken."""
+        arrived = time.monotonic()
+        media_time = self._media_time + arrived - self._arrived if told is None else float(told)
         self._media_time, self._arrived = media_time, arrived
-        claimed = None
-        if known and self._clock_offset is not None:
-            claimed = _instant(media_time + self._clock_offset)
-        return PyAvFrame(media_time, claimed, TimestampSource.RTCP, size, picture)
+        if told is None or self._clock_offset is None:
+            return media_time, None
+        return media_time, _instant(media_time + self._clock_offset)
 
     def _note_clock(self, packet: Any) -> None:
         """Learns the camera's clock from RTCP sender reports, which come within seconds."""

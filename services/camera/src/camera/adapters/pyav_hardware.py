@@ -1,0 +1,50 @@
+"""Hardware that decodes video instead of the CPU."""
+
+import av
+from av.codec.hwaccel import HWAccel, hwdevices_available
+
+from camera.adapters.pyav_decoding import sentence
+from camera.domain.life import ErrorCode
+from camera.ports import SourceError
+
+_PROBED = "h264"
+
+
+class Hardware:
+    """Finds out once per process whether a kind of hardware can be used.
+
+    There is no silent fall back to the CPU: who asks for hardware has sized the machine by it.
+    """
+
+    def __init__(self) -> None:
+        self._works: set[str] = set()
+
+    def check(self, name: str | None) -> None:
+        """Tries the hardware, unless none is wanted or it worked before.
+
+        Raises:
+            SourceError: FFmpeg does not know it, or this machine does not have it.
+        """
+        if name is None or name in self._works:
+            return
+        known = hwdevices_available()
+        if name not in known:
+            names = ", ".join(known)
+            raise _unsupported(f"hardware {name!r} is none of those that can decode here: {names}")
+        try:
+            HWAccel(name).create(av.Codec(_PROBED, "r"))
+        except NotImplementedError as error:
+            raise _unsupported(f"hardware {name} cannot decode {_PROBED}") from error
+        except av.error.FFmpegError as error:
+            raise _unsupported(
+                f"hardware {name} is not there or cannot be used: {sentence(error)}"
+            ) from error
+        self._works.add(name)
+
+    def acceleration(self, name: str | None) -> HWAccel | None:
+        """What FFmpeg is told; pictures are brought back into memory."""
+        return None if name is None else HWAccel(name, allow_software_fallback=False)
+
+
+def _unsupported(message: str) -> SourceError:
+    return SourceError(ErrorCode.UNSUPPORTED, message)

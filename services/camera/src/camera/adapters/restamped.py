@@ -1,0 +1,51 @@
+"""A picture whose time is known better than it says itself."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camera.ports import VideoFrame
+from mesh.events import TimestampSource
+
+
+@dataclass(frozen=True, slots=True)
+class Restamped:
+    """The picture of another frame with times of its own."""
+
+    frame: VideoFrame
+    media_time: float
+    claimed: datetime | None = None
+    source: TimestampSource = TimestampSource.ARRIVAL
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        return self.frame.width
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        return self.frame.height
+
+    @property
+    def size(self) -> int:
+        """Bytes received since the frame before."""
+        return self.frame.size
+
+    def jpeg(self) -> bytes | None:
+        """The picture."""
+        return self.frame.jpeg()
+
+    def small_jpeg(self) -> bytes | None:
+        """The smaller picture."""
+        return self.frame.small_jpeg()
+
+    def fingerprint(self) -> int:
+        """Of the picture."""
+        return self.frame.fingerprint()
+
+    def thumbnail(self) -> NDArray[np.uint8]:
+        """Of the picture."""
+        return self.frame.thumbnail()

@@ -1,0 +1,234 @@
+"""RTSP cameras, read by PyAV (FFmpeg)."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import av
+
+from camera.adapters.pyav_decoding import NEARLY, Decoder, code_of, sentence, translated
+from camera.adapters.pyav_hardware import Hardware
+from camera.adapters.second_stream import TwoStreams
+from camera.domain.life import ErrorCode
+from camera.domain.redaction import redact
+from camera.ports import FrameSource, SourceError, VideoFrame
+from mesh.events import Camera, StreamConfig
+
+_PROTOCOLS = "rtp,udp,tcp,rtsp,tls,srtp"
+_FAST_OPEN = {"analyzeduration": "300000", "fpsprobesize": "0"}
+_THOROUGH_OPEN = {"fpsprobesize": "0"}
+"""For streams that name their codec's parameters only at the next keyframe."""
+_TRANSPORTS: Mapping[str, Mapping[str, str]] = {
+    "tcp": {"rtsp_transport": "tcp"},
+    "udp": {"rtsp_transport": "udp", "buffer_size": "1048576"},
+}
+AUTO = "auto"
+_UDP_SHARE, _UDP_SECONDS = 0.4, 4.0
+"""What UDP may take of the time-out until its first picture, before TCP is tried."""
+_FINAL = frozenset({ErrorCode.UNAUTHORIZED, ErrorCode.NOT_FOUND})
+"""What the camera answers whatever the transport."""
+
+
+class Transports:
+    """Remembers for each address which transport worked last, for cameras that leave it open."""
+
+    def __init__(self) -> None:
+        self._worked: dict[str, str] = {}
+
+    def first(self, url: str) -> str:
+        """What to begin with: UDP, unless TCP was needed the last time."""
+        return self._worked.get(url, "udp")
+
+    def worked(self, url: str, transport: str) -> None:
+        """Pictures came this way."""
+        self._worked[url] = transport
+
+    def failed(self, url: str) -> None:
+        """No way worked: the next attempt begins anew."""
+        self._worked.pop(url, None)
+
+
+class RtspSource:
+    """One RTSP connection.
+
+    With `transport: auto` UDP is tried first and TCP when UDP is refused or brings nothing.
+
+    Args:
+        stream: How to reach the camera.
+        password: In clear text; never part of a message.
+        transports: What worked before.
+        hardware: Opens the hardware that decodes, if any is wanted.
+    """
+
+    def __init__(
+        self,
+        stream: StreamConfig,
+        password: str | None,
+        *,
+        transports: Transports | None = None,
+        hardware: Hardware | None = None,
+    ) -> None:
+        self._stream = stream
+        self._password = password
+        self._transports = transports or Transports()
+        self._hardware = hardware or Hardware()
+        self._transport: str | None = None
+        self._began: float | None = None
+        """When the present attempt began, while it goes on."""
+        self._patience = stream.timeout_seconds
+        """Of the present attempt, seconds."""
+        self._container: Any = None
+        self._codec: str | None = None
+        self._frames: Iterator[VideoFrame] = iter(())
+
+    @property
+    def transport(self) -> str | None:
+        """`tcp` or `udp`, once connected."""
+        return self._transport
+
+    @property
+    def codec(self) -> str | None:
+        """Of the pictures."""
+        return self._codec
+
+    def open(self) -> None:
+        """Connects and learns what the stream holds."""
+        self._hardware.check(self._stream.hardware)
+        wanted = self._stream.transport or AUTO
+        if wanted == AUTO:
+            self._open_any()
+        else:
+            self._connect(wanted, self._stream.timeout_seconds)
+        decoder = Decoder.of(self._container, self._stream.timeout_seconds)
+        self._codec, self._frames = decoder.codec, decoder.frames()
+
+    def read(self) -> VideoFrame | None:
+        """The next picture; a camera that hangs up ends the stream without an error of FFmpeg's."""
+        try:
+            with translated(self._failed):
+                return next(self._frames, None)
+        except SourceError as error:
+            if error.code is ErrorCode.TIMEOUT:
+                seconds = self._stream.timeout_seconds
+                raise SourceError(ErrorCode.FROZEN, f"no picture for {seconds:g} s") from error
+            if error.code is ErrorCode.UNSUPPORTED:
+                raise SourceError(ErrorCode.UNREACHABLE, str(error)) from error
+            raise
+
+    def interrupt(self) -> None:
+        """Cannot hurry FFmpeg: a blocked read returns at the time-out at the latest."""
+
+    def close(self) -> None:
+        """Ends the connection."""
+        if self._container is not None:
+            self._container.close()
+
+    def _open_any(self) -> None:
+        """Connects by what worked before, or by UDP and then by TCP, within one time-out."""
+        url, timeout = self._stream.url or "", self._stream.timeout_seconds
+        deadline = time.monotonic() + timeout
+        first = self._transports.first(url)
+        try:
+            if not (first == "udp" and self._open_udp(min(_UDP_SHARE * timeout, _UDP_SECONDS))):
+                self._connect("tcp", max(deadline - time.monotonic(), timeout - _UDP_SECONDS))
+        except SourceError:
+            self._transports.failed(url)
+            raise
+        self._transports.worked(url, self._transport or first)
+
+    def _open_udp(self, seconds: float) -> bool:
+        """Whether pictures come by UDP within so many seconds.
+
+        Raises:
+            SourceError: The camera's answer would be the same by TCP.
+        """
+        began = time.monotonic()
+        try:
+            self._connect("udp", seconds)
+        except SourceError as error:
+            if error.code in _FINAL:
+                raise
+            return False
+        if time.monotonic() - began < NEARLY * seconds:
+            return True
+        self.close()  # the SDP told everything, and FFmpeg opened what brings nothing
+        return False
+
+    def _connect(self, transport: str, seconds: float) -> None:
+        """Connects within so many seconds.
+
+        FFmpeg answers with EPERM when the look was too short to learn the codec's parameters.
+        """
+        self._transport, self._patience, self._began = transport, seconds, time.monotonic()
+        with translated(self._failed):
+            try:
+                self._container = self._opened(_FAST_OPEN, seconds)
+            except av.error.PermissionError:
+                left = seconds - (time.monotonic() - self._began)
+                self._container = self._opened(_THOROUGH_OPEN, left)
+        self._began = None
+
+    def _opened(self, look: Mapping[str, str], seconds: float) -> Any:
+        options = {**look, **_TRANSPORTS[self._transport or "tcp"]}
+        return av.open(
+            self._url(),
+            format="rtsp",
+            options={**options, "protocol_whitelist": _PROTOCOLS},
+            timeout=(seconds, self._stream.timeout_seconds),
+            hwaccel=self._hardware.acceleration(self._stream.hardware),
+        )
+
+    def _url(self) -> str:
+        parts = urlsplit(self._stream.url or "")
+        if self._stream.username is None:
+            return urlunsplit(parts)
+        user = quote(self._stream.username, safe="")
+        secret = "" if self._password is None else ":" + quote(self._password, safe="")
+        place = parts.netloc.rpartition("@")[2]
+        return urlunsplit(parts._replace(netloc=f"{user}{secret}@{place}"))
+
+    def _failed(self, error: av.error.FFmpegError) -> SourceError:
+        code = code_of(error, otherwise=ErrorCode.UNREACHABLE)
+        waited = 0.0 if self._began is None else time.monotonic() - self._began
+        if code is ErrorCode.TIMEOUT or waited > NEARLY * self._patience:
+            seconds = self._stream.timeout_seconds
+            return SourceError(ErrorCode.TIMEOUT, f"no answer for {seconds:g} s")
+        return SourceError(code, redact(sentence(error), self._password))
+
+
+@dataclass(frozen=True, slots=True)
+class RtspCameras:
+    """Makes the sources of RTSP cameras, and remembers which transport each needs."""
+
+    hardware: Hardware = field(default_factory=Hardware)
+    _transports: Transports = field(default_factory=Transports)
+
+    def __call__(self, camera: Camera, password: str | None = None) -> FrameSource:
+        """A source that is not connected yet.
+
+        Raises:
+            SourceError: Streams with these settings cannot be read.
+        """
+        stream = camera.stream
+        for name, url in (("url", stream.url), ("sub_url", stream.sub_url)):
+            if url is not None and urlsplit(url).scheme not in {"rtsp", "rtsps"}:
+                raise _unsupported(f"the {name} of an RTSP stream begins with rtsp")
+        if not stream.url:
+            raise _unsupported("an RTSP stream needs a url")
+        if (stream.transport or AUTO) not in {*_TRANSPORTS, AUTO}:
+            known = ", ".join([*_TRANSPORTS, AUTO])
+            raise _unsupported(f"transport {stream.transport} is none of {known}")
+        main = self._source(stream, password)
+        if stream.sub_url is None:
+            return main
+        second = replace(stream, url=stream.sub_url)
+        return TwoStreams(main, lambda: self._source(second, password))
+
+    def _source(self, stream: StreamConfig, password: str | None) -> RtspSource:
+        return RtspSource(stream, password, transports=self._transports, hardware=self.hardware)
+
+
+def _unsupported(message: str) -> SourceError:
+    return SourceError(ErrorCode.UNSUPPORTED, message)

@@ -1,0 +1,178 @@
+"""A camera that sends the same scene twice: large, and small for detection."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camera.domain.life import ErrorCode
+from camera.ports import FrameSource, SourceError, VideoFrame
+from mesh.events import TimestampSource
+from mesh.logs import get_logger
+
+_KEPT = 8
+"""Small pictures that are held: the two streams of a camera are some frames apart."""
+_APART_SECONDS = 0.3
+"""Pictures that are farther apart do not show the same moment."""
+_RETRY_SECONDS = 5.0
+_LINGER_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Small:
+    frame: VideoFrame
+    arrived: float
+
+
+@dataclass(frozen=True, slots=True)
+class PairedFrame:
+    """A large picture, and the small one of the same moment if there is one."""
+
+    frame: VideoFrame
+    small: VideoFrame | None
+    size: int
+
+    @property
+    def media_time(self) -> float:
+        """Place in the large stream, seconds."""
+        return self.frame.media_time
+
+    @property
+    def claimed(self) -> datetime | None:
+        """When the camera says the large picture was taken, UTC."""
+        return self.frame.claimed
+
+    @property
+    def source(self) -> TimestampSource:
+        """How the camera said it."""
+        return self.frame.source
+
+    @property
+    def width(self) -> int:
+        """Pixels of the large picture."""
+        return self.frame.width
+
+    @property
+    def height(self) -> int:
+        """Pixels of the large picture."""
+        return self.frame.height
+
+    def jpeg(self) -> bytes | None:
+        """The large picture."""
+        return self.frame.jpeg()
+
+    def small_jpeg(self) -> bytes | None:
+        """The small picture."""
+        return None if self.small is None else self.small.jpeg()
+
+    def fingerprint(self) -> int:
+        """Of the large picture."""
+        return self.frame.fingerprint()
+
+    def thumbnail(self) -> NDArray[np.uint8]:
+        """Of the large picture."""
+        return self.frame.thumbnail()
+
+
+class TwoStreams:
+    """Reads the main stream, and beside it the second one in a thread of its own.
+
+    The main stream alone says how the camera is: while the second is away, it is tried again and
+    again, and frames have no small picture.
+
+    Args:
+        main: The main stream.
+        second: Makes a connection to the second stream.
+        monotonic: Tells when small pictures arrive, seconds.
+    """
+
+    def __init__(
+        self,
+        main: FrameSource,
+        second: Callable[[], FrameSource],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._main = main
+        self._second = second
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._small: deque[_Small] = deque(maxlen=_KEPT)
+        self._received = 0
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def transport(self) -> str | None:
+        """Of the main stream."""
+        return self._main.transport
+
+    @property
+    def codec(self) -> str | None:
+        """Of the main stream."""
+        return self._main.codec
+
+    def open(self) -> None:
+        """Connects the main stream, and begins to connect the second."""
+        self._main.open()
+        self._thread = threading.Thread(target=self._follow, name="second-stream", daemon=True)
+        self._thread.start()
+
+    def read(self) -> VideoFrame | None:
+        """The next picture of the main stream with the nearest of the second."""
+        frame = self._main.read()
+        if frame is None:
+            return None
+        now = self._monotonic()
+        with self._lock:
+            nearest = min(self._small, key=lambda one: _apart(one, frame, now), default=None)
+            received, self._received = self._received, 0
+        near = nearest is not None and _apart(nearest, frame, now) <= _APART_SECONDS
+        small = nearest.frame if nearest is not None and near else None
+        return PairedFrame(frame, small, frame.size + received)
+
+    def interrupt(self) -> None:
+        """Interrupts both streams."""
+        self._stop.set()
+        self._main.interrupt()
+
+    def close(self) -> None:
+        """Ends both connections; the second one's thread follows when its read returns."""
+        self._stop.set()
+        self._main.close()
+        if self._thread is not None:
+            self._thread.join(_LINGER_SECONDS)
+
+    def _follow(self) -> None:
+        while not self._stop.is_set():
+            source = self._second()
+            try:
+                self._read_second(source)
+            except SourceError as error:
+                get_logger("camera.second_stream").warning(
+                    "second_stream_failed", code=error.code.value, reason=str(error)
+                )
+            finally:
+                source.close()
+            self._stop.wait(_RETRY_SECONDS)
+
+    def _read_second(self, source: FrameSource) -> None:
+        source.open()
+        while not self._stop.is_set():
+            frame = source.read()
+            if frame is None:
+                raise SourceError(ErrorCode.STREAM_ENDED, "the second stream ended")
+            with self._lock:
+                self._small.append(_Small(frame, self._monotonic()))
+                self._received += frame.size
+
+
+def _apart(small: _Small, frame: VideoFrame, now: float) -> float:
+    """Seconds between two pictures: by the camera's clock if it told both, else by arrival."""
+    if small.frame.claimed is not None and frame.claimed is not None:
+        return abs((small.frame.claimed - frame.claimed).total_seconds())
+    return abs(small.arrived - now)

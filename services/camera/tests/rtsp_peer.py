@@ -1,0 +1,36 @@
+"""Serves one GStreamer pipeline as an RTSP camera; run under the system's Python.
+
+Usage: python3 -I rtsp_peer.py "videotestsrc ! jpegenc ! rtpjpegpay name=pay0" [tcp|udp]
+"""
+
+import signal
+import sys
+from importlib import import_module
+
+
+def main() -> None:
+    """Serves until it is killed; prints the address once it does."""
+    versions = import_module("gi")
+    for name in ("Gst", "GstRtsp", "GstRtspServer"):
+        versions.require_version(name, "1.0")
+    gst, rtsp, server = (
+        import_module(f"gi.repository.{name}") for name in ("Gst", "GstRtsp", "GstRtspServer")
+    )
+    gst.init(None)
+    peer = server.RTSPServer()
+    peer.set_address("127.0.0.1")
+    peer.set_service("0")
+    factory = server.RTSPMediaFactory()
+    factory.set_shared(True)
+    factory.set_launch(f"( {sys.argv[1]} )")
+    if len(sys.argv) > 2:
+        factory.set_protocols(getattr(rtsp.RTSPLowerTrans, sys.argv[2].upper()))
+    peer.get_mount_points().add_factory("/cam0", factory)
+    peer.attach(None)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.stdout.write(f"ready rtsp://127.0.0.1:{peer.get_bound_port()}/cam0\n")
+    sys.stdout.flush()
+    import_module("gi.repository.GLib").MainLoop().run()
+
+
+main()

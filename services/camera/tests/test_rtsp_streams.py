@@ -1,0 +1,202 @@
+"""RTSP as cameras do it: UDP that is refused or comes to nothing, MJPEG, changing sizes."""
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import simplejpeg
+from services.camera.tests.rtsp_gate import Gate
+
+from camera.adapters.rtsp_source import RtspCameras
+from camera.domain.life import ErrorCode
+from camera.ports import FrameSource, SourceError, VideoFrame
+from local import rtsp
+from mesh.events import StreamConfig, StreamType
+from mesh.testing import a_camera
+
+pytestmark = pytest.mark.integration
+Start = Callable[..., str]
+MJPEG = (
+    "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=160,height=96,"
+    "framerate=20/1 ! jpegenc ! rtpjpegpay name=pay0"
+)
+_SESSION = re.compile(rb"(Session: \S+)\r\n")
+_UDP_PORTS = re.compile(rb"client_port=\d+-\d+")
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a program that prints `ready` and its address; gives the address."""
+    reason = rtsp.missing()
+    if reason:
+        pytest.skip(reason)
+    running: list[subprocess.Popen[str]] = []
+
+    def run(*command: str) -> str:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        running.append(process)
+        assert process.stdout is not None
+        ready = process.stdout.readline().split()
+        assert ready[0] == "ready"
+        return ready[1]
+
+    yield run
+    for process in running:
+        process.kill()
+        process.wait(10)
+        if process.stdout:
+            process.stdout.close()
+
+
+@pytest.fixture
+def serve(start: Start) -> Start:
+    """Serves a file of coded pictures."""
+    return lambda file: start(*rtsp.command(file, 0))
+
+
+@pytest.fixture
+def peer(start: Start) -> Start:
+    """Serves a pipeline, by one transport only if it is named."""
+    program = str(Path(__file__).with_name("rtsp_peer.py"))
+    return lambda *arguments: start(rtsp.SYSTEM_PYTHON, "-I", program, *arguments)
+
+
+@pytest.fixture
+def gated() -> Iterator[Callable[..., Gate]]:
+    gates: list[Gate] = []
+
+    def build(url: str, **changes: Callable[[bytes], bytes]) -> Gate:
+        gates.append(Gate(url, **changes))
+        return gates[-1]
+
+    yield build
+    for gate in gates:
+        gate.close()
+
+
+def made(cameras: RtspCameras, url: str, transport: str = "auto") -> FrameSource:
+    stream = StreamConfig(
+        stream_type=StreamType.RTSP, url=url, transport=transport, timeout_seconds=2.0
+    )
+    return cameras(a_camera(stream=stream))
+
+
+def shown(source: FrameSource, count: int) -> list[VideoFrame]:
+    source.open()
+    frames = [source.read() for _ in range(count)]
+    return [frame for frame in frames if frame is not None]
+
+
+def clip(path: Path, *codecs: str, sizes: tuple[tuple[int, int], ...] = ((160, 96),)) -> Path:
+    """Ten pictures of each size, as the bare stream of a coder."""
+    with path.open("wb") as file:
+        for (width, height), codec in zip(sizes, codecs, strict=True):
+            context = av.CodecContext.create(codec, "w")
+            assert isinstance(context, av.VideoCodecContext)
+            context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+            context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
+            context.gop_size, context.max_b_frames = 5, 0
+            pixels = np.full((height, width, 3), width % 200, dtype=np.uint8)
+            for number in range(10):
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                frame.pts = number
+                file.writelines(bytes(packet) for packet in context.encode(frame))
+            file.writelines(bytes(packet) for packet in context.encode(None))
+    return path
+
+
+def test_a_camera_without_udp_is_read_by_tcp_and_asked_so_at_once_the_next_time(
+    peer: Start, gated: Callable[..., Gate]
+) -> None:
+    gate = gated(peer(MJPEG, "tcp"))
+    cameras = RtspCameras()
+    for attempts in (1, 0):
+        source = made(cameras, gate.url)
+        gate.heard = b""
+        assert len(shown(source, 2)) == 2
+        assert source.transport == "tcp"
+        assert gate.heard.count(b"RTP/AVP/UDP") == attempts
+        source.close()
+    with pytest.raises(SourceError) as caught:
+        made(cameras, gate.url, "udp").open()
+    assert caught.value.code is ErrorCode.UNREACHABLE
+
+
+def test_udp_that_brings_nothing_gives_way_to_tcp_within_the_time_out(
+    peer: Start, gated: Callable[..., Gate]
+) -> None:
+    """A firewall: the camera sends its pictures to ports that nobody listens at."""
+    url = peer(MJPEG)
+    gate = gated(url, asked=lambda said: _UDP_PORTS.sub(b"client_port=9-10", said))
+    began = datetime.now(UTC)
+    source = made(RtspCameras(), gate.url)
+    assert len(shown(source, 2)) == 2
+    assert source.transport == "tcp"
+    assert (datetime.now(UTC) - began).total_seconds() < 3
+    source.close()
+    direct = made(RtspCameras(), url)
+    assert len(shown(direct, 2)) == 2
+    assert direct.transport == "udp"
+    direct.close()
+
+
+def test_the_camera_is_told_again_and_again_that_somebody_watches(
+    peer: Start, gated: Callable[..., Gate]
+) -> None:
+    """The camera says that it waits two seconds; half of that is waited."""
+    short = partial(_SESSION.sub, rb"\1;timeout=2\r\n")
+    gate = gated(peer(MJPEG), answered=short)
+    source = made(RtspCameras(), gate.url, "tcp")
+    source.open()
+    gate.heard = b""
+    for _ in range(30):
+        source.read()
+    assert gate.heard.count(b"GET_PARAMETER") >= 1
+    source.close()
+
+
+def test_jpeg_pictures_pass_through_without_being_decoded(peer: Start) -> None:
+    source = made(RtspCameras(), peer(MJPEG), "tcp")
+    frames = shown(source, 3)
+    assert source.codec == "mjpeg"
+    times = [frame.media_time for frame in frames]
+    assert times == sorted(set(times))
+    for frame in frames:
+        image = frame.jpeg() or b""
+        assert simplejpeg.decode_jpeg(image).shape == (96, 160, 3)
+        assert frame.size >= len(image) / 2
+        assert (frame.width, frame.height) == (160, 96)
+    assert len({frame.fingerprint() for frame in frames}) == 3
+    source.close()
+
+
+def test_h265_is_read(serve: Start, tmp_path: Path) -> None:
+    source = made(RtspCameras(), serve(clip(tmp_path / "clip.h265", "libx265")))
+    frames = shown(source, 3)
+    assert source.codec == "hevc"
+    assert simplejpeg.decode_jpeg(frames[-1].jpeg() or b"").shape == (96, 160, 3)
+    source.close()
+
+
+def test_a_camera_that_changes_its_size_is_read_on_in_the_new_size(
+    serve: Start, tmp_path: Path
+) -> None:
+    """The brightness of a picture tells which size it should have."""
+    sizes = ((160, 96), (320, 192))
+    file = clip(tmp_path / "clip.h264", "libx264", "libx264", sizes=sizes)
+    source = made(RtspCameras(), serve(file), "tcp")
+    seen = set()
+    for frame in shown(source, 40):
+        pixels = simplejpeg.decode_jpeg(frame.jpeg() or b"")
+        assert pixels.shape == (frame.height, frame.width, 3)
+        assert abs(float(pixels.mean()) - frame.width % 200) < 4
+        seen.add((frame.width, frame.height))
+    assert seen == set(sizes)
+    source.close()

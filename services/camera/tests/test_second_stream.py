@@ -1,0 +1,127 @@
+"""A camera that sends its scene twice: which small picture goes with which large one."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+import pytest
+from services.camera.tests.doubles import FakeFrame, FakeSource, an_error
+
+from camera.adapters.second_stream import TwoStreams
+from camera.ports import FrameSource, VideoFrame
+from mesh.testing import NOON
+
+
+class Hand:
+    """A source that gives a frame whenever it is told to."""
+
+    transport = "tcp"
+    codec = "h264"
+
+    def __init__(self) -> None:
+        self._turn = threading.Semaphore(0)
+        self._frames: list[VideoFrame | None] = []
+        self.closed = threading.Event()
+        self.waiting = threading.Event()
+
+    def give(self, *frames: VideoFrame | None) -> None:
+        for frame in frames:
+            self._frames.append(frame)
+            self._turn.release()
+
+    def open(self) -> None:
+        """Is at hand."""
+
+    def read(self) -> VideoFrame | None:
+        if not self._turn.acquire(blocking=False):
+            self.waiting.set()
+            assert self._turn.acquire(timeout=10)
+        return self._frames.pop(0)
+
+    def interrupt(self) -> None:
+        """Ends by itself."""
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def a_frame(image: bytes, claimed: datetime | None = None, size: int = 1000) -> FakeFrame:
+    return FakeFrame(image=image, claimed=claimed, size=size)
+
+
+class Camera:
+    """A camera with two streams, and time that stands still."""
+
+    def __init__(self, second: Callable[[], FrameSource] | None = None) -> None:
+        self.now = 100.0
+        self.main, self.second = Hand(), Hand()
+        self.streams = TwoStreams(self.main, second or (lambda: self.second), lambda: self.now)
+        self.streams.open()
+
+    def sees(self, *small: FakeFrame) -> None:
+        self.second.waiting.clear()
+        self.second.give(*small)
+        assert self.second.waiting.wait(10)
+
+    def shows(self, frame: FakeFrame) -> VideoFrame:
+        self.main.give(frame)
+        shown = self.streams.read()
+        assert shown is not None
+        return shown
+
+    def end(self) -> None:
+        self.streams.interrupt()
+        self.second.give(None)
+        self.streams.close()
+
+
+@pytest.fixture
+def camera() -> Iterator[Camera]:
+    made = Camera()
+    yield made
+    made.end()
+
+
+def at(milliseconds: int) -> datetime:
+    return NOON + timedelta(milliseconds=milliseconds)
+
+
+def test_the_small_picture_nearest_by_the_cameras_clock_goes_along(camera: Camera) -> None:
+    camera.sees(*(a_frame(b"%d" % ms, at(ms)) for ms in (0, 100, 200)))
+    shown = camera.shows(a_frame(b"large", at(120)))
+    assert (shown.jpeg(), shown.small_jpeg()) == (b"large", b"100")
+    assert (shown.claimed, shown.width) == (at(120), 640)
+
+
+def test_without_a_clock_the_latest_arrival_is_the_nearest(camera: Camera) -> None:
+    camera.sees(a_frame(b"old"))
+    camera.now += 0.2
+    camera.sees(a_frame(b"new"))
+    assert camera.shows(a_frame(b"large")).small_jpeg() == b"new"
+
+
+def test_a_small_picture_of_another_moment_does_not_go_along(camera: Camera) -> None:
+    assert camera.shows(a_frame(b"large")).small_jpeg() is None
+    camera.sees(a_frame(b"small"))
+    camera.now += 0.5
+    assert camera.shows(a_frame(b"large")).small_jpeg() is None
+
+
+def test_what_both_streams_received_is_counted_once(camera: Camera) -> None:
+    camera.sees(a_frame(b"1", size=10), a_frame(b"2", size=20))
+    assert camera.shows(a_frame(b"large", size=1000)).size == 1030
+    assert camera.shows(a_frame(b"large", size=1000)).size == 1000
+
+
+def test_the_end_of_the_main_stream_is_the_end(camera: Camera) -> None:
+    camera.main.give(None)
+    assert camera.streams.read() is None
+
+
+def test_the_second_stream_may_be_away() -> None:
+    refused = FakeSource(refusal=an_error())
+    camera = Camera(lambda: refused)
+    assert camera.shows(a_frame(b"large")).small_jpeg() is None
+    camera.end()
+    assert refused.closed >= 1
+    assert (camera.streams.transport, camera.streams.codec) == ("tcp", "h264")
