@@ -10,7 +10,16 @@ import pytest
 import uvicorn
 from playwright.sync_api import Page, expect, sync_playwright
 
-from mesh.events import Activity, BoundingBox, FaceAttributes, Liveness, ModelUse
+from mesh.events import (
+    Activity,
+    BoundingBox,
+    CameraStatus,
+    FaceAttributes,
+    Liveness,
+    ModelUse,
+    StreamState,
+    StreamType,
+)
 from mesh.testing import (
     CAMERA_ID,
     a_frame_header,
@@ -23,6 +32,7 @@ from .conftest import World, a_model
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 PATIENCE = 30_000
 
 
@@ -125,3 +135,51 @@ def test_objects_have_boxes_of_their_own_and_ill_models_are_seen(page: Page, wor
     expect(model).to_have_attribute("data-state", "failed")
     expect(model.locator(".state")).to_have_text("failed")
     expect(page.locator('#health [data-stage="detection"]')).to_have_attribute("data-state", "down")
+
+
+def test_a_stream_in_error_says_why_and_when_it_is_tried_again(page: Page, world: World) -> None:
+    now = datetime.now(UTC)
+    status = CameraStatus(
+        camera_id=CAMERA_ID, camera_name="Door", instance_id="camera-1", state=StreamState.ERROR,
+        error_code="unauthorized", last_error="the camera refuses the password",
+        next_retry_at=now + timedelta(seconds=40), clock_skew_ms=-3200.0, clock_jumps=2,
+        updated_at=now,
+    )  # fmt: skip
+    world.feed.handle(a_record(status, topic="sightline.camera-status"))
+    tile = page.locator(f'[data-camera="{CAMERA_ID}"]')
+    expect(tile).to_have_attribute("data-state", "error")
+    expect(tile.locator(".waiting")).to_contain_text(
+        "unauthorized: the camera refuses the password"
+    )
+    expect(tile.locator(".waiting")).to_contain_text("Next attempt: ")
+    expect(tile.locator(".hint")).to_have_text(
+        "its clock is 3.2 s behind, its clock jumped 2 times"
+    )
+
+
+def test_a_browser_pushes_the_pictures_of_its_camera(world: World, chromium: str) -> None:
+    expect.set_options(timeout=PATIENCE)
+    with served(world) as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS + FAKE_CAMERA)
+        page = browser.new_page()
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on(
+            "console", lambda said: problems.append(said.text) if said.type == "error" else None
+        )
+        page.goto(f"{url}/push.html#token={world.token()}")
+        expect(page.locator("#toggle")).to_be_disabled()
+        page.get_by_role("button", name="Add this device").click()
+        expect(page.locator("#toggle")).to_be_enabled()
+        page.get_by_role("button", name="Start").click()
+        expect(page.locator("#link")).to_have_text("live")
+        expect(page.locator("#accepted")).not_to_have_text("0")
+        page.get_by_role("button", name="Stop").click()
+        expect(page.locator("#link")).to_have_text("not connected")
+        browser.close()
+    frames = [each.frame for each in world.sent("frames.live")]
+    assert [frame.sequence_number for frame in frames] == list(range(len(frames)))
+    assert {frame.stream_type for frame in frames} == {StreamType.WEBSOCKET}
+    (last,) = [entry for entry in world.sent("ledger") if entry.closes_epoch]
+    assert last.ranges[0].last == len(frames) - 1
+    assert problems == []
