@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from libs.inference.tests import networks
 from structlog.testing import capture_logs
 
+from inference.candidates import candidates
 from inference.choice import (
     LEAD,
     TOLERANCE,
@@ -17,7 +18,7 @@ from inference.choice import (
     decide,
 )
 from inference.engine import Engine, EngineError, EngineInfo, EngineOptions, Outputs, Tensor
-from inference.opening import candidates, open_engine
+from inference.opening import open_engine
 from mesh.clock import ManualClock
 from mesh.errors import ConfigurationError
 from mesh.models import ModelFile, ModelSpec
@@ -201,7 +202,7 @@ def test_an_openvino_model_is_not_for_onnxruntime(tmp_path: Path) -> None:
 
 
 def test_on_a_gpu_the_cpu_is_only_the_reference() -> None:
-    found = candidates(spec("onnxruntime", "openvino", "torch"), {}, EngineOptions(device="GPU-0"))
+    found = candidates(("onnxruntime", "openvino", "torch"), {}, EngineOptions(device="GPU-0"))
     assert [(item.name, item.eligible) for item in found] == [
         ("onnxruntime", False),
         ("onnxruntime", True),

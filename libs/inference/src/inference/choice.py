@@ -169,6 +169,56 @@ class Candidate:
     """Whether it may be chosen; else it is only the reference."""
 
 
+def trials(
+    candidates: Sequence[Candidate], sample: Tensor, *, clock: Clock
+) -> tuple[list[Trial], list[Refusal]]:
+    """Open, measure and close them all.
+
+    Args:
+        candidates: the reference first.
+        sample: one item as the model will see it.
+        clock: takes the time.
+
+    Returns:
+        A trial per engine that worked, in order, and why the others did not.
+    """
+    opened, refused = _open(candidates)
+    engines = [engine for _, engine in opened]
+    eligible = [candidate.eligible for candidate, _ in opened]
+    done, failed = measure(engines, sample, eligible=eligible, clock=clock)
+    for engine in engines:
+        engine.close()
+    return done, [*refused, *failed]
+
+
+def take(
+    model_id: str,
+    candidates: Sequence[Candidate],
+    done: Sequence[Trial],
+    refused: Sequence[Refusal],
+) -> tuple[Engine, EngineReport]:
+    """Open the best of the engines that were tried elsewhere.
+
+    Raises:
+        ConfigurationError: none agrees with the reference, or the best one does not open here.
+    """
+    try:
+        kept, reason = decide(done)
+    except ValueError as error:
+        why = "; ".join(f"{refusal.engine}: {refusal.reason}" for refusal in refused)
+        raise ConfigurationError(f"model {model_id}: {error} {why}".rstrip()) from error
+    chosen = done[kept].info
+    engine = next(each for each in candidates if each.eligible and each.name == chosen.engine)
+    return engine.open(), EngineReport(
+        model_id=model_id,
+        wanted=AUTO,
+        chosen=chosen,
+        reason=reason,
+        trials=tuple(done),
+        refused=tuple(refused),
+    )
+
+
 def choose(
     model_id: str,
     candidates: Sequence[Candidate],

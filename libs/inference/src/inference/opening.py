@@ -1,23 +1,15 @@
 """From a model of the registry to the engine that runs it."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 
-from inference.batching import BucketedEngine
-from inference.choice import AUTO, Candidate, EngineReport, choose
+from inference.candidates import candidates
+from inference.choice import AUTO, EngineReport, choose, take
 from inference.engine import Engine, EngineOptions, Tensor
+from inference.trials import Attempt, tried_apart
 from mesh.clock import Clock, SystemClock
-from mesh.errors import ConfigurationError
 from mesh.logs import get_logger
 from mesh.models import ModelSpec
-
-ENGINES = ("onnxruntime", "openvino", "torch")
-"""Engines of this library; a model may name others (dlib), which run it by themselves."""
-
-
-REFERENCE = "onnxruntime"
-"""Runs in f32 on every CPU."""
 
 
 def open_engine(
@@ -27,6 +19,7 @@ def open_engine(
     *,
     options: EngineOptions,
     wanted: str = AUTO,
+    apart: bool = False,
     clock: Clock | None = None,
 ) -> tuple[Engine, EngineReport]:
     """The engine that a model is run by on a device; measured where there is a choice.
@@ -37,96 +30,19 @@ def open_engine(
         sample: one item as the model will see it, shape (1, …).
         options: device, precision, threads, streams.
         wanted: auto, or the name of an engine.
+        apart: whether engines are tried in a process of their own, see `inference.trials`.
         clock: takes the time; the machine's by default.
 
     Raises:
         ConfigurationError: no engine, or not the wanted one, can run the model there.
     """
-    engine, report = choose(
-        model.model_id,
-        candidates(model, files, options, sides=sample.shape[1:]),
-        sample,
-        clock=clock or SystemClock(),
-        wanted=wanted,
-    )
+    found = candidates(model.engines, files, options, sides=sample.shape[1:])
+    if apart and wanted == AUTO and len(found) > 1:
+        attempt = Attempt(engines=model.engines, files=files, options=options, sample=sample)
+        engine, report = take(model.model_id, found, *tried_apart(attempt))
+    else:
+        engine, report = choose(
+            model.model_id, found, sample, clock=clock or SystemClock(), wanted=wanted
+        )
     get_logger("inference").info("engine_chosen", **report.fields())
     return engine, report
-
-
-def candidates(
-    model: ModelSpec, files: Mapping[str, Path], options: EngineOptions, sides: Sequence[int] = ()
-) -> list[Candidate]:
-    """The engines that may run the model on the device, the reference first.
-
-    The reference is onnxruntime in f32 where it can run the model, else the model's first engine.
-    On another device than the CPU it runs on the CPU and may not be chosen: an explicit device is
-    never exchanged for another in silence.
-    """
-    named = sorted(
-        (name for name in model.engines if name in ENGINES), key=lambda name: name != REFERENCE
-    )
-    found = [
-        Candidate(name=name, open=partial(_open, name, files, options, sides))
-        for name in named
-        if _offers(name, options.device)
-    ]
-    if options.device != "CPU" and named:
-        plain = EngineOptions(threads=options.threads)
-        reference = Candidate(
-            name=named[0], open=partial(_open, named[0], files, plain, sides), eligible=False
-        )
-        found.insert(0, reference)
-    return found
-
-
-def _offers(name: str, device: str) -> bool:
-    """Whether an engine is for a device at all."""
-    kind = device.partition("-")[0]
-    return {
-        "onnxruntime": True,
-        "openvino": kind == "CPU",
-        "torch": kind == "GPU",
-    }[name]
-
-
-# Each engine is imported only where it is used: they are extras, and take 50 to 500 MB.
-
-
-def _open(
-    name: str, files: Mapping[str, Path], options: EngineOptions, sides: Sequence[int]
-) -> Engine:
-    builders = {"onnxruntime": _onnxruntime, "openvino": _openvino, "torch": _torch}
-    try:
-        return builders[name](files, options, sides)
-    except ImportError as error:
-        raise ConfigurationError(f"{name} is not installed: {error}") from error
-
-
-def _onnxruntime(files: Mapping[str, Path], options: EngineOptions, _: Sequence[int]) -> Engine:
-    from inference.onnx_engine import OnnxEngine  # noqa: PLC0415 -- see above
-
-    engine = OnnxEngine(_one(files, ".onnx"), options)
-    # A GPU tunes itself to every new batch size, which takes far longer than padding.
-    return engine if options.device == "CPU" else BucketedEngine(engine)
-
-
-def _openvino(files: Mapping[str, Path], options: EngineOptions, sides: Sequence[int]) -> Engine:
-    from inference.openvino_engine import OpenVinoEngine  # noqa: PLC0415 -- see above
-
-    if any(Path(name).suffix == ".xml" for name in files):
-        network, weights = _one(files, ".xml"), _one(files, ".bin")
-        return OpenVinoEngine(network, options, weights=weights, sides=sides)
-    return OpenVinoEngine(_one(files, ".onnx"), options, sides=sides)
-
-
-def _torch(files: Mapping[str, Path], options: EngineOptions, sides: Sequence[int]) -> Engine:
-    from inference.torch_engine import TorchEngine  # noqa: PLC0415 -- see above
-
-    return TorchEngine(_one(files, ".onnx"), options, sides=sides)
-
-
-def _one(files: Mapping[str, Path], suffix: str) -> Path:
-    for name, path in files.items():
-        if Path(name).suffix == suffix:
-            return path
-    raise ConfigurationError(f"the engine needs a {suffix} file, there is only {', '.join(files)}")

@@ -44,9 +44,15 @@ class InferenceSettings(ModelSettings):
             streams: of the service.
         """
         if device != self.device:
-            return Running(device=device, streams=streams)
+            return Running(device=device, streams=streams, apart=True)
         wanted = engine or self.engine
-        return Running(wanted=wanted, device=device, precision=self.precision, streams=streams)
+        return Running(
+            wanted=wanted,
+            device=device,
+            precision=self.precision,
+            streams=streams,
+            apart=True,
+        )
 
     def timeout(self, device: str) -> float:
         """How long a call may take there, seconds."""

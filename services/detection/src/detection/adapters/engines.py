@@ -39,7 +39,7 @@ def load_detector(
     if model.engine == "dlib":
         return _dlib(files, _info(model, pack.name, max_batch), long_side)
     options = how.options(threads=threads, max_batch=max_batch)
-    return _network(model, pack.name, files, options, wanted=how.wanted, long_side=long_side)
+    return _network(model, pack.name, files, options, how=how, long_side=long_side)
 
 
 def _info(
@@ -73,7 +73,7 @@ def _network(
     files: Mapping[str, Path],
     options: EngineOptions,
     *,
-    wanted: str,
+    how: Running,
     long_side: int,
 ) -> FaceDetector:
     from detection.adapters.network_detector import (  # noqa: PLC0415 -- dlib needs none of it
@@ -89,7 +89,12 @@ def _network(
             f"model {model.model_id}: decoder {model.decoder} is none of {', '.join(FAMILIES)}"
         )
     engine, _ = open_engine(
-        model, files, sample(model.input, long_side), options=options, wanted=wanted
+        model,
+        files,
+        sample(model.input, long_side),
+        options=options,
+        wanted=how.wanted,
+        apart=how.apart,
     )
     runs = engine.info
     info = replace(

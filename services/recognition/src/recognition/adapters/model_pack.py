@@ -40,7 +40,7 @@ def load_embedder(
     if model.engine == "dlib":
         return _dlib(files, _info(model, chosen.name))
     how = running or Running()
-    return _network(model, chosen.name, files, how.options(threads=threads), how.wanted)
+    return _network(model, chosen.name, files, how.options(threads=threads), how)
 
 
 def _info(
@@ -65,7 +65,7 @@ def _network(
     pack_name: str,
     files: Mapping[str, Path],
     options: EngineOptions,
-    wanted: str,
+    how: Running,
 ) -> FaceEmbedder:
     template = TEMPLATES.get(model.alignment or "")
     if template is None or model.input is None:
@@ -73,7 +73,12 @@ def _network(
             f"model {model.model_id}: alignment {model.alignment} is none of {', '.join(TEMPLATES)}"
         )
     engine, _ = open_engine(
-        model, files, sample(template, model.input), options=options, wanted=wanted
+        model,
+        files,
+        sample(template, model.input),
+        options=options,
+        wanted=how.wanted,
+        apart=how.apart,
     )
     info = replace(
         _info(model, pack_name, engine=engine.info.engine, device=engine.info.device),
