@@ -1,11 +1,12 @@
-"""`python -m bench mesh|overload|fanout|api|accuracy|inference`: each is one report, one file."""
+"""`python -m bench mesh|overload|fanout|api|cameras|accuracy|inference`: one report, one file."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-from bench import accuracy, api, fanout, inference, overload, whole
+from bench import accuracy, api, cameras, fanout, inference, overload, whole
+from bench.camera_site import a_broker
 from bench.figures import write
 from bench.logs import only_warnings
 from bench.material import material, model_store
@@ -49,6 +50,14 @@ def _fanout(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _api(arguments: argparse.Namespace) -> dict[str, Any]:
     return api.measure(material(), api.Options(rows=arguments.rows, requests=arguments.requests))
+
+
+def _cameras(arguments: argparse.Namespace) -> dict[str, Any]:
+    options = cameras.Options(
+        streams=arguments.streams, seconds=arguments.seconds, soak_minutes=arguments.soak
+    )
+    with a_broker() as broker:
+        return cameras.measure(broker, options)
 
 
 def _accuracy(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -99,6 +108,13 @@ def _arguments() -> argparse.Namespace:
     ask.set_defaults(run=_api)
     ask.add_argument("--rows", type=int, default=5_000_000, help="detections")
     ask.add_argument("--requests", type=int, default=60, help="of each kind")
+    many = kinds.add_parser("cameras", help="RTSP streams into one replica, beside bare PyAV")
+    many.set_defaults(run=_cameras)
+    many.add_argument(
+        "--streams", type=int, nargs="+", default=[100, 40], help="at 5 and at 15 frames/s"
+    )
+    many.add_argument("--seconds", type=float, default=30.0, help="of measuring, each")
+    many.add_argument("--soak", type=float, default=0.0, help="minutes of the first at the end")
     _accuracy_arguments(kinds.add_parser("accuracy", help="LFW's protocol by model, and counts"))
     _inference_arguments(kinds.add_parser("inference", help="stages beside the bare engines"))
     return parser.parse_args()

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
+from itertools import cycle
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +33,9 @@ lacking = [name for name in {_ELEMENTS!r} if Gst.ElementFactory.find(name) is No
 raise SystemExit("GStreamer lacks " + ", ".join(lacking) if lacking else 0)
 """
 _FREEZE_LIMIT_BYTES = 2_000_000
+_MOST_TURNS = 20
+_CLIENT_THREADS = 8
+_BACKLOG = 128
 
 
 def missing() -> str | None:
@@ -83,19 +87,25 @@ class Clip:
 
 @dataclass
 class Projector:
-    """Shows the clip to every connected stream at its own pace, for ever, unless frozen."""
+    """Shows the clip to every connected stream at its own pace, for ever, unless frozen.
+
+    Real cameras do not tick together: the streams take turns within the time of one frame.
+    """
 
     clip: Clip
     gst: Any
+    turns: int = 1
     frozen: bool = False
-    _places: "dict[Any, int]" = field(default_factory=dict)
+    _places: "dict[Any, tuple[int, int]]" = field(default_factory=dict)
+    """Turn and next unit of each stream."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def admit(self, start: int, _factory: Any, media: Any) -> None:
+    def admit(self, start: int, turn: int, _factory: Any, media: Any) -> None:
         """Begins to feed a media that a first client has asked for, at a keyframe."""
         source = media.get_element().get_child_by_name("units")
         with self._lock:
-            self._places[source] = self.clip.entry(start % len(self.clip.units))
+            entry = self.clip.entry(start % len(self.clip.units))
+            self._places[source] = (turn % self.turns, entry)
         media.connect("unprepared", lambda _media: self._dismiss(source))
 
     def _dismiss(self, source: Any) -> None:
@@ -105,19 +115,48 @@ class Projector:
     def run(self) -> None:
         """Pushes units; a late turn is made up for, so that the pace holds on a busy machine."""
         due = time.monotonic()
-        while True:
-            due = max(due + 1 / self.clip.fps, time.monotonic() - 1)
+        for turn in cycle(range(self.turns)):
+            due = max(due + 1 / self.clip.fps / self.turns, time.monotonic() - 1)
             time.sleep(max(0.0, due - time.monotonic()))
             if not self.frozen:
-                self._show()
+                self._show(turn)
 
-    def _show(self) -> None:
+    def _show(self, turn: int) -> None:
         with self._lock:
-            turn = list(self._places.items())
-            for source, at in turn:
-                self._places[source] = (at + 1) % len(self.clip.units)
-        for source, at in turn:
+            shown = [(source, at) for source, (own, at) in self._places.items() if own == turn]
+            for source, at in shown:
+                self._places[source] = (turn, (at + 1) % len(self.clip.units))
+        for source, at in shown:
             source.emit("push-buffer", self.gst.Buffer.new_wrapped(self.clip.units[at]))
+
+
+@dataclass
+class Door:
+    """Counts the clients that have connected and are not shown anything yet."""
+
+    most: int = 0
+    """At once, since it was last asked."""
+    _opening: "set[Any]" = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def enter(self, _server: Any, client: Any) -> None:
+        """A client has connected."""
+        with self._lock:
+            self._opening.add(client)
+            self.most = max(self.most, len(self._opening))
+        client.connect("play-request", self._leave)
+        client.connect("closed", self._leave)
+
+    def tell(self) -> bool:
+        """Prints how many there were at once, and begins to count anew."""
+        with self._lock:
+            _say(f"opening {self.most}")
+            self.most = len(self._opening)
+        return True
+
+    def _leave(self, client: Any, _context: Any = None) -> None:
+        with self._lock:
+            self._opening.discard(client)
 
 
 def split(gst: Any, video: str) -> Clip:
@@ -186,7 +225,7 @@ def _mount(repository: Any, server: Any, projector: Projector, arguments: Any) -
             role = "viewer,media.factory.access=(boolean)true,media.factory.construct=(boolean)true"
             factory.add_role_from_structure(repository.Gst.Structure.from_string(role)[0])
         start = number * len(projector.clip.units) // arguments.cameras
-        factory.connect("media-configure", partial(projector.admit, start))
+        factory.connect("media-configure", partial(projector.admit, start, number))
         mounts.add_factory(f"/cam{number}", factory)
 
 
@@ -227,7 +266,10 @@ def _toggle(projector: Projector) -> bool:
 
 
 def main() -> int:
-    """Serves until SIGTERM or SIGINT; SIGUSR1 freezes and thaws every camera."""
+    """Serves until SIGTERM or SIGINT; SIGUSR1 freezes and thaws every camera.
+
+    SIGUSR2 asks how many clients at once had connected and were not shown anything yet.
+    """
     arguments = _arguments()
     repository = _repository()
     try:
@@ -237,10 +279,13 @@ def main() -> int:
         return 2
     if arguments.fps:
         clip = Clip(clip.codec, arguments.fps, clip.units, clip.keyframes)
-    projector = Projector(clip, repository.Gst)
-    server = repository.GstRtspServer.RTSPServer()
+    projector = Projector(clip, repository.Gst, turns=min(arguments.cameras, _MOST_TURNS))
+    server, door = repository.GstRtspServer.RTSPServer(), Door()
     server.set_address("127.0.0.1")
     server.set_service(str(arguments.port))
+    server.set_backlog(_BACKLOG)
+    server.get_thread_pool().set_max_threads(_CLIENT_THREADS)
+    server.connect("client-connected", door.enter)
     if arguments.auth != "none":
         _protect(repository, server, arguments)
     _mount(repository, server, projector, arguments)
@@ -251,9 +296,9 @@ def main() -> int:
     loop = repository.GLib.MainLoop()
     for number in (signal.SIGINT, signal.SIGTERM):
         repository.GLib.unix_signal_add(repository.GLib.PRIORITY_DEFAULT, number, loop.quit)
-    repository.GLib.unix_signal_add(
-        repository.GLib.PRIORITY_DEFAULT, signal.SIGUSR1, _toggle, projector
-    )
+    asked = repository.GLib.unix_signal_add
+    asked(repository.GLib.PRIORITY_DEFAULT, signal.SIGUSR1, _toggle, projector)
+    asked(repository.GLib.PRIORITY_DEFAULT, signal.SIGUSR2, door.tell)
     port = server.get_bound_port()
     _say(f"ready rtsp://127.0.0.1:{port}/cam0 cameras={arguments.cameras} fps={clip.fps:g}")
     loop.run()

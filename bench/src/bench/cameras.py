@@ -1,0 +1,243 @@
+"""Many cameras into one replica: what a stream costs beside bare PyAV, and how outages heal.
+
+The bare loop reads some of the same streams at the same time, because processor time depends on
+what else the machine does. What it spends on receiving and decoding a picture, and on JPEG of one,
+is counted by how many of each the service had.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from bench.bare_cameras import BareCameras, Totals
+from bench.camera_site import Broker, CameraSite, a_replica
+from bench.farm import HEIGHT, WIDTH, Farm, make_clip
+from bench.figures import percentiles, say, slope, table
+from bench.machine import in_words, machine
+from mesh.events import StreamState
+
+RATES = (5, 15)
+"""Frames per second of the cameras, by round."""
+SAMPLED = 5.0
+"""Frames per second that are kept."""
+RATIO = 1.2
+HEALED_SECONDS = 60.0
+_LIVE_SECONDS = 120.0
+_WARM_SECONDS = 30.0
+_SETTLE_SECONDS = 5.0
+_GONE_SECONDS = 2.0
+_SHARE = 10
+"""One stream of so many is read by the bare loop too, at least two."""
+_GROWTH_MB = 5.0
+"""An hour, in the second half of a soak."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How many and how long."""
+
+    streams: Sequence[int] = (100, 40)
+    """In each round; rounds that are left out are not run."""
+    seconds: float = 30.0
+    """Of measuring, in each round."""
+    soak_minutes: float = 0.0
+    """Of the first round, after everything else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Processor time of a span, and what was done for it."""
+
+    seconds: float
+    streams: int
+    service_s: float
+    decoded: float
+    kept: float
+    bare: Totals
+
+    def figures(self) -> dict[str, float]:
+        """Percent of one core per stream, of the service and of the bare loop for the same work."""
+        reading = self.bare.reading_s / max(self.bare.decoded, 1)
+        encoding = self.bare.encoding_s / max(self.bare.encoded, 1)
+        bare_s = reading * self.decoded + encoding * self.kept
+        share = 100 / self.seconds / self.streams
+        return {
+            "cpu_per_stream": round(self.service_s * share, 3),
+            "bare_cpu_per_stream": round(bare_s * share, 3),
+            "ratio": round(self.service_s / bare_s, 3) if bare_s else float("nan"),
+            "decoded_fps": round(self.decoded / self.seconds / self.streams, 2),
+            "kept_fps": round(self.kept / self.seconds / self.streams, 2),
+            "bare_reading_ms": round(1000 * reading, 3),
+            "bare_encoding_ms": round(1000 * encoding, 3),
+        }
+
+
+def measure(broker: Broker, options: Options) -> dict[str, Any]:
+    """One round after the other, each with a farm and a replica of its own.
+
+    Raises:
+        ConfigurationError: There is no GStreamer.
+        TransientError: The service did not start or ended.
+    """
+    found = machine()
+    say(in_words(found))
+    rounds = []
+    with TemporaryDirectory(prefix="sightline-bench-") as folder:
+        for number, (streams, fps) in enumerate(zip(options.streams, RATES, strict=False)):
+            clip = Path(folder) / f"{fps}.mp4"
+            make_clip(clip, fps)
+            soak = options.soak_minutes if number == 0 else 0.0
+            with (
+                Farm(clip, streams) as farm,
+                a_replica(broker, Path(folder) / f"{fps}.log") as site,
+            ):
+                rounds.append(_round(site, farm, fps, options, soak))
+    report = {"machine": found, **rounds[0], "rounds": rounds}
+    report["goals"] = goals(rounds)
+    _tell(report)
+    return report
+
+
+def _round(
+    site: CameraSite, farm: Farm, fps: int, options: Options, soak_minutes: float
+) -> dict[str, Any]:
+    streams, empty_mb = len(farm.urls), site.rss_mb()
+    say(f"\n{streams} streams of {WIDTH} x {HEIGHT}, {fps} frames/s, sampled at {SAMPLED:g}")
+    site.register(farm.urls, SAMPLED)
+    live_s = _all_live(site, streams)
+    say(f"all live after {live_s} s")
+    measured = _cost(site, farm, fps, options.seconds)
+    full_mb = site.rss_mb()
+    opening = farm.most_opening()
+    heal_s = _heal(site, farm)
+    say(f"healed after {heal_s} s")
+    soaked = _soak(site, soak_minutes) if soak_minutes else {}
+    site.stop()
+    return {
+        "streams": streams,
+        "fps": fps,
+        **measured,
+        "all_live_s": live_s,
+        "heal_s": heal_s,
+        "connections_at_once": max(opening, farm.most_opening()),
+        "rss_mb": round(full_mb, 1),
+        "rss_mb_per_stream": round((full_mb - empty_mb) / streams, 2),
+        "ledger": site.seen.books.balance(),
+        **soaked,
+    }
+
+
+def _all_live(site: CameraSite, streams: int) -> float | None:
+    """Seconds from now until every stream is live; nothing if they are not in time."""
+    return site.seconds_until(
+        lambda: site.seen.states().count(StreamState.LIVE) == streams, _LIVE_SECONDS
+    )
+
+
+def _cost(site: CameraSite, farm: Farm, fps: int, seconds: float) -> dict[str, Any]:
+    streams = len(farm.urls)
+    sample = farm.urls[:: streams // max(2, streams // _SHARE)]
+    with BareCameras(sample, max(1, round(fps / SAMPLED))) as bare:
+        site.seconds_until(lambda: bare.totals().encoded >= len(sample), _WARM_SECONDS)
+        time.sleep(min(_SETTLE_SECONDS, seconds))
+        site.seen.forget_ages()
+        before, frames = bare.totals(), site.frames()
+        cpu, began = site.cpu_s(), time.monotonic()
+        time.sleep(seconds)
+        spent, took = site.cpu_s() - cpu, time.monotonic() - began
+        decoded, skipped = (b - a for a, b in zip(frames, site.frames(), strict=True))
+        done = bare.totals().since(before)
+    cost = Cost(
+        seconds=took,
+        streams=streams,
+        service_s=spent,
+        decoded=decoded,
+        kept=decoded - skipped,
+        bare=done,
+    )
+    camera, service = percentiles(site.seen.camera_ms), percentiles(site.seen.service_ms)
+    return {
+        **cost.figures(),
+        "age_ms_p95": camera.get("p95"),
+        "age_ms": camera,
+        "age_since_decoded_ms": service,
+    }
+
+
+def _heal(site: CameraSite, farm: Farm) -> float | None:
+    """Seconds from when a killed server is back until every stream is live again."""
+    farm.kill()
+    site.seconds_until(lambda: StreamState.LIVE not in site.seen.states(), _LIVE_SECONDS)
+    time.sleep(_GONE_SECONDS)
+    farm.start()
+    return _all_live(site, len(farm.urls))
+
+
+def _soak(site: CameraSite, minutes: float) -> dict[str, Any]:
+    """Everything as it is for long: memory, threads and files, and how memory grows at the end."""
+    say(f"soak: {minutes:g} minutes")
+    points: list[tuple[float, float]] = []
+    threads, began = site.process.num_threads(), time.monotonic()
+    while (at := (time.monotonic() - began) / 60.0) < minutes:
+        points.append((at, site.rss_mb()))
+        site.seen.forget_ages()
+        time.sleep(min(15.0, minutes * 3))
+    return {
+        "soak": {
+            "minutes": minutes,
+            "first_mb": round(points[0][1], 1),
+            "last_mb": round(points[-1][1], 1),
+            "mb_per_hour": round(60 * slope(points[len(points) // 2 :]), 2),
+            "threads": [threads, site.process.num_threads()],
+        }
+    }
+
+
+def goals(rounds: Sequence[Mapping[str, Any]]) -> dict[str, bool]:
+    """Which goals hold in every round."""
+    found = {
+        f"ratio <= {RATIO}": all(each["ratio"] <= RATIO for each in rounds),
+        f"all live <= {HEALED_SECONDS:g} s": all(_in_time(each["all_live_s"]) for each in rounds),
+        f"healed <= {HEALED_SECONDS:g} s": all(_in_time(each["heal_s"]) for each in rounds),
+        "ledger balanced": all(_balanced(each["ledger"]) for each in rounds),
+    }
+    soaks = [each["soak"] for each in rounds if "soak" in each]
+    if soaks:
+        found["no growth"] = all(
+            soak["mb_per_hour"] <= _GROWTH_MB and soak["threads"][0] >= soak["threads"][1]
+            for soak in soaks
+        )
+    return found
+
+
+def _in_time(seconds: float | None) -> bool:
+    return seconds is not None and seconds <= HEALED_SECONDS
+
+
+def _balanced(ledger: Mapping[str, Any]) -> bool:
+    return bool(ledger["captured"]) and ledger["unaccounted"] == ledger["open_epochs"] == 0
+
+
+def _tell(report: Mapping[str, Any]) -> None:
+    names = (
+        "streams", "fps", "cpu_per_stream", "bare_cpu_per_stream", "ratio", "rss_mb_per_stream",
+        "all_live_s", "heal_s", "connections_at_once", "age_ms_p95",
+    )  # fmt: skip
+    say("\n" + table(names, [[_short(each[name]) for name in names] for each in report["rounds"]]))
+    for each in report["rounds"]:
+        say(
+            f"\n{each['streams']} streams: decoded {each['decoded_fps']} and kept "
+            f"{each['kept_fps']} frames/s each; ages by the camera's clock {each['age_ms']}, since "
+            f"decoded {each['age_since_decoded_ms']}; ledger {each['ledger']}"
+        )
+        if "soak" in each:
+            say(f"soak: {each['soak']}")
+    for goal, holds in report["goals"].items():
+        say(f"{'holds ' if holds else 'MISSED'}  {goal}")
+
+
+def _short(value: object) -> object:
+    return round(value, 2) if isinstance(value, float) else value

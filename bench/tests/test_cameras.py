@@ -1,0 +1,112 @@
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from bench.bare_cameras import Totals
+from bench.camera_books import Books
+from bench.camera_site import Broker
+from bench.cameras import Cost, Options, goals, measure
+from bench.farm import HEIGHT, WIDTH, make_clip
+from local import rtsp
+from mesh.events import Lane, LedgerEntry, SequenceRange
+from mesh.testing import a_frame_captured
+
+FRAME = a_frame_captured()
+CAMERA, EPOCH = FRAME.frame.camera_id, FRAME.frame.epoch
+
+
+def an_entry(first: int, last: int, *, reason: str | None = None, closes: bool = False) -> Any:
+    return LedgerEntry(
+        camera_id=CAMERA,
+        epoch=EPOCH,
+        lane=Lane.LIVE,
+        outcome="captured" if reason is None else "shed",
+        reason=reason,
+        ranges=(SequenceRange(first=first, last=last),),
+        closes_epoch=closes,
+        service="camera",
+        instance_id="camera-0",
+        reported_at=datetime.now(UTC),
+    )
+
+
+def a_round(**changes: Any) -> dict[str, Any]:
+    ledger = {"captured": 10, "unaccounted": 0, "open_epochs": 0}
+    return {"ratio": 1.1, "all_live_s": 5.0, "heal_s": 20.0, "ledger": ledger, **changes}
+
+
+def test_bare_work_is_counted_by_what_the_service_did() -> None:
+    bare = Totals(decoded=10, encoded=5, reading_s=0.02, encoding_s=0.01)
+    cost = Cost(seconds=10.0, streams=2, service_s=0.72, decoded=200, kept=100, bare=bare)
+
+    found = cost.figures()
+
+    assert found["bare_cpu_per_stream"] == pytest.approx(100 * (0.4 + 0.2) / 10 / 2)
+    assert found["ratio"] == pytest.approx(1.2)
+
+
+def test_books_balance_when_every_number_was_published_or_shed() -> None:
+    books = Books()
+    books.frame(FRAME)
+    sequence = FRAME.frame.sequence_number
+    shed = [n for n in range(sequence + 2) if n != sequence]
+    for number in shed:
+        books.entry(an_entry(number, number, reason="ring_full"))
+    books.entry(an_entry(0, sequence + 1))
+    assert books.open_epochs() == 1
+
+    books.entry(an_entry(0, sequence + 1, closes=True))
+
+    found = books.balance()
+    assert found["unaccounted"] == found["open_epochs"] == 0
+    assert found["shed"] == {"ring_full": len(shed)}
+
+
+def test_a_frame_that_nobody_accounts_for_unbalances_the_books() -> None:
+    books = Books()
+    books.entry(an_entry(0, 3))
+    books.entry(an_entry(0, 3, closes=True))
+
+    assert books.balance()["unaccounted"] == 4
+
+
+@pytest.mark.parametrize(
+    "missed", [{"ratio": 1.3}, {"all_live_s": None}, {"heal_s": 61.0}, {"ledger": {"captured": 0}}]
+)
+def test_a_goal_holds_only_if_it_does_in_every_round(missed: dict[str, Any]) -> None:
+    assert all(goals([a_round(), a_round()]).values())
+    assert sum(not holds for holds in goals([a_round(), a_round(**missed)]).values()) == 1
+
+
+def test_memory_that_grows_in_a_soak_is_told() -> None:
+    soak = {"mb_per_hour": 6.0, "threads": [30, 30]}
+    assert not goals([a_round(soak=soak)])["no growth"]
+
+
+def test_the_clip_is_video_of_its_rate(tmp_path: Path) -> None:
+    make_clip(tmp_path / "clip.mp4", 5)
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        track = container.streams.video[0]
+        assert (track.width, track.height) == (WIDTH, HEIGHT)
+        assert float(track.average_rate or 0) == 5
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_four_streams_are_measured_from_registration_to_the_last_entry(
+    kafka: str, registry: str
+) -> None:
+    reason = rtsp.missing()
+    if reason:
+        pytest.skip(reason)
+
+    report = measure(Broker(kafka, registry), Options(streams=(4,), seconds=2.0))
+
+    assert report["goals"]["ledger balanced"]
+    assert report["all_live_s"] is not None
+    assert report["heal_s"] is not None
+    assert report["bare_cpu_per_stream"] > 0
+    assert report["ledger"]["published"] > 0
