@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -154,6 +155,7 @@ class Auditor:
             "SELECT frame_key::text, detection_id FROM results.detections"
         ):
             rows[key].append(detection)
+        linked = {digest for _, _, digest in links}
         return Facts(
             frames=frames,
             results={k: found for k, found in results.items() if k in frames or k not in every},
@@ -170,10 +172,22 @@ class Auditor:
             claims=self.claims(),
             rows={key: found for key, found in rows.items() if key in frames},
             links={detection: digest for key, detection, digest in links if key in frames},
-            linked={digest for _, _, digest in links},
-            objects=self._pictures(time.time()),
+            linked=linked,
+            objects=self._stored(linked),
             settled=settled.keys(),
         )
+
+    def _stored(self, linked: AbstractSet[str]) -> dict[str, str]:
+        """Digest in the name and digest of the content, of every picture.
+
+        A picture that is written once more while its folder is listed may be passed over, so those
+        that rows lead to are looked for by name.
+        """
+        found = self._pictures(time.time())
+        for digest in linked - found.keys():
+            for path in self._objects.glob(f"snapshots/*/{digest}"):
+                found[digest] = sha256(path.read_bytes()).hexdigest()
+        return found
 
     def _pictures(self, before: float) -> dict[str, str]:
         """Digest in the name and digest of the content, of every picture older than this."""
