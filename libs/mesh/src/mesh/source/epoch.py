@@ -77,6 +77,19 @@ class Epoch:
             flying = sum(waiting.size for waiting in self._in_flight.values())
             return len(self._ring) + len(self._in_flight), self._ring.size + flying
 
+    def has_room(self, size: int, frames: int) -> bool:
+        """Whether one more frame would push none out, now or when what is on its way comes back.
+
+        Args:
+            size: Bytes that it may have.
+            frames: No more than so many are to wait or be on their way.
+        """
+        count, held = self.waiting
+        limits = self._ring.limits
+        fits = limits.size is None or held + size <= limits.size
+        together = limits.shared is None or limits.shared.fits(held + size)
+        return count < min(frames, limits.frames) and fits and together
+
     def offer(self, make: Callable[[int], FrameCaptured]) -> bool:
         """Numbers a sampled frame and lets it wait; drops the oldest if too many wait.
 

@@ -47,6 +47,15 @@ class Allowance:
             too_large = size is not None and self._size > size
         return too_many or too_large or (self._within is not None and self._within.exceeded)
 
+    def fits(self, size: int) -> bool:
+        """Whether one more item of so many bytes would exceed nothing."""
+        frames, most = self._most
+        with self._lock:
+            fits = (frames is None or self._frames < frames) and (
+                most is None or self._size + size <= most
+            )
+        return fits and (self._within is None or self._within.fits(size))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RingLimits:

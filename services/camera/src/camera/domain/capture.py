@@ -25,6 +25,12 @@ from mesh.source.sampling import Sampler, phase_of
 from mesh.source.statistics import Statistics
 from mesh.source.timestamps import camera_time
 
+_FAST = "fast"
+_AHEAD = 20
+"""Frames that a fast file may be ahead of the broker: twice what is on its way at a time."""
+_LARGEST = 2 * 1024 * 1024
+"""Bytes of one moment's pictures."""
+
 
 class Capture:
     """Life, statistics, sampling and epochs of one stream; thread-safe.
@@ -139,6 +145,18 @@ class Capture:
     def is_behind(self) -> bool:
         """Whether every picture has come too late for so long that reading on does not help."""
         return self._late_for >= self._policy.stale_seconds
+
+    @property
+    def should_wait(self) -> bool:
+        """Whether a source that need not be read now should wait until frames have left.
+
+        A file that is read as fast as possible would push out what the broker did not take yet.
+        """
+        stream = self.camera.stream
+        if stream.stream_type is not StreamType.FILE or stream.pace != _FAST:
+            return False
+        with self._lock:
+            return self._epoch is not None and not self._epoch.has_room(_LARGEST, _AHEAD)
 
     def is_quiet(self, thumbnail: Callable[[], NDArray[np.uint8]], monotonic: float) -> bool:
         """Whether a sampled frame shows nothing new; it is then given up."""

@@ -17,6 +17,8 @@ from camera.stage.parts import StageParts
 P = ParamSpec("P")
 _CRASHED = SourceError(ErrorCode.CRASHED, "reading this camera ended in a bug; see the log")
 
+_ROOM_SECONDS = 0.01
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
@@ -83,7 +85,7 @@ class Connection:
 
     def _pump(self, source: FrameSource) -> None:
         live = False
-        while not self._over and (frame := source.read()) is not None:
+        while not self._over and (frame := self._next(source)) is not None:
             arrival = self._capture.dated(self._arrival(frame))
             if not live:
                 self._refuse_frozen(frame, arrival)
@@ -100,6 +102,11 @@ class Connection:
             self._refuse_stale()
         if not self._over:
             raise SourceError(ErrorCode.STREAM_ENDED, "the stream ended")
+
+    def _next(self, source: FrameSource) -> VideoFrame | None:
+        while self._capture.should_wait and not self._over:
+            self._parts.clock.sleep(_ROOM_SECONDS)
+        return source.read()
 
     def _open_session(self, arrival: Arrival) -> bool:
         """Begins an epoch, unless the connection was asked to end meanwhile."""
