@@ -13,6 +13,7 @@ from mesh.errors import TransientError
 from results.adapters import (
     http_cameras,
     http_detections,
+    http_discovery,
     http_errors,
     http_frames,
     http_jobs,
@@ -60,11 +61,12 @@ def create_app(deps: GatewayDeps, *, page: Path = PAGE) -> FastAPI:
     app.add_middleware(RequestIds)
     app.add_middleware(MeasuredRequests, metrics=deps.metrics)
     app.include_router(http_system.public)
-    # `process-frame` and `live` before `{detection_id}`: the first match wins.
+    # `process-frame` before `{detection_id}`, `discover` before `{camera_id}`: the first wins.
     app.include_router(http_frames.router)
     app.include_router(http_jobs.router)
     app.include_router(http_statistics.router)
     app.include_router(http_detections.router)
+    app.include_router(http_discovery.router)
     app.include_router(http_cameras.router)
     app.include_router(http_persons.router)
     app.include_router(http_system.router)

@@ -21,6 +21,12 @@ class _Waiting:
     future: "asyncio.Future[Answer]"
 
 
+@dataclass(slots=True)
+class _Gathering:
+    loop: asyncio.AbstractEventLoop
+    arriving: "asyncio.Queue[Answer]"
+
+
 class Answers:
     """Matches answers with requests by request_id; `deliver` may be called from any thread.
 
@@ -32,6 +38,7 @@ class Answers:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._waiting: dict[str, _Waiting] = {}
+        self._gathering: dict[str, _Gathering] = {}
         self._recent: OrderedDict[str, tuple[float, Answer]] = OrderedDict()
         self._listeners: list[Callable[[Answer], None]] = []
 
@@ -52,17 +59,32 @@ class Answers:
             with self._lock:
                 self._waiting.pop(request_id, None)
 
+    @contextmanager
+    def gather(self, request_id: str) -> Iterator["asyncio.Queue[Answer]"]:
+        """Hear every answer to a request that several answer; enter before it is published."""
+        gathering = _Gathering(asyncio.get_running_loop(), asyncio.Queue())
+        with self._lock:
+            self._gathering[request_id] = gathering
+        try:
+            yield gathering.arriving
+        finally:
+            with self._lock:
+                del self._gathering[request_id]
+
     def deliver(self, answer: Answer) -> None:
-        """An answer came from the mesh; the first one per request counts."""
+        """An answer came from the mesh; the first one per request counts, unless all do."""
         with self._lock:
             if answer.kind == "frame" and answer.request_id not in self._recent:
                 self._recent[answer.request_id] = (self._monotonic(), answer)
                 self._forget()
             waiting = self._waiting.pop(answer.request_id, None)
+            gathering = self._gathering.get(answer.request_id)
         for listener in self._listeners:
             listener(answer)
         if waiting is not None and not waiting.loop.is_closed():
             waiting.loop.call_soon_threadsafe(_settle, waiting.future, answer)
+        if gathering is not None and not gathering.loop.is_closed():
+            gathering.loop.call_soon_threadsafe(gathering.arriving.put_nowait, answer)
 
     def recent(self, request_id: str) -> Answer | None:
         """The answer to a pushed frame of the last seconds, whichever gateway it went through."""

@@ -84,6 +84,8 @@ RULES: Mapping[tuple[str, str], Rule] = {
         "delete_face", "face", "face_id", gallery=True
     ),
     ("POST", f"{_V1}/cameras"): _changes("create_camera", "camera", "camera_id"),
+    ("GET", f"{_V1}/cameras/discover"): _reads("discover_cameras", "camera"),
+    ("POST", f"{_V1}/cameras/discover"): _reads("discover_cameras", "camera"),
     ("PATCH", f"{_V1}/cameras/{{camera_id}}"): _changes("update_camera", "camera", "camera_id"),
     ("DELETE", f"{_V1}/cameras/{{camera_id}}"): _changes("delete_camera", "camera", "camera_id"),
     ("POST", f"{_V1}/cameras/{{camera_id}}/start-detection"): _changes(
