@@ -66,12 +66,21 @@ def test_addresses_of_the_sixth_version_keep_their_brackets() -> None:
         "rtsp://192.168.4.20/live?user=admin&password=secret&channel=1",
         "rtsp://192.168.4.20/user=admin_password=secret",
         "rtsp://192.168.4.20/live?pwd=secret",
+        "rtsp://192.168.4.20/passwd=secret/live",
+        "rtsp://192.168.4.20/proxy/rtsp://admin:secret@192.168.4.21/live",
         "rtsp://a:b@c:secret@192.168.4.20/live",
     ],
 )
 def test_no_stream_shows_a_password(told: str) -> None:
     assert "secret" not in stream_url(told, HERE, "secret")
     assert "secret" not in stream_url(told, HERE)
+
+
+def test_a_password_that_is_a_part_of_other_words_spoils_no_address() -> None:
+    told = "rtsp://192.168.4.20/stream/p?a=p&b=pp"
+    assert stream_url(told, HERE, "p") == "rtsp://192.168.4.20/stream/***?a=***&b=pp"
+    assert stream_url(told, HERE, "st") == told
+    assert stream_url("rtsp://192.168.4.20/p%2Fw/x", HERE, "p/w").endswith("/***/x")
 
 
 @given(host=ADDRESSES, user=st.text("abcxyz%40", max_size=8), asked=st.ip_addresses().map(str))

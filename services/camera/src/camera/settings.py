@@ -1,5 +1,7 @@
 """What the camera service can be told."""
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
 from camera.domain.budget import ConnectionLimits
@@ -41,6 +43,12 @@ class CameraSettings(MeshSettings):
     )
     retry_seconds: float = Field(
         60.0, ge=1, le=3600, description="Longest wait between two attempts to connect, seconds."
+    )
+    discovery: bool = Field(True, description="Look for cameras when the gateway asks.")
+    discovery_interfaces: str = Field(
+        "",
+        description="Network interfaces that probes leave by, by commas; empty takes all that lead"
+        " to others.",
     )
     max_retries: int = Field(
         0,
@@ -89,3 +97,9 @@ class CameraSettings(MeshSettings):
             frozen_seconds=self.frozen_seconds,
             motion_refresh=self.motion_refresh_seconds,
         )
+
+    @property
+    def probe_interfaces(self) -> Sequence[str] | None:
+        """Names of network interfaces; nothing for all."""
+        names = [name.strip() for name in self.discovery_interfaces.split(",")]
+        return [name for name in names if name] or None

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import ParamSpec, Protocol, TypeVar
@@ -89,6 +89,7 @@ class Service:
         probe: Asks the broker whether it is there.
         status_seconds: Time between two statuses of a camera.
         patience: How long the rest may take to be published.
+        asides: What has nothing to do with streams.
     """
 
     keeper: CameraKeeper
@@ -98,6 +99,7 @@ class Service:
     probe: Runs
     status_seconds: float
     patience: timedelta
+    asides: Sequence[Runs] = ()
 
     async def run(self, stop: threading.Event) -> None:
         """Runs until `stop` is set or a part fails; what failed is raised.
@@ -108,11 +110,12 @@ class Service:
         drain, leave = threading.Event(), threading.Event()
         asked = _in_thread(stop.wait)
         following = _in_thread(self.registry.run, stop)
+        asides = [_in_thread(aside.run, stop) for aside in self.asides]
         member = _in_thread(self.group.run, leave)
         probing = _in_thread(self.probe.run, leave)
         publishing = _in_thread(self.publisher.run, drain, self.patience)
         timers = [asyncio.ensure_future(self._report()), asyncio.ensure_future(self._watch())]
-        parts = (following, member, probing, publishing, *timers, self.keeper.broken)
+        parts = (following, member, probing, publishing, *asides, *timers, self.keeper.broken)
         await _first_of(asked, *parts)
         for timer in timers:
             timer.cancel()
@@ -121,7 +124,7 @@ class Service:
         drain.set()
         await asyncio.wait([publishing])
         leave.set()
-        await asyncio.wait([following, member, probing])
+        await asyncio.wait([following, member, probing, *asides])
         for part in parts:
             if part.done() and not part.cancelled():
                 part.result()

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from camera.domain.redaction import redact
 from mesh.events import FoundDevice, FoundStream
@@ -12,7 +12,7 @@ from mesh.events import FoundDevice, FoundStream
 KINDS = ("onvif", "usb")
 _LONGEST_WORDS = 200
 _SCOPE = re.compile(r"onvif://www\.onvif\.org/(?P<kind>name|hardware)/(?P<value>.+)", re.IGNORECASE)
-_PASSWORD = re.compile(r"(?P<name>pass(?:wor)?d?|pwd)=[^&_;/?#]*", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?P<name>pass(?:w(?:or)?d)?|pwd)=[^&_;/?#]*", re.IGNORECASE)
 _NEIGHBOURS = {4: 24, 6: 64}
 _CODECS = {"H264": "h264", "H265": "h265", "HEVC": "h265", "JPEG": "mjpeg", "MPEG4": "mpeg4"}
 Address = IPv4Address | IPv6Address
@@ -107,7 +107,7 @@ def stream_url(told: str, asked: Asked, password: str | None = None) -> str:
     where = f"[{host}]" if ":" in host else host
     place = where if port is None else f"{where}:{port}"
     url = urlunsplit(parts._replace(netloc=place, fragment=""))
-    return _PASSWORD.sub(r"\g<name>=", redact(url, password))
+    return _without(_PASSWORD.sub(r"\g<name>=", redact(url)), password)
 
 
 def service_url(told: str, asked: Asked, port: int | None = None) -> str:
@@ -163,6 +163,14 @@ def split_host(text: str) -> tuple[str, int | None]:
     if not parts.hostname:
         raise ValueError(f"{text[:60]!r} is neither a host nor host:port")
     return parts.hostname, parts.port
+
+
+def _without(url: str, password: str | None) -> str:
+    """The address with `***` where the password is a segment of the path or a value."""
+    if not password:
+        return url
+    forms = "|".join(re.escape(form) for form in {password, quote(password, safe="")})
+    return re.sub(rf"(?<=[/=])(?:{forms})(?=[/&_;?#]|$)", "***", url)
 
 
 def _believed(told: str, answered: str) -> bool:

@@ -1,7 +1,8 @@
 """What the camera service does: keep the streams of this replica's cameras running."""
 
 from camera.stage.cameras import CameraStage
+from camera.stage.discovery import CameraSearch
 from camera.stage.parts import StageParts
 from camera.stage.turns import Turns
 
-__all__ = ["CameraStage", "StageParts", "Turns"]
+__all__ = ["CameraSearch", "CameraStage", "StageParts", "Turns"]
