@@ -158,10 +158,15 @@ class Capture:
         with self._lock:
             return self._epoch is not None and not self._epoch.has_room(_LARGEST, _AHEAD)
 
-    def is_quiet(self, thumbnail: Callable[[], NDArray[np.uint8]], monotonic: float) -> bool:
-        """Whether a sampled frame shows nothing new; it is then given up."""
+    def is_quiet(self, thumbnail: Callable[[], NDArray[np.uint8]], media_time: float) -> bool:
+        """Whether a sampled frame shows nothing new; it is then given up.
+
+        Args:
+            thumbnail: Called only if somebody looks.
+            media_time: The frame's place in the stream, seconds.
+        """
         with self._lock:
-            quiet = self._gate is not None and self._gate.is_quiet(thumbnail(), monotonic)
+            quiet = self._gate is not None and self._gate.is_quiet(thumbnail(), media_time)
             if quiet:
                 self.waste("no_motion")
             return quiet

@@ -26,7 +26,7 @@ class MotionGate:
 
         Args:
             thumbnail: The picture in grey, (height, width).
-            now: Monotonic seconds.
+            now: Its place in the stream, seconds.
         """
         seen = _sums(thumbnail)
         if now - self._sent_at < self._refresh and self._share(seen) < self._threshold:

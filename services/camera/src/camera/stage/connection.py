@@ -148,7 +148,7 @@ class Connection:
             raise SourceError(ErrorCode.STALE, f"all pictures come more than {max_age} ms late")
 
     def _keep(self, frame: VideoFrame, arrival: Arrival) -> None:
-        if self._capture.is_quiet(frame.thumbnail, arrival.monotonic):
+        if self._capture.is_quiet(frame.thumbnail, arrival.media_time):
             return
         image = frame.jpeg()
         if image is None:
