@@ -1,6 +1,6 @@
 """How many cameras may be connecting at once, so that none storms the host behind them all."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -45,10 +45,6 @@ class _Host:
     @property
     def silent(self) -> bool:
         return self.failures >= _SILENT_AFTER
-
-    @property
-    def idle(self) -> bool:
-        return not (self.first or self.again or self.connecting)
 
     def take(self) -> "Place":
         """Who is next: those who failed before and all others take turns."""
@@ -105,7 +101,7 @@ class ConnectionBudget:
 
     def __init__(self, limits: ConnectionLimits | None = None) -> None:
         self._limits = limits or ConnectionLimits()
-        self._hosts: dict[str, _Host] = {}
+        self._hosts: defaultdict[str, _Host] = defaultdict(_Host)
         """The host that has gone without a turn for longest is first."""
         self._connecting = 0
 
@@ -118,7 +114,7 @@ class ConnectionBudget:
             again: Whether the camera's last attempt failed.
         """
         place = Place(self, host, granted)
-        known = self._hosts.setdefault(host, _Host())
+        known = self._hosts[host]
         (known.again if again else known.first).append(place)
         self._admit()
         return place
@@ -131,23 +127,19 @@ class ConnectionBudget:
             self._connecting -= 1
         else:
             (host.first if place in host.first else host.again).remove(place)
-        if host.idle and not host.failures:
-            del self._hosts[place.host]
         self._admit()
 
     def failed(self, host: str) -> int:
         """A host let a camera wait or refused it; how often it has answered by now."""
-        known = self._hosts.setdefault(host, _Host())
+        known = self._hosts[host]
         known.failures += 1
         return known.answers
 
     def succeeded(self, host: str) -> bool:
         """A host let a camera in; whether it had been silent."""
-        known = self._hosts.setdefault(host, _Host())
+        known = self._hosts[host]
         was_silent, known.failures = known.silent, 0
         known.answers += 1
-        if known.idle:
-            del self._hosts[host]
         self._admit()
         return was_silent
 
