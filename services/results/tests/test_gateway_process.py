@@ -4,8 +4,10 @@ import base64
 import io
 import json
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,12 +17,12 @@ import httpx
 import pytest
 from PIL import Image
 from pydantic import SecretStr
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from mesh.auth import Tokens
-from mesh.events import Answer, FrameCaptured, Lane
+from mesh.events import Answer, FrameCaptured, Lane, StreamState
 from mesh.kafka import EventProducer, KafkaTail
 from mesh.record import Record
 from mesh.stage import Output
@@ -51,6 +53,7 @@ class Served:
     client: httpx.Client
     port: int
     token: str
+    process: subprocess.Popen[bytes]
 
 
 @pytest.fixture
@@ -73,7 +76,7 @@ def served(kafka: str, registry: str, database: str, tmp_path: Path) -> Iterator
             mesh.role("gateway") as process,
             httpx.Client(base_url=url, headers=headers, timeout=20) as client,
         ):
-            yield Served(mesh, client, port, token)
+            yield Served(mesh, client, port, token, process)
             process.terminate()
             assert process.wait(20) == 0, "it did not stop cleanly"
 
@@ -191,6 +194,49 @@ def test_a_watched_camera_shows_its_newest_and_any_recent_picture(served: Served
     named = served.client.get(path, params={"frame_key": key})
     assert named.headers["X-Frame-Key"] == key
     assert named.content == picture
+
+
+def test_a_pushed_stream_reaches_the_broker_and_hears_when_the_gateway_stops(
+    served: Served,
+) -> None:
+    camera = {"name": "Phone", "stream_config": {"stream_type": "WEBSOCKET"}}
+    camera_id = served.client.post("/api/v1/cameras", json=camera).json()["camera_id"]
+    url = f"ws://127.0.0.1:{served.port}/api/v1/cameras/{camera_id}/push"
+    picture = a_picture(1600, 1200)
+    assert len(picture) > 1024 * 1024
+    with connect(url, subprotocols=[Subprotocol("bearer"), Subprotocol(served.token)]) as websocket:
+        websocket.send(picture)
+        assert json.loads(websocket.recv(10))["type"] == "accepted"
+        served.process.terminate()
+        with suppress(ConnectionClosed):
+            while True:
+                websocket.recv(10)
+    assert (websocket.close_code, websocket.close_reason) == (
+        1012, "this gateway stops; connect again",
+    )  # fmt: skip
+    assert served.process.wait(20) == 0
+    (frame,), entries, statuses = told(served, "frames.live", "ledger", "camera-status")
+    assert (frame.frame.sequence_number, frame.frame.camera_id) == (0, camera_id)
+    assert len(frame.image) <= 1024 * 1024
+    closing = [each for each in entries if each.closes_epoch]
+    assert [(each.epoch, each.ranges[0].last) for each in closing] == [(frame.frame.epoch, 0)]
+    assert statuses[0].state is StreamState.CONNECTING
+    assert statuses[-1].state is StreamState.STOPPED
+
+
+def told(served: Served, *names: str) -> list[list[Any]]:
+    """What the topics hold."""
+    settings, stop = served.mesh.settings, threading.Event()
+    found: dict[str, list[Any]] = {settings.topics(name): [] for name in names}
+    tail = KafkaTail(settings, served.mesh.codec, topics=list(found), start="beginning")
+    take = threading.Thread(
+        target=tail.run, args=(lambda record: found[record.topic].append(record.event), stop)
+    )
+    take.start()
+    assert tail.caught_up.wait(30)
+    stop.set()
+    take.join()
+    return list(found.values())
 
 
 def test_a_taken_port_ends_the_start_with_a_reason(served: Served) -> None:

@@ -113,11 +113,12 @@ function sendPicture(video) {
 }
 
 async function begin() {
+  const chosen = new URLSearchParams(location.search).get("camera");
   api.takeToken();
   if (!api.token()) { askForToken(); return; }
   try {
     await api.signIn(api.token());
-    await listCameras(new URLSearchParams(location.search).get("camera"));
+    await listCameras(chosen);
   } catch (error) {
     askForToken(error.message);
     return;
