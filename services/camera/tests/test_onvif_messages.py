@@ -136,6 +136,7 @@ def test_a_clock_is_read_and_an_impossible_one_is_none() -> None:
         ("NotAuthorized", "Sender not Authorized", True),
         ("FailedAuthentication", "x", True),
         ("x", "Authentication failed", True),
+        ("x", "WS-Security header required but not provided", True),
         ("ActionNotSupported", "Optional Action Not Implemented", False),
     ],
 )

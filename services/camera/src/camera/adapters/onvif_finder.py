@@ -112,7 +112,7 @@ class _Look:
         except (ValueError, OSError, ForbiddenAddressError) as error:
             forbidden = isinstance(error, ForbiddenAddressError)
             code = "forbidden_address" if forbidden else "unreachable"
-            self.devices.append(self._failed(text, code, str(error)))
+            self.devices.append(self._failed(text, code, str(error) or "its name is not known"))
             return
         if port is None:
             await self._prober().ask(address, min(_HOST_SECONDS, 0.3 * self.search.seconds))

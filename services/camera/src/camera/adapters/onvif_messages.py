@@ -34,7 +34,14 @@ _SECURITY = (
     'oasis-200401-wss-soap-message-security-1.0#Base64Binary">{nonce}</wsse:Nonce>'
     "<wsu:Created>{created}</wsu:Created></wsse:UsernameToken></wsse:Security>"
 )
-_REFUSED = ("notauthorized", "not authorized", "unauthorized", "authentication", "lockedout")
+_REFUSED = (
+    "notauthorized",
+    "not authorized",
+    "unauthorized",
+    "authentication",
+    "security",
+    "lockedout",
+)
 CLOCK = "<tds:GetSystemDateAndTime/>"
 INFORMATION = "<tds:GetDeviceInformation/>"
 SERVICES = "<tds:GetServices><tds:IncludeCapability>false</tds:IncludeCapability></tds:GetServices>"
