@@ -73,7 +73,7 @@ def test_where_there_is_room_a_frame_pushes_none_out(
     for taken, length in steps:
         if epoch.has_room(length, 100):
             event = a_frame_captured(image=bytes(length))
-            epoch.offer({number: event for number in range(30)}.__getitem__)
+            epoch.offer(dict.fromkeys(range(30), event).__getitem__)
         if taken:
             for waiting in epoch.take(2, NOON):
                 epoch.give_back(waiting.sequence)

@@ -177,8 +177,9 @@ def test_jpeg_pictures_pass_through_without_being_decoded(peer: Start) -> None:
     source.close()
 
 
-def test_h265_is_read(serve: Start, tmp_path: Path) -> None:
-    source = made(RtspCameras(), serve(clip(tmp_path / "clip.h265", "libx265")))
+def test_h265_is_read(peer: Start) -> None:
+    coder = "x265enc tune=zerolatency speed-preset=ultrafast ! rtph265pay config-interval=-1"
+    source = made(RtspCameras(), peer(MJPEG.replace("jpegenc ! rtpjpegpay", coder)))
     frames = shown(source, 3)
     assert source.codec == "hevc"
     assert simplejpeg.decode_jpeg(frames[-1].jpeg() or b"").shape == (96, 160, 3)
@@ -199,4 +200,23 @@ def test_a_camera_that_changes_its_size_is_read_on_in_the_new_size(
         assert abs(float(pixels.mean()) - frame.width % 200) < 4
         seen.add((frame.width, frame.height))
     assert seen == set(sizes)
+    source.close()
+
+
+def test_the_pictures_of_a_second_stream_go_along(peer: Start) -> None:
+    stream = StreamConfig(
+        stream_type=StreamType.RTSP,
+        url=peer(MJPEG.replace("width=160,height=96", "width=320,height=192")),
+        sub_url=peer(MJPEG),
+        transport="tcp",
+        timeout_seconds=2.0,
+    )
+    source = RtspCameras()(a_camera(stream=stream))
+    for frame in shown(source, 60):
+        small = frame.small_jpeg()
+        if small is not None:
+            break
+    assert small is not None
+    assert simplejpeg.decode_jpeg(small).shape == (96, 160, 3)
+    assert simplejpeg.decode_jpeg(frame.jpeg() or b"").shape == (192, 320, 3)
     source.close()

@@ -18,8 +18,6 @@ from mesh.events import Camera, StreamConfig
 
 _PROTOCOLS = "rtp,udp,tcp,rtsp,tls,srtp"
 _FAST_OPEN = {"analyzeduration": "300000", "fpsprobesize": "0"}
-_THOROUGH_OPEN = {"fpsprobesize": "0"}
-"""For streams that name their codec's parameters only at the next keyframe."""
 _TRANSPORTS: Mapping[str, Mapping[str, str]] = {
     "tcp": {"rtsp_transport": "tcp"},
     "udp": {"rtsp_transport": "udp", "buffer_size": "1048576"},
@@ -157,28 +155,18 @@ class RtspSource:
         return False
 
     def _connect(self, transport: str, seconds: float) -> None:
-        """Connects within so many seconds.
-
-        FFmpeg answers with EPERM when the look was too short to learn the codec's parameters.
-        """
+        """Connects within so many seconds."""
         self._transport, self._patience, self._began = transport, seconds, time.monotonic()
+        options = {**_FAST_OPEN, **_TRANSPORTS[transport], "protocol_whitelist": _PROTOCOLS}
         with translated(self._failed):
-            try:
-                self._container = self._opened(_FAST_OPEN, seconds)
-            except av.error.PermissionError:
-                left = seconds - (time.monotonic() - self._began)
-                self._container = self._opened(_THOROUGH_OPEN, left)
+            self._container = av.open(
+                self._url(),
+                format="rtsp",
+                options=options,
+                timeout=(seconds, self._stream.timeout_seconds),
+                hwaccel=self._hardware.acceleration(self._stream.hardware),
+            )
         self._began = None
-
-    def _opened(self, look: Mapping[str, str], seconds: float) -> Any:
-        options = {**look, **_TRANSPORTS[self._transport or "tcp"]}
-        return av.open(
-            self._url(),
-            format="rtsp",
-            options={**options, "protocol_whitelist": _PROTOCOLS},
-            timeout=(seconds, self._stream.timeout_seconds),
-            hwaccel=self._hardware.acceleration(self._stream.hardware),
-        )
 
     def _url(self) -> str:
         parts = urlsplit(self._stream.url or "")
