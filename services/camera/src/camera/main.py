@@ -10,6 +10,7 @@ from camera.adapters.file_source import FileCameras
 from camera.adapters.kafka_cameras import CameraGroup, CameraRegistry, GroupListener
 from camera.adapters.kafka_discovery import DiscoveryDesk
 from camera.adapters.kafka_publisher import KafkaPublisher, PublisherSettings
+from camera.adapters.network import Network
 from camera.adapters.onvif_finder import OnvifFinder, ProbeSettings
 from camera.adapters.prometheus_metrics import CameraMetrics
 from camera.adapters.rtsp_source import RtspCameras
@@ -54,7 +55,8 @@ async def _serve(settings: CameraSettings, process: Process) -> None:
         metrics=process.metrics,
         gauges=metrics,
     )
-    stage, probe = _stage(settings, publisher, metrics), BrokerProbe(producer.ask)
+    network, probe = Network(settings.address_policy), BrokerProbe(producer.ask)
+    stage = _stage(settings, publisher, metrics, network=network)
     on_loop = OnLoop(stage)
     registry = CameraRegistry(
         KafkaTail(settings, codec, topics=[settings.topics("cameras")]),
@@ -78,7 +80,7 @@ async def _serve(settings: CameraSettings, process: Process) -> None:
         patience=timedelta(seconds=settings.stop_seconds * _FLUSH_SHARE),
         asides=[_desk(settings, codec)],
     )
-    with closing(schemas):
+    with closing(schemas), closing(network):
         await service.run(process.stop)
 
 
@@ -99,7 +101,11 @@ def _group(settings: CameraSettings, process: Process, on_loop: OnLoop) -> Camer
 
 
 def _stage(
-    settings: CameraSettings, publisher: KafkaPublisher, metrics: CameraMetrics
+    settings: CameraSettings,
+    publisher: KafkaPublisher,
+    metrics: CameraMetrics,
+    *,
+    network: Network,
 ) -> CameraStage:
     parts = StageParts(
         sources=Sources(
@@ -107,6 +113,7 @@ def _stage(
                 StreamType.RTSP: RtspCameras(),
                 StreamType.USB: UsbCameras(),
                 StreamType.FILE: FileCameras(metrics),
+                **network.makers,
             },
             decrypt=partial(_decrypted, settings),
             policy=settings.address_policy,
