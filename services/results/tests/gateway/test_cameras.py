@@ -170,7 +170,7 @@ async def test_a_stream_in_error_shows_when_it_is_tried_again(world: World) -> N
             camera_id=camera_id, camera_name="Main Entrance", instance_id="camera-1",
             state=StreamState.ERROR, error_code="unauthorized", last_error="401 Unauthorized",
             error_count=3, reconnection_attempts=3, next_retry_at=NOON, last_frame_at=NOON,
-            frames_dropped={"ring": 2}, updated_at=NOON,
+            frames_dropped={"ring": 2, "no_motion": 40}, updated_at=NOON,
         ),
     )  # fmt: skip
     async with world.client() as client:
@@ -178,7 +178,9 @@ async def test_a_stream_in_error_shows_when_it_is_tried_again(world: World) -> N
         live = await client.get("/api/v1/detections/live", params={"camera_id": camera_id})
     error = shown["status"]["error"]
     assert shown["status"]["state"] == "error"
-    assert shown["session"]["statistics"]["frames_dropped"] == 2
+    statistics = shown["session"]["statistics"]
+    assert statistics["frames_dropped"] == 2, "of a quiet scene nothing is missing"
+    assert statistics["frames_dropped_by_reason"]["no_motion"] == 40
     assert error["code"] == "STREAM_UNAVAILABLE"
     assert error["cause"] == "unauthorized"
     assert error["reconnection_attempts"] == 3

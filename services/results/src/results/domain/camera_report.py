@@ -26,6 +26,8 @@ _OF_KIND = {
 """Fields that always have a value and mean something for these types alone."""
 SILENT = timedelta(seconds=60)
 """A gateway that said nothing for so long of a camera that is pushed to it has died."""
+NO_MOTION = "no_motion"
+"""Reason of frames that the camera's motion gate held back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ def render_status(camera: Camera, status: CameraStatus | None) -> dict[str, Any]
         waiting = StreamState.CONNECTING if camera.detection.enabled else StreamState.STOPPED
         return {
             "state": waiting.value,
+            "details": None,
             "last_connected": None,
             "uptime_seconds": 0,
             "frames_processed": 0,
@@ -147,6 +150,7 @@ def render_status(camera: Camera, status: CameraStatus | None) -> dict[str, Any]
     up = milliseconds(status.established_at, status.updated_at) if status.established_at else 0
     return {
         "state": status.state.value,
+        "details": status.details,
         "last_connected": iso(status.established_at),
         "last_frame_at": iso(status.last_frame_at),
         "uptime_seconds": up // 1000 if live else 0,
@@ -181,7 +185,7 @@ def render_session(
             "frames_processed": counts.processed if counts else None,
             "detections_found": counts.detections if counts else None,
             "frames_skipped": status.frames_skipped,
-            "frames_dropped": sum(status.frames_dropped.values()),
+            "frames_dropped": _dropped(status.frames_dropped),
             "frames_dropped_by_reason": dict(status.frames_dropped),
             "avg_fps": round(status.avg_fps, 2),
             "avg_latency_ms": status.avg_latency_ms,
@@ -202,6 +206,11 @@ def render_session(
         },
         "subscribers": list(subscribers),
     }
+
+
+def _dropped(frames: Mapping[str, int]) -> int:
+    """How many frames were given up against the camera's will: a quiet scene is its will."""
+    return sum(count for reason, count in frames.items() if reason != NO_MOTION)
 
 
 def stream_error(status: CameraStatus) -> dict[str, Any]:
