@@ -73,6 +73,19 @@ async def test_what_the_replicas_found_is_put_together(world: World) -> None:
             assert registered.status_code == 201, registered.text
 
 
+async def test_nothing_is_suggested_that_could_not_be_registered(world: World) -> None:
+    channel = BULLET.streams[0]
+    recorder = replace(BULLET, identity="urn:uuid:2", streams=(channel, channel))
+    mute = replace(BULLET, identity="urn:uuid:3", streams=(replace(channel, url=None),))
+    astray = replace(WEBCAM, node=None)
+    world.answer_command = lambda command: found(command, recorder, mute, astray)
+    async with world.client("operator") as client:
+        body = (await client.get(PATH, params={"timeout_seconds": 0.5})).json()
+    first, second, third = (each["camera"] for each in body["devices"])
+    assert "sub_rtsp_url" not in first["stream_config"]
+    assert second is third is None
+
+
 async def test_credentials_travel_encrypted_and_are_told_nobody(world: World) -> None:
     world.answer_command = lambda command: found(command, LOCKED)
     asked = {

@@ -1,6 +1,6 @@
 """Cameras that the replicas of the camera service found, put together."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mesh.events import Answer, FoundDevice, FoundStream
@@ -85,19 +85,22 @@ def _suggestion(device: FoundDevice) -> dict[str, Any] | None:
 
 
 def _usb(device: FoundDevice) -> dict[str, Any] | None:
-    if device.device_id is None:
+    if device.device_id is None or device.node is None:
         return None
     config: dict[str, Any] = {"stream_type": "USB", "device_id": device.device_id}
     sized = next((each for each in device.streams if each.width and each.height), None)
     return config | ({"resolution": f"{sized.width}x{sized.height}"} if sized else {})
 
 
-def _rtsp(streams: Iterable[FoundStream]) -> dict[str, Any] | None:
-    urls = [each.url for each in streams if each.url and each.url.startswith("rtsp")]
-    if not urls:
+def _rtsp(streams: Sequence[FoundStream]) -> dict[str, Any] | None:
+    found = [each for each in streams if each.url and each.url.startswith("rtsp")]
+    if not found:
         return None
-    config = {"stream_type": "RTSP", "rtsp_url": urls[0]}
-    return config | ({"sub_rtsp_url": urls[-1]} if len(urls) > 1 else {})
+    config = {"stream_type": "RTSP", "rtsp_url": found[0].url}
+    # More than two, or two of one size, are the channels of a recorder.
+    if len(found) == 2 and found[0].width != found[1].width:
+        config["sub_rtsp_url"] = found[1].url
+    return config
 
 
 def unfit_host(host: str, field: str, why: str) -> ApiError:
