@@ -115,3 +115,13 @@ def test_the_watch_ends_when_it_is_asked_to(machine: Machine) -> None:
 
     UsbWatch(once, devices=machine.devices).run(stop)
     assert looks == [0]
+
+
+def test_the_log_tells_which_devices_there_are(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.plug(0, "1-1:1.0", "Desk")
+    UsbWatch(devices=machine.devices).look()
+    logged = capsys.readouterr().out
+    assert "usb_devices" in logged
+    assert "Desk at pci0000:00/usb1/1-1:1.0" in logged

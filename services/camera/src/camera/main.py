@@ -16,6 +16,7 @@ from camera.adapters.prometheus_metrics import CameraMetrics
 from camera.adapters.rtsp_source import RtspCameras
 from camera.adapters.running import OnLoop, Service
 from camera.adapters.sources import Sources
+from camera.adapters.usb_devices import UsbWatch
 from camera.adapters.usb_finder import UsbFinder
 from camera.adapters.usb_source import UsbCameras
 from camera.domain.backoff import Backoff
@@ -78,7 +79,7 @@ async def _serve(settings: CameraSettings, process: Process) -> None:
         probe=probe,
         status_seconds=settings.status_seconds,
         patience=timedelta(seconds=settings.stop_seconds * _FLUSH_SHARE),
-        asides=[_desk(settings, codec)],
+        asides=[_desk(settings, codec), UsbWatch()],
     )
     with closing(schemas), closing(network):
         await service.run(process.stop)

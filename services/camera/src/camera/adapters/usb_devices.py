@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mesh.logs import get_logger
+
 SYSFS = Path("/sys/class/video4linux")
 DEVICES = Path("/dev")
 _EVERY_SECONDS = 2.0
@@ -94,6 +96,12 @@ def _device(entry: Path) -> UsbDevice | None:
     return UsbDevice(int(number), name, index, "/".join(below))
 
 
+def log_devices(devices: Sequence[UsbDevice]) -> None:
+    """Writes to the log which devices there are."""
+    names = {str(device.node): f"{device.name} at {device.bus_path}" for device in devices}
+    get_logger("camera.usb").info("usb_devices", devices=names)
+
+
 class UsbWatch:
     """Looks again and again which devices there are, and tells when others are.
 
@@ -105,7 +113,7 @@ class UsbWatch:
 
     def __init__(
         self,
-        changed: Callable[[Sequence[UsbDevice]], None],
+        changed: Callable[[Sequence[UsbDevice]], None] = log_devices,
         *,
         devices: Callable[[], Sequence[UsbDevice]] = usb_devices,
         every: float = _EVERY_SECONDS,
