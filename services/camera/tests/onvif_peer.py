@@ -148,7 +148,9 @@ class Peer:
             if self._digest_is_right(request):
                 return None
             challenge = 'Digest realm="onvif", qop="auth", nonce="abc", algorithm=MD5'
-            return web.Response(status=401, headers={"WWW-Authenticate": challenge})
+            refusal = web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="onvif"'})
+            refusal.headers.add("WWW-Authenticate", challenge)
+            return refusal
         if self._token_is_right(root):
             return None
         sentence = "Sender not Authorized"

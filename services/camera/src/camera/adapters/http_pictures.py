@@ -7,6 +7,7 @@ import aiohttp
 from yarl import URL
 
 from camera.adapters.checked_connections import CheckedNames, CheckedResolver, unreachable
+from camera.adapters.digest import Digest
 from camera.domain.life import ErrorCode
 from camera.domain.redaction import redact
 from camera.ports import SourceError
@@ -99,7 +100,7 @@ class HttpPictures:
             how = _asked_for(response)
             response.close()
         if how == "digest":
-            digest = aiohttp.DigestAuthMiddleware(stream.username, password or "", preemptive=False)
+            digest = Digest(stream.username, password or "", preemptive=False)
             return await self._get(url, stream.headers, middlewares=(digest,))
         credentials = basic_authorization(stream.username, password)
         return await self._get(url, {**stream.headers, "Authorization": credentials})

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from camera.adapters.digest import Digest
 from camera.adapters.onvif_client import SERVICE_PATH, OnvifDevice
 from camera.adapters.ws_discovery import GROUP, PORT, Match, ProbeError, Prober
 from camera.domain.found import (
@@ -163,11 +164,7 @@ class _Look:
     def _session(self) -> aiohttp.ClientSession:
         """A connection to one device; its digest is spoken where the device asks for it."""
         name = self.search.username
-        digest = (
-            ()
-            if name is None or ":" in name
-            else (aiohttp.DigestAuthMiddleware(name, self.search.password or ""),)
-        )
+        digest = () if name is None or ":" in name else (Digest(name, self.search.password or ""),)
         connector = aiohttp.TCPConnector(limit=1, force_close=False)
         return aiohttp.ClientSession(connector=connector, middlewares=digest)
 
