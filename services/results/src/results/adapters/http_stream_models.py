@@ -13,7 +13,9 @@ from results.domain.cameras import STREAM_FIELDS, URL_FIELDS, Address, split_cre
 MASKS = ("encrypted_password", "********")
 """Texts that stand for a password without being one."""
 _DELIMITER = re.compile(r"(?:\\x[0-9A-Fa-f]{2}){1,16}")
-_CREDENTIAL_HEADERS = {"authorization", "cookie", "proxy-authorization"}
+_CREDENTIAL_HEADERS = {
+    "api-key", "authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token",
+}  # fmt: skip
 _STREAM = "stream_config"
 
 
