@@ -39,7 +39,7 @@ def found(command: DiscoverCameras, *devices: FoundDevice, **changes: Any) -> An
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("results.adapters.http_discovery._WAY_SECONDS", 0.0)
+    monkeypatch.setattr("results.adapters.http_discovery._WAY_SECONDS", -0.45)
 
 
 async def test_what_the_replicas_found_is_put_together(world: World) -> None:

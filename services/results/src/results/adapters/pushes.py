@@ -131,6 +131,7 @@ class Pushes:
         if newer and status.state is not StreamState.STOPPED:
             push.end(REPLACED)
             del self._present[status.camera_id]
+            self._statuses.pop(status.camera_id, None)
             self._tell(push, REPLACED.reason, status=False)
 
     def forget(self, camera_id: str) -> None:

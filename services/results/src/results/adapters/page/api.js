@@ -57,6 +57,13 @@ const consent = () => ({
 });
 
 export const cameras = async () => (await call("GET", "/cameras")).cameras;
+
+/** All cameras, page by page. */
+export async function allCameras(page = 1) {
+  const { cameras: found, pagination } = await call("GET", `/cameras?page_size=100&page=${page}`);
+  return pagination.has_more ? [...found, ...await allCameras(page + 1)] : found;
+}
+
 export const people = async () => (await call("GET", "/persons")).persons;
 export const health = async () => (await call("GET", "/system/health")).stages;
 /** Models that a process has, or had a moment ago; the rest of the registry is left out. */
