@@ -92,6 +92,7 @@ class FakeSource:
         self.opened = self.closed = 0
         self.transport: str | None = "tcp"
         self.codec: str | None = "h264"
+        self.passed_over: dict[str, int] = {}
         self.idle = False
         """Whether every step was given."""
 

@@ -47,7 +47,7 @@ def cameras(clip: Path) -> Iterator[list[Camera]]:
 
     with contextlib.ExitStack() as peers:
         web = peers.enter_context(http_peer({"/": multipart(IMAGES)}))
-        lengths = b"".join(struct.pack(">I", len(image)) + image for image in IMAGES)
+        lengths = b"garbage" + b"".join(struct.pack(">I", len(image)) + image for image in IMAGES)
         port = peers.enter_context(tcp_peer(lengths))
         socket = peers.enter_context(serve(talk, "127.0.0.1", 0))
         threading.Thread(target=socket.serve_forever, daemon=True).start()
@@ -92,6 +92,7 @@ def test_every_kind_of_camera_is_read_and_its_pictures_pass_unchanged(
         assert {frame.image for frame in frames} <= set(IMAGES)
         statuses: list[CameraStatus] = site.of(CameraStatus, camera_id)
         assert "mjpeg" in {status.codec for status in statuses if status.state is StreamState.LIVE}
+    assert site.of(CameraStatus, readable[-1])[-1].frames_dropped["garbage"] >= 1
     assert not site.of(FrameCaptured, forbidden)
 
 

@@ -19,6 +19,7 @@ class Hand:
     codec = "h264"
 
     def __init__(self) -> None:
+        self.passed_over: dict[str, int] = {}
         self._turn = threading.Semaphore(0)
         self._frames: list[VideoFrame | None] = []
         self.closed = threading.Event()

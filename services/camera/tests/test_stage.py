@@ -391,6 +391,16 @@ def test_a_frame_that_cannot_be_published_before_any_epoch_is_nobodys(setting: S
     assert capture.status(NOON, 0.0).frames_dropped == {}
 
 
+def test_what_a_source_passes_over_is_counted_once_by_reason(setting: Setting) -> None:
+    capture = Capture(a_live_camera(), setting.parts().policy, NOON)
+    for counts in ({}, {"broken_picture": 2}, {"broken_picture": 2, "garbage": 1}):
+        capture.passed_over(counts)
+    assert capture.status(NOON, 0.0).frames_dropped == {"broken_picture": 2, "garbage": 1}
+    capture.connected("tcp", "mjpeg")
+    capture.passed_over({"broken_picture": 1})
+    assert capture.status(NOON, 0.0).frames_dropped == {"broken_picture": 3, "garbage": 1}
+
+
 async def test_a_stream_that_is_ended_before_its_turn_never_connects(setting: Setting) -> None:
     stream = Stream(setting.parts(), a_live_camera())
     stream.end()

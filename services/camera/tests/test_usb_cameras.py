@@ -63,7 +63,7 @@ def test_the_device_is_drained_all_the_time_and_a_slow_reader_gets_the_newest() 
     with pytest.raises(SourceError) as caught:
         source.read()
     assert caught.value.code is ErrorCode.UNREACHABLE
-    assert source.passed_over == 299
+    assert source.passed_over == {"replaced": 299}
     source.close()
 
 

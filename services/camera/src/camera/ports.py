@@ -84,6 +84,10 @@ class FrameSource(Protocol):
     def codec(self) -> str | None:
         """What the pictures are coded in, such as h264 or mjpeg; known after `open`."""
 
+    @property
+    def passed_over(self) -> Mapping[str, int]:
+        """Pictures that it left out since it was made, such as broken ones, by reason."""
+
     def open(self) -> None:
         """Connects; blocks for at most the camera's time-out.
 

@@ -46,7 +46,7 @@ class Figures:
     queued: int
     """Frames that the broker acknowledged."""
     dropped: Mapping[str, int]
-    """Frames given up after sampling, by reason."""
+    """Frames given up after sampling, and pictures that became no frame, by reason."""
     fps: float
     """Decoded frames per second over the window."""
     latency_ms: float | None
@@ -120,7 +120,7 @@ class Statistics:
             self._queued += 1
 
     def gave_up(self, reason: str, count: int = 1) -> None:
-        """Frames were given up after sampling."""
+        """Frames were given up after sampling, or pictures before they became any."""
         with self._lock:
             self._dropped[reason] += count
         self._meter.gave_up(reason, count)

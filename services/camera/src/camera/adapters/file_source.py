@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -138,6 +138,11 @@ class FileSource:
     def codec(self) -> str | None:
         """Of the pictures."""
         return self._reel.codec
+
+    @property
+    def passed_over(self) -> Mapping[str, int]:
+        """What cannot be shown is told by the reel."""
+        return {}
 
     def open(self) -> None:
         """Opens the file and checks that it holds video, or looks whether the folder is there."""

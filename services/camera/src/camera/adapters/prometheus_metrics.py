@@ -25,7 +25,7 @@ class CameraMetrics:
         )
         self._dropped = Counter(
             "sightline_camera_frames_dropped",
-            "Sampled frames that were given up, by reason.",
+            "Frames that were given up after sampling, and pictures that became none, by reason.",
             ["reason"],
             registry=registry,
         )

@@ -91,6 +91,11 @@ class RtspSource:
         """Of the pictures."""
         return self._codec
 
+    @property
+    def passed_over(self) -> Mapping[str, int]:
+        """FFmpeg does not tell."""
+        return {}
+
     def open(self) -> None:
         """Connects and learns what the stream holds."""
         self._hardware.check(self._stream.hardware)

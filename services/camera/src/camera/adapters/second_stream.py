@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -115,6 +115,11 @@ class TwoStreams:
     def codec(self) -> str | None:
         """Of the main stream."""
         return self._main.codec
+
+    @property
+    def passed_over(self) -> Mapping[str, int]:
+        """Of the main stream."""
+        return self._main.passed_over
 
     def open(self) -> None:
         """Connects the main stream, and begins to connect the second."""

@@ -3,7 +3,7 @@
 import errno
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,9 +68,9 @@ class UsbSource:
         return self._codec
 
     @property
-    def passed_over(self) -> int:
+    def passed_over(self) -> Mapping[str, int]:
         """Pictures that a newer one replaced before anybody looked."""
-        return self._newest.replaced
+        return {"replaced": self._newest.replaced}
 
     def open(self) -> None:
         """Opens the device and begins to take its pictures."""

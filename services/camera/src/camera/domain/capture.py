@@ -1,8 +1,8 @@
 """Everything about the stream of one camera that is not input or output."""
 
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -61,6 +61,8 @@ class Capture:
         self._freeze = Freeze()
         self._gate = self._new_gate()
         self._notices: deque[Notice] = deque()
+        self._passed_over: Counter[str] = Counter()
+        """By the present connection."""
 
     @property
     def must_go_on(self) -> bool:
@@ -72,6 +74,7 @@ class Capture:
         with self._lock:
             self._carrier = (transport, codec)
             self._freeze.connected()
+            self._passed_over.clear()
 
     def open_session(self, now: datetime) -> Epoch:
         """The first picture of a new connection came: its frames are numbered from 0."""
@@ -193,6 +196,14 @@ class Capture:
         with self._lock:
             if self._epoch is not None:
                 self._epoch.waste(reason)
+
+    def passed_over(self, counts: Mapping[str, int]) -> None:
+        """Pictures that the present connection left out so far, which became no frames."""
+        with self._lock:
+            for reason, count in counts.items():
+                if count > self._passed_over[reason]:
+                    self._statistics.gave_up(reason, count - self._passed_over[reason])
+                    self._passed_over[reason] = count
 
     def notices(self) -> list[Notice]:
         """What happened since the last question that people should hear of."""

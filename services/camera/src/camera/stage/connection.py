@@ -106,7 +106,10 @@ class Connection:
     def _next(self, source: FrameSource) -> VideoFrame | None:
         while self._capture.should_wait and not self._over:
             self._parts.clock.sleep(_ROOM_SECONDS)
-        return source.read()
+        try:
+            return source.read()
+        finally:
+            self._capture.passed_over(source.passed_over)
 
     def _open_session(self, arrival: Arrival) -> bool:
         """Begins an epoch, unless the connection was asked to end meanwhile."""
