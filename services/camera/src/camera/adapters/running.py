@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import ParamSpec, Protocol, TypeVar
@@ -12,6 +13,9 @@ from mesh.events import Camera
 
 _REVOKE_SECONDS = 5.0
 _WATCH_SECONDS = 0.25
+_OWN_THREADS = 8
+"""More than there are parts. Python's own choice follows the cores, and a part without a thread
+would never run."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -107,6 +111,8 @@ class Service:
         At the end streams close, then the rest is published, then the group is left: the next
         owner of the cameras begins after this one's last word.
         """
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(_OWN_THREADS + len(self.asides)))
         drain, leave = threading.Event(), threading.Event()
         asked = _in_thread(stop.wait)
         following = _in_thread(self.registry.run, stop)
