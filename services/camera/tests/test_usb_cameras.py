@@ -161,6 +161,7 @@ def test_size_rate_and_codec_are_asked_for() -> None:
     stream = a_usb_camera(resolution="1280x720", fps=30.0, codec="yuyv422").stream
     asked = dict(UsbSource(stream, Path("/dev/video0"))._options("mjpeg"))
     assert asked == {"input_format": "mjpeg", "video_size": "1280x720", "framerate": "30"}
+    assert "input_format" not in dict(UsbSource(stream, Path("/dev/video0"))._options("raw"))
 
 
 @pytest.mark.parametrize(

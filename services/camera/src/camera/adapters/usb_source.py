@@ -19,6 +19,8 @@ from camera.ports import FrameSource, SourceError, VideoFrame
 from mesh.events import Camera, StreamConfig
 
 _JPEG = "mjpeg"
+_RAW = "raw"
+"""Whatever the device gives that is not compressed: FFmpeg tries those formats first."""
 _GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOENT, errno.EIO})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 _LINGER_SECONDS = 1.0
@@ -129,7 +131,7 @@ class UsbSource:
         )
 
     def _options(self, codec: str | None) -> Iterator[tuple[str, str]]:
-        if codec:
+        if codec and codec != _RAW:
             yield "input_format", codec
         if self._stream.resolution:
             yield "video_size", self._stream.resolution
