@@ -232,6 +232,7 @@ class Setting:
     wait: FakeWait = field(default_factory=FakeWait)
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     max_retries: int = 0
+    patience: float = 50.0
 
     def parts(self) -> StageParts:
         epochs = iter(range(1, 1000))
@@ -245,6 +246,7 @@ class Setting:
             backoff=Backoff(random=lambda: 1.0),
             turns=Turns(self.limits),
             max_retries=self.max_retries,
+            patience=self.patience,
             wait=self.wait,
         )
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -182,6 +183,40 @@ async def test_a_camera_that_failed_too_often_is_stopped_if_that_is_wanted(
     stage.stop()
 
 
+@pytest.mark.parametrize("before", [0, 1])
+async def test_a_camera_that_hangs_without_a_time_out_is_given_up_and_tried_again(
+    setting: Setting, before: int
+) -> None:
+    setting.patience, setting.limits = 0.02, ConnectionLimits(per_host=1)
+    stage = a_stage(setting)
+    hanging, later = prepare(
+        setting, 0, FakeSource(frames(before), deaf=True), FakeSource(frames(1))
+    )
+    stream = replace(at_host(0).stream, timeout_seconds=0.001)
+    stage.changed(an_id(0), at_host(0, stream=stream))
+    await until(lambda: hanging.idle)
+    setting.clock.advance(1)
+    await until(lambda: later.opened)
+    await until(lambda: setting.reports.states()[-1] is StreamState.LIVE)
+    assert [event.severity for event in told(setting, "hangs")] == ["warning"]
+    assert not hanging.closed
+    stage.stop()
+    hanging.wake()
+
+
+async def test_a_file_may_show_a_picture_for_as_long_as_it_likes(setting: Setting) -> None:
+    setting.patience = 0.005
+    stage = a_stage(setting)
+    (slow,) = prepare(setting, 0, FakeSource(frames(1)))
+    file = StreamConfig(stream_type=StreamType.FILE, url="clip.mp4", timeout_seconds=0.001)
+    stage.changed(an_id(0), at_host(0, stream=file))
+    await until(lambda: slow.idle)
+    setting.clock.advance(100)
+    await asyncio.sleep(0.03)
+    assert setting.reports.states()[-1] is StreamState.LIVE
+    stage.stop()
+
+
 def shown(*pictures: int, every: float = 10) -> list[FakeFrame]:
     return [
         FakeFrame(media_time=n * every, shows=picture, after=every)
@@ -222,6 +257,19 @@ async def test_files_and_cameras_that_may_are_never_frozen(
     stage.changed(CAMERA_ID, a_live_camera(stream=stream))
     await until(lambda: source.idle)
     assert StreamState.ERROR not in setting.reports.states()
+
+
+def test_a_picture_is_looked_at_less_often_than_it_comes() -> None:
+    capture = Capture(a_live_camera(), CapturePolicy(instance_id="a"), NOON)
+    frames_looked_at: list[float] = []
+
+    def look_at(second: float) -> int:
+        frames_looked_at.append(second)
+        return len(frames_looked_at)
+
+    for n in range(50):
+        assert not capture.is_frozen(partial(look_at, n / 5), n / 5)
+    assert frames_looked_at == [n / 5 for n in range(0, 50, 4)]
 
 
 async def test_how_long_a_picture_may_stay_changes_without_a_new_connection(

@@ -28,6 +28,8 @@ from mesh.source.timestamps import camera_time
 _FAST = "fast"
 _AHEAD = 20
 """Frames that a fast file may be ahead of the broker: twice what is on its way at a time."""
+_LOOK_SECONDS = 0.7
+"""Between two looks at what a picture shows; something that blinks once a second is seen."""
 _LARGEST = 2 * 1024 * 1024
 """Bytes of one moment's pictures."""
 
@@ -59,6 +61,7 @@ class Capture:
         self._lateness = Lateness()
         self._late_for = 0.0
         self._freeze = Freeze()
+        self._look_at = 0.0
         self._gate = self._new_gate()
         self._notices: deque[Notice] = deque()
         self._passed_over: Counter[str] = Counter()
@@ -74,6 +77,7 @@ class Capture:
         with self._lock:
             self._carrier = (transport, codec)
             self._freeze.connected()
+            self._look_at = 0.0
             self._passed_over.clear()
 
     def open_session(self, now: datetime) -> Epoch:
@@ -140,10 +144,13 @@ class Capture:
             return not late
 
     def is_frozen(self, fingerprint: Callable[[], int], monotonic: float) -> bool:
-        """Whether a picture is the same one as for too long."""
+        """Whether a picture is the same one as for too long; not every picture is looked at."""
         with self._lock:
             limit = self._policy.frozen_after(self.camera)
-            return limit > 0 and self._freeze.shows(fingerprint(), monotonic, limit)
+            if limit == 0 or monotonic < self._look_at:
+                return False
+            self._look_at = monotonic + _LOOK_SECONDS
+            return self._freeze.shows(fingerprint(), monotonic, limit)
 
     def is_behind(self) -> bool:
         """Whether every picture has come too late for so long that reading on does not help."""

@@ -46,8 +46,15 @@ class Connection:
         """Processor seconds of the thread up to the frame before."""
         self._loop = asyncio.get_running_loop()
         self._outcome: asyncio.Future[SourceError | None] = self._loop.create_future()
+        self._heard = parts.clock.monotonic()
+        """When the last picture came, or the connection began."""
         self.gone = asyncio.Event()
         """Set once the thread has let go of the camera."""
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long ago the last picture came; of an attempt, how long ago it began."""
+        return self._parts.clock.monotonic() - self._heard
 
     async def read(self) -> SourceError | None:
         """Reads until the connection ends: why it did, or nothing if it was asked to end."""
@@ -127,9 +134,10 @@ class Connection:
 
     def _arrival(self, frame: VideoFrame) -> Arrival:
         before, self._spent = self._spent, self._parts.thread_seconds()
+        self._heard = self._parts.clock.monotonic()
         return Arrival(
             received=self._parts.clock.now(),
-            monotonic=self._parts.clock.monotonic(),
+            monotonic=self._heard,
             media_time=frame.media_time,
             claimed=frame.claimed,
             source=frame.source,

@@ -35,6 +35,8 @@ class StageParts:
     turns: Turns = field(default_factory=Turns)
     max_retries: int = 0
     """A stream that failed more often in a row is stopped; 0 never gives up."""
+    patience: float = 50.0
+    """A connection that neither showed a picture nor failed for so long hangs, seconds."""
     wait: Wait = wait_for_event
     thread_seconds: Callable[[], float] = time.thread_time
     """Processor time of the calling thread."""

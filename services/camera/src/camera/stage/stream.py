@@ -10,9 +10,11 @@ from camera.domain.status import Notice, connection_event
 from camera.ports import SourceError
 from camera.stage.connection import Connection, Hooks
 from camera.stage.parts import StageParts
-from mesh.events import Camera, StreamState
+from mesh.events import Camera, StreamState, StreamType
 from mesh.logs import get_logger
 
+_HANGS_AFTER = 4
+"""Time-outs: two transports may be tried, and each may connect and then show nothing."""
 _HAND_OVER_SECONDS = 2.0
 """A changed stream waits this long for the old connection to go before it makes its own."""
 
@@ -135,10 +137,24 @@ class Stream:
         self._began = self._parts.clock.monotonic()
         hooks = Hooks(live=lambda: self._went_live(place), noticed=self._noticed, gone=place.leave)
         self._connection = Connection(self._parts, self.capture, hooks)
-        error = await self._connection.read()
+        error = await self._read(self._connection, place)
         self.capture.close_session()
         self._host_answers = self._judge(place, error)
         return error
+
+    async def _read(self, connection: Connection, place: Place) -> SourceError | None:
+        """Reads until the connection ends, or hangs though it has a time-out of its own.
+
+        Its thread cannot be ended; a wedged device may hold it for ever.
+        """
+        stream = self.capture.camera.stream
+        patience = max(self._parts.patience, _HANGS_AFTER * stream.timeout_seconds)
+        reading = asyncio.ensure_future(connection.read())
+        while not (await asyncio.wait([reading], timeout=patience))[0]:
+            if connection.silent_seconds > patience and stream.stream_type is not StreamType.FILE:
+                connection.end(SourceError(ErrorCode.TIMEOUT, "reading this camera hangs"))
+                place.leave()
+        return reading.result()
 
     async def _turn(self) -> Place | None:
         """Waits until the camera may connect; nothing if it is not to connect any more."""
