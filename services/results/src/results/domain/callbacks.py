@@ -5,16 +5,10 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
+from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
+from mesh.addresses import Address, Network, inner
 from results.domain.errors import ApiError, invalid
 
 URL_FIELD = "client_context.callback_url"
@@ -24,9 +18,6 @@ JOB_HEADER = "Idempotency-Key"
 DELAYS = (timedelta(seconds=1), timedelta(seconds=2), timedelta(seconds=4))
 """After the first, second and third failure; after the fourth it is a dead letter."""
 _LIMIT = "http(s)://host[:port]/path at a public address"
-_NAT64 = ip_network("64:ff9b::/96")
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 
 
 class ForbiddenTargetError(Exception):
@@ -77,7 +68,7 @@ class CallbackPolicy:
         if host.lower() in self.hosts:
             return
         for text in addresses:
-            address = _inner(ip_address(text.partition("%")[0]))
+            address = inner(ip_address(text.partition("%")[0]))
             if not self._allowed(address):
                 raise ForbiddenTargetError(f"{host} leads to {address}, which is not public")
 
@@ -85,16 +76,6 @@ class CallbackPolicy:
         if any(address in network for network in self.networks):
             return True
         return address.is_global and not address.is_multicast
-
-
-def _inner(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one stands for, if it does."""
-    if isinstance(address, IPv4Address):
-        return address
-    embedded = address.ipv4_mapped or address.sixtofour
-    if embedded is None and address in _NAT64:
-        embedded = IPv4Address(int(address) & 0xFFFF_FFFF)
-    return embedded or address
 
 
 def parse_url(url: str) -> Target:
