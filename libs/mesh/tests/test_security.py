@@ -84,6 +84,19 @@ def test_what_an_old_key_encrypted_is_readable_after_rotation() -> None:
         Cipher(SecretStr(new)).decrypt(token)
 
 
+def test_what_was_renewed_needs_the_old_key_no_more() -> None:
+    old, new = Cipher.new_key(), Cipher.new_key()
+    both = Cipher(SecretStr(f"{new},{old}"))
+
+    renewed = both.renew(Cipher(SecretStr(old)).encrypt(b"pass"))
+
+    assert renewed is not None
+    assert Cipher(SecretStr(new)).decrypt(renewed) == b"pass"
+    assert both.renew(renewed) is None
+    with pytest.raises(ConfigurationError, match="none of the keys"):
+        both.renew(Cipher(SecretStr(Cipher.new_key())).encrypt(b"pass"))
+
+
 @pytest.mark.parametrize("key", [None, SecretStr(" "), SecretStr("not a key")])
 def test_a_missing_or_malformed_key_is_refused_by_name(key: SecretStr | None) -> None:
     with pytest.raises(ConfigurationError, match="SIGHTLINE_SECRET_KEY"):
