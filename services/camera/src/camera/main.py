@@ -26,7 +26,7 @@ from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
 from mesh.crypto import Cipher
 from mesh.events import StreamType
-from mesh.kafka import EventProducer, KafkaConsumer, KafkaTail
+from mesh.kafka import EventProducer, KafkaConsumer, KafkaProducer, KafkaTail
 from mesh.partitioning import partition_of
 from mesh.process import Process, run_service
 from mesh.registry import ConfluentRegistry
@@ -43,7 +43,7 @@ def main() -> None:
 async def _serve(settings: CameraSettings, process: Process) -> None:
     schemas = ConfluentRegistry(settings.registry_url)
     codec = WatchedCodec(AvroCodec(schemas, settings.topics, SchemaLibrary.packaged()))
-    producer, metrics = EventProducer(settings, codec), CameraMetrics(process.metrics.registry)
+    producer, metrics = _producer(settings, codec), CameraMetrics(process.metrics.registry)
     publisher = KafkaPublisher(
         producer,
         PublisherSettings(
@@ -83,6 +83,16 @@ async def _serve(settings: CameraSettings, process: Process) -> None:
     )
     with closing(schemas), closing(network):
         await service.run(process.stop)
+
+
+def _producer(settings: CameraSettings, codec: WatchedCodec) -> EventProducer:
+    """Without compression: nearly all bytes are those of JPEG, which it only costs time."""
+    plain = KafkaProducer(
+        settings.kafka_bootstrap,
+        instance_id=settings.instance_id,
+        config={"compression.type": "none"},
+    )
+    return EventProducer(settings, codec, producer=plain)
 
 
 def _group(settings: CameraSettings, process: Process, on_loop: OnLoop) -> CameraGroup:

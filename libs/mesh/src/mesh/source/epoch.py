@@ -71,6 +71,11 @@ class Epoch:
             return not self._ring and not self._in_flight
 
     @property
+    def idle(self) -> bool:
+        """As `drained`, without a lock: what comes at this moment may be seen the next time."""
+        return not self._in_flight and not len(self._ring)
+
+    @property
     def waiting(self) -> tuple[int, int]:
         """Frames and bytes that wait or are on their way."""
         with self._lock:

@@ -25,7 +25,7 @@ from mesh.tracing import TraceContext, headers_for
 _IN_FLIGHT = 10
 """Frames of one camera that may be on their way."""
 _BUSY_SECONDS = 0.02
-_GAP_SECONDS = 0.004
+_GAP_SECONDS = 0.01
 """Between two turns, so that many cameras share one; a single one hardly ever meets it."""
 _IDLE_SECONDS = 0.2
 
@@ -160,7 +160,7 @@ class KafkaPublisher:
             epochs = list(self._epochs)
         busy: set[str] = set()
         for epoch in epochs:
-            if epoch.drained:
+            if epoch.idle:
                 continue
             topic = self._settings.topics.lane(epoch.lane)
             if epoch.camera_id in busy or self._refusals.waits(topic):
