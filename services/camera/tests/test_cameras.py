@@ -1,7 +1,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, cast
 
@@ -320,6 +320,30 @@ async def test_the_parts_run_until_they_are_asked_and_end_in_order(broker: InMem
     assert ("changed", CAMERA_ID, a_camera()) in keeper.told
     assert keeper.told[-3:] == [("stop",), ("flushed", 3.0), ("revoked", 0, 1)]
     assert ("publishing", "kafka is away") in keeper.told
+
+
+class Aside:
+    """Something that runs as long as the service."""
+
+    def __init__(self) -> None:
+        self.runs = False
+
+    def run(self, stop: threading.Event) -> None:
+        self.runs = True
+        stop.wait(10)
+
+
+async def test_every_part_runs_however_many_there_are(broker: InMemoryBroker) -> None:
+    keeper, stop, asides = FakeKeeper(), threading.Event(), [Aside() for _ in range(40)]
+    service = replace(a_service(keeper, broker), asides=asides)
+    running = asyncio.ensure_future(service.run(stop))
+    try:
+        await until(lambda: all(aside.runs for aside in asides))
+        await until(lambda: ("assigned", 0, 1) in keeper.told)
+    finally:
+        stop.set()
+        await asyncio.wait_for(running, 10)
+    assert ("flushed", 3.0) in keeper.told
 
 
 async def test_a_part_that_fails_ends_the_service_and_is_raised(broker: InMemoryBroker) -> None:

@@ -121,3 +121,17 @@ def test_a_folder_without_any_readable_picture_is_an_error_even_when_looped(
         shown(a_folder(tmp_path, loop=True))
     assert caught.value.code is code
     assert str(tmp_path) in str(caught.value)
+
+
+def test_a_folder_that_goes_away_is_not_found_any_more(put: Put, tmp_path: Path) -> None:
+    folder = tmp_path / "there"
+    folder.mkdir()
+    put("there/a.jpg", 50)
+    source = a_folder(folder, loop=True)
+    source.open()
+    assert source.read() is not None
+    (folder / "a.jpg").unlink()
+    folder.rmdir()
+    with pytest.raises(SourceError, match="cannot be listed") as caught:
+        source.read()
+    assert caught.value.code is ErrorCode.NOT_FOUND

@@ -51,9 +51,7 @@ class FolderReel:
         Raises:
             SourceError: None of them can.
         """
-        files = sorted(
-            file for file in self._folder.iterdir() if file.suffix.lower() in _JPEG | _PNG
-        )
+        files = self._files()
         if not files:
             raise SourceError(
                 ErrorCode.NOT_FOUND, f"there is no JPEG or PNG file in {self._folder}"
@@ -71,6 +69,14 @@ class FolderReel:
 
     def close(self) -> None:
         """Nothing is held between two pictures."""
+
+    def _files(self) -> list[Path]:
+        try:
+            listed = sorted(self._folder.iterdir())
+        except OSError as error:
+            reason = f"{self._folder} cannot be listed: {error.strerror}"
+            raise SourceError(ErrorCode.NOT_FOUND, reason) from error
+        return [file for file in listed if file.suffix.lower() in _JPEG | _PNG]
 
     def _picture(self, file: Path) -> VideoFrame | None:
         is_jpeg = file.suffix.lower() in _JPEG
