@@ -1,9 +1,11 @@
 """The whole service as a process, on a real broker and registry."""
 
+import logging
 import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -90,12 +92,14 @@ def test_changes_of_the_registry_are_followed(site: Site, clip: Path) -> None:
 
 
 def test_when_an_owner_is_killed_another_replica_goes_on(site: Site, clip: Path) -> None:
-    cameras = [a_looped(clip) for _ in range(4)]
-    for camera in cameras:
+    cameras, of_node = [a_looped(clip) for _ in range(4)], a_looped(clip, node="edge-1")
+    for camera in (*cameras, of_node):
         site.register(camera)
-    first = site.start("camera-a")
-    site.until(lambda: all(site.of(FrameCaptured, c.camera_id) for c in cameras))
+    first = site.start("camera-a", node="edge-1")
+    site.until(lambda: all(site.of(FrameCaptured, c.camera_id) for c in (*cameras, of_node)))
     site.start("camera-b")
+    site.until(lambda: not site.problems("camera-b"))
+    killed = datetime.now(UTC)
     first.kill()
     first.wait(10)
 
@@ -109,8 +113,13 @@ def test_when_an_owner_is_killed_another_replica_goes_on(site: Site, clip: Path)
         frames: list[FrameCaptured] = site.of(FrameCaptured, camera.camera_id)
         keys = [each.frame.frame_key for each in frames]
         assert len(keys) == len(set(keys))
-        killed = {each.frame.epoch for each in frames if _owner(each) == "camera-a"}
-        assert not killed & closed(site.of(LedgerEntry, camera.camera_id))
+        left = {each.frame.epoch for each in frames if _owner(each) == "camera-a"}
+        assert not left & closed(site.of(LedgerEntry, camera.camera_id))
+    lives = [site.of(CameraStatus, camera.camera_id)[-1].established_at for camera in cameras]
+    took = max((live - killed).total_seconds() for live in lives if live)
+    logging.getLogger(__name__).info("taken over after %.1f s", took)
+    reporters = {status.instance_id for status in site.of(CameraStatus, of_node.camera_id)}
+    assert reporters == {"camera-a"}
 
 
 def test_it_is_ready_once_it_knows_what_is_its_own(site: Site, clip: Path) -> None:
