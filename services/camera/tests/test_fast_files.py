@@ -48,6 +48,7 @@ async def test_a_fast_file_that_waits_can_be_ended(stage: CameraStage, setting: 
     await until(lambda: setting.frames.epochs and setting.frames.epochs[0].waiting[0] == 20)
     stage.changed(CAMERA_ID, None)
     await until(lambda: source.closed)
+    assert setting.frames.epochs[0].waiting[0] == 20
 
 
 async def test_a_paced_file_does_not_wait(stage: CameraStage, setting: Setting) -> None:
@@ -55,6 +56,7 @@ async def test_a_paced_file_does_not_wait(stage: CameraStage, setting: Setting) 
     setting.sources.prepared[CAMERA_ID] = [source]
     stage.changed(CAMERA_ID, a_file(None, Overload.LATEST))
     await until(lambda: source.idle)
+    assert len(setting.frames.epochs) == 1
 
 
 @given(

@@ -117,7 +117,8 @@ async def test_a_camera_that_goes_while_it_waits_for_its_turn_never_connects(
     await until(lambda: len([s for s in setting.reports.statuses if s.details]) == 2)
     stage.changed(an_id(1), None)
     first.wake()
-    await until(lambda: made(setting) == [an_id(0), an_id(2)])
+    await until(lambda: len(made(setting)) == 2)
+    assert made(setting) == [an_id(0), an_id(2)]
     stage.stop()
 
 

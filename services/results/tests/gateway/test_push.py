@@ -283,7 +283,7 @@ def test_other_settings_apply_without_a_new_connection(browser: TestClient, worl
 def test_urgent_pictures_have_their_lane(browser: TestClient, world: World) -> None:
     with connect(browser, world, priority=Priority.URGENT) as socket:
         socket.send_bytes(a_picture())
-        until(lambda: frames(world, "urgent"))
+        assert len(until(lambda: frames(world, "urgent"))) == 1
 
 
 def test_while_the_broker_is_away_nobody_pushes_and_the_ledger_hears_later(
