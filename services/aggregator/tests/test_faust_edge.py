@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faust.transport.consumer import IntervalTree
 from faust.transport.drivers.aiokafka import DefaultPartitioner
+from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +42,54 @@ def test_a_record_that_a_stream_skipped_is_never_acknowledged() -> None:
 
     consumer: Any = GuardedConsumer.__new__(GuardedConsumer)
     assert consumer.ack(Message()) is False
+
+
+PLACE = TP("recognitions", 0)
+
+
+def a_consumer(committed: int, *, earliest: int = 0) -> Any:
+    """Faust's bookkeeping of one partition, without a broker."""
+
+    class Bookkeeping(GuardedConsumer):
+        def __init__(self) -> None:
+            self._committed_offset = {PLACE: committed}
+            self._acked: dict[TP, list[int]] = {PLACE: []}
+            self._acked_index: dict[TP, set[int]] = {PLACE: set()}
+            self._gap = {PLACE: IntervalTree()}
+
+        async def earliest_offsets(self, *partitions: TP) -> dict[TP, int]:
+            return dict.fromkeys(partitions, earliest)
+
+        def done(self, *offsets: int) -> None:
+            self._acked[PLACE] += offsets
+            self._acked_index[PLACE].update(offsets)
+
+    return Bookkeeping()
+
+
+def test_nothing_is_committed_past_a_record_that_is_not_done() -> None:
+    consumer = a_consumer(31)
+    consumer.done(32, 33)
+    assert consumer._new_offset(PLACE) is None
+    consumer.done(31)
+    assert consumer._new_offset(PLACE) == 34
+
+
+async def test_records_that_the_broker_still_has_are_never_taken_for_deleted() -> None:
+    consumer = a_consumer(31, earliest=10)
+    await consumer._add_gap(PLACE, 32, 34)
+    consumer.done(31)
+    assert consumer._new_offset(PLACE) == 32
+    consumer.done(34)
+    assert consumer._new_offset(PLACE) is None
+
+
+async def test_records_that_the_broker_has_deleted_are_passed_over() -> None:
+    consumer = a_consumer(31, earliest=40)
+    await consumer._add_gap(PLACE, 32, 40)
+    assert consumer._new_offset(PLACE) is None
+    consumer.done(40)
+    assert consumer._new_offset(PLACE) == 41
 
 
 class FakeApp:
