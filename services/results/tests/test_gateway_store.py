@@ -180,7 +180,7 @@ def an_entry(**changes: Any) -> CameraEntry:
         frame_delimiter=b"\xff\xd8", password_encrypted=b"token", headers={"X-A": "b"},
     )  # fmt: skip
     values = {"stream": stream, "revision": 1} | changes
-    return CameraEntry(camera=a_camera(**values), extras={"keepalive": True})
+    return CameraEntry(camera=a_camera(**values), extras={"backend": "v4l2"})
 
 
 def test_a_camera_comes_back_as_it_was_added(stores: Stores) -> None:
