@@ -1,8 +1,10 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.source.sampling import Sampler, phase_of
+from mesh.source.sampling import Sampler, Spread, phase_to
 
 rates = st.floats(0.1, 60)
 limits = st.floats(0.1, 30)
@@ -88,11 +90,26 @@ def test_a_phase_moves_the_moments_of_a_faster_stream_and_not_their_distance(
     assert len(moments) >= 15
 
 
-def test_cameras_that_start_together_are_spread_over_the_period() -> None:
-    phases = [phase_of(f"cam_{n}") for n in range(1000)]
-    assert phases == [phase_of(f"cam_{n}") for n in range(1000)]
-    for tenth in range(10):
-        assert 60 < sum(tenth <= 10 * phase < tenth + 1 for phase in phases) < 140
+@pytest.mark.parametrize("sources", [2, 3, 4, 7, 20, 100])
+def test_sources_are_far_from_each_other(sources: int) -> None:
+    spread = Spread("camera-0")
+    moments = sorted(spread.moment() for _ in range(sources))
+    pairs = zip(moments, [*moments[1:], moments[0] + 1], strict=True)
+    gaps = [after - before for before, after in pairs]
+    assert min(gaps) > 0.38 / sources
+
+
+def test_those_who_sample_begin_at_moments_of_their_own() -> None:
+    assert Spread("camera-0").moment() != Spread("camera-1").moment()
+    assert Spread("camera-0").moment() == Spread("camera-0").moment()
+
+
+@given(st.floats(0, 0.999), st.floats(0, 1e6), st.sampled_from([0.5, 1.0, 5.0, 15.0]))
+def test_a_source_comes_to_its_moment_whenever_it_begins(
+    moment: float, now: float, limit: float
+) -> None:
+    second = now + (1 - phase_to(moment, now, limit)) / limit
+    assert math.cos(2 * math.pi * (second * limit - moment)) == pytest.approx(1.0, abs=1e-3)
 
 
 @pytest.mark.parametrize("phase", [-0.1, 1.0, float("nan")])

@@ -48,7 +48,7 @@ async def test_a_fast_file_that_waits_can_be_ended(stage: CameraStage, setting: 
     await until(lambda: setting.frames.epochs and setting.frames.epochs[0].waiting[0] == 20)
     stage.changed(CAMERA_ID, None)
     await until(lambda: source.closed)
-    assert setting.frames.epochs[0].waiting[0] == 20
+    assert setting.frames.epochs[0].waiting[0] in {20, 21}, "the one in hand may still come"
 
 
 async def test_a_paced_file_does_not_wait(stage: CameraStage, setting: Setting) -> None:

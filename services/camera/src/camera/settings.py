@@ -8,6 +8,7 @@ from camera.domain.budget import ConnectionLimits
 from camera.domain.policy import CapturePolicy
 from mesh.settings import MeshSettings
 from mesh.source.ring import Allowance, RingLimits
+from mesh.source.sampling import Spread
 from mesh.source.statistics import Meter
 
 
@@ -94,6 +95,7 @@ class CameraSettings(MeshSettings):
             ),
             together=Allowance(size=self.spool_total_mb << 20),
             meter=meter,
+            spread=Spread(self.instance_id),
             frozen_seconds=self.frozen_seconds,
             motion_refresh=self.motion_refresh_seconds,
         )

@@ -1,20 +1,44 @@
 """Which frames of a stream are kept."""
 
 from hashlib import sha256
+from itertools import count
 
 _HOLD = 2.0
 """Frames' worth of credit that may be saved; two is the least that loses nothing on the way from
 a faster stream, whose credit before a frame is below one and grows by less than one."""
 _TOLERANCE = 1e-6
+_GOLDEN = (5**0.5 - 1) / 2
 
 
-def phase_of(camera_id: str) -> float:
-    """The camera's own share of a sampling period, 0 to below 1, the same at every start.
+class Spread:
+    """Gives one source after another its moment of the sampling period, far from all others.
 
-    Cameras that connect together would be sampled at the same moments for ever, and the last of
-    them would wait for the pictures of all others.
+    Sources that are sampled at the same moments are so for ever, and the last of them waits for the
+    pictures of all others. Steps of the golden ratio keep any number of them apart; steps by chance
+    would let two of four meet more often than not.
+
+    Args:
+        name: Of who samples: several begin at moments of their own.
     """
-    return int.from_bytes(sha256(camera_id.encode()).digest()[:4]) / (1 << 32)
+
+    def __init__(self, name: str = "") -> None:
+        self._first = int.from_bytes(sha256(name.encode()).digest()[:4]) / (1 << 32)
+        self._given = count()
+
+    def moment(self) -> float:
+        """The next source's share of any period, 0 to below 1; called from any thread."""
+        return (self._first + next(self._given) * _GOLDEN) % 1.0
+
+
+def phase_to(moment: float, now: float, limit: float) -> float:
+    """The phase that brings a source which begins now to its moment.
+
+    Args:
+        moment: Share of the period.
+        now: Seconds of a clock that all sources share.
+        limit: Frames per second.
+    """
+    return (now * limit - moment) % 1.0 % 1.0  # a tiny negative number gives 1.0 at first
 
 
 class Sampler:

@@ -21,7 +21,7 @@ from mesh.events import Camera, CameraStatus, Overload, StreamState, StreamType,
 from mesh.identity import new_id
 from mesh.source.epoch import Epoch
 from mesh.source.ring import Allowance, RingLimits
-from mesh.source.sampling import Sampler, phase_of
+from mesh.source.sampling import Sampler, phase_to
 from mesh.source.statistics import Statistics
 from mesh.source.timestamps import camera_time
 
@@ -49,7 +49,8 @@ class Capture:
         self._policy = policy
         self._lock = threading.RLock()
         self._statistics = Statistics(policy.meter)
-        self._sampler = self._new_sampler()
+        self._moment = policy.spread.moment()
+        self._sampler = self._new_sampler(now)
         evidence = policy.evidence
         self._spool = Allowance(frames=evidence.frames, size=evidence.size, within=policy.together)
         self._epoch: Epoch | None = None
@@ -84,7 +85,7 @@ class Capture:
         """The first picture of a new connection came: its frames are numbered from 0."""
         with self._lock:
             self._session_id = new_id("sess")
-            self._sampler = self._new_sampler()
+            self._sampler = self._new_sampler(now)
             self._statistics.restart_window()
             self._pace, self._lateness, self._late_for = Pace(), Lateness(), 0.0
             return self._open_epoch(now)
@@ -280,8 +281,9 @@ class Capture:
             told = Notice(f"the picture's size changed from {before} to {size}", {"size": size})
             self._notices.append(told)
 
-    def _new_sampler(self) -> Sampler:
-        return Sampler(self.camera.detection.fps_limit, phase_of(self.camera.camera_id))
+    def _new_sampler(self, now: datetime) -> Sampler:
+        limit = self.camera.detection.fps_limit
+        return Sampler(limit, phase_to(self._moment, now.timestamp(), limit))
 
     def _new_gate(self) -> MotionGate | None:
         threshold = self.camera.detection.motion_threshold

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from mesh.events import Camera, StreamConfig, StreamType
 from mesh.identity import new_epoch
 from mesh.source.ring import Allowance, RingLimits
+from mesh.source.sampling import Spread
 from mesh.source.statistics import Meter
 
 SPOOL_FRAMES = 600
@@ -29,6 +30,8 @@ class CapturePolicy:
     together: Allowance = field(default_factory=Allowance)
     """What all such cameras of this process may hold."""
     meter: Meter | None = None
+    spread: Spread = field(default_factory=Spread)
+    """Keeps cameras of this process from being sampled at the same moments."""
     new_epoch: Callable[[datetime], int] = new_epoch
     frozen_seconds: float = 30.0
     """Exactly the same picture for so long is an error, where the camera does not say; 0 never."""
