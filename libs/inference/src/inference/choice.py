@@ -202,17 +202,23 @@ def take(
     Raises:
         ConfigurationError: none agrees with the reference, or the best one does not open here.
     """
+    report = _report(model_id, done, refused, wanted=AUTO)
+    name = report.chosen.engine
+    return next(each for each in candidates if each.eligible and each.name == name).open(), report
+
+
+def _report(
+    model_id: str, done: Sequence[Trial], refused: Sequence[Refusal], *, wanted: str
+) -> EngineReport:
     try:
         kept, reason = decide(done)
     except ValueError as error:
         why = "; ".join(f"{refusal.engine}: {refusal.reason}" for refusal in refused)
         raise ConfigurationError(f"model {model_id}: {error} {why}".rstrip()) from error
-    chosen = done[kept].info
-    engine = next(each for each in candidates if each.eligible and each.name == chosen.engine)
-    return engine.open(), EngineReport(
+    return EngineReport(
         model_id=model_id,
-        wanted=AUTO,
-        chosen=chosen,
+        wanted=wanted,
+        chosen=done[kept].info,
         reason=reason,
         trials=tuple(done),
         refused=tuple(refused),
@@ -283,23 +289,15 @@ def _fastest(
 ) -> tuple[Engine, EngineReport]:
     engines = [engine for _, engine in opened]
     eligible = [candidate.eligible for candidate, _ in opened]
-    trials, failed = measure(engines, sample, eligible=eligible, clock=clock)
+    done, failed = measure(engines, sample, eligible=eligible, clock=clock)
     try:
-        kept, reason = decide(trials)
-    except ValueError as error:
+        report = _report(model_id, done, [*refused, *failed], wanted=wanted)
+    except ConfigurationError:
         for engine in engines:
             engine.close()
-        raise ConfigurationError(f"model {model_id}: {error}") from error
-    chosen = next(engine for engine in engines if engine.info is trials[kept].info)
+        raise
+    chosen = next(engine for engine in engines if engine.info is report.chosen)
     for engine in engines:
         if engine is not chosen:
             engine.close()
-    report = EngineReport(
-        model_id=model_id,
-        wanted=wanted,
-        chosen=chosen.info,
-        reason=reason,
-        trials=tuple(trials),
-        refused=(*refused, *failed),
-    )
     return chosen, report

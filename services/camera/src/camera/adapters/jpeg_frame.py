@@ -12,8 +12,9 @@ from mesh.events import TimestampSource
 
 MAX_IMAGE_BYTES = 1024 * 1024
 """A picture travels inside its record up to this size (design, section 2)."""
-_QUALITIES = (85, 75, 60, 40)
-_THUMBNAIL = 128
+QUALITIES = (85, 75, 60, 40)
+"""Tried in turn until a picture is small enough."""
+THUMBNAIL = 128
 """Longer side, pixels, at most."""
 
 
@@ -41,7 +42,7 @@ class JpegFrame:
             pixels = simplejpeg.decode_jpeg(self.image, strict=False)
         except ValueError:
             return None
-        for quality in _QUALITIES:
+        for quality in QUALITIES:
             image: bytes = simplejpeg.encode_jpeg(pixels, quality=quality, colorsubsampling="420")
             if len(image) <= MAX_IMAGE_BYTES:
                 return image
@@ -57,7 +58,7 @@ class JpegFrame:
 
     def thumbnail(self) -> NDArray[np.uint8]:
         """The picture in grey, (height, width); black if it cannot be decoded."""
-        step = max(1, -(-max(self.width, self.height) // _THUMBNAIL))
+        step = max(1, -(-max(self.width, self.height) // THUMBNAIL))
         height, width = -(-self.height // step), -(-self.width // step)
         try:
             grey = simplejpeg.decode_jpeg(

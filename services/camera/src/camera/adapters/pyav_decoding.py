@@ -15,7 +15,7 @@ import numpy as np
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
-from camera.adapters.jpeg_frame import JpegFrame
+from camera.adapters.jpeg_frame import THUMBNAIL, JpegFrame
 from camera.adapters.jpeg_tables import with_tables
 from camera.adapters.pyav_jpeg import JpegEncoder
 from camera.adapters.restamped import Restamped
@@ -39,8 +39,6 @@ _CODES: Mapping[type[av.error.FFmpegError], ErrorCode] = {
 _PRODUCER_REFERENCE_TIME = struct.Struct("<qi")
 _FAR_FUTURE = 1e11
 _DEFAULT_FPS = 25.0
-_THUMBNAIL = 128
-"""Longer side, pixels."""
 _EVERY_ROW = 4
 _JPEG = "mjpeg"
 
@@ -82,7 +80,7 @@ class PyAvFrame:
 
     def thumbnail(self) -> NDArray[np.uint8]:
         """The picture in grey, (height, width)."""
-        scale = _THUMBNAIL / max(self.width, self.height)
+        scale = THUMBNAIL / max(self.width, self.height)
         small = self._frame.reformat(
             width=max(1, round(self.width * scale)),
             height=max(1, round(self.height * scale)),

@@ -9,9 +9,8 @@ import simplejpeg
 from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
 
-from camera.adapters.jpeg_frame import MAX_IMAGE_BYTES
+from camera.adapters.jpeg_frame import MAX_IMAGE_BYTES, QUALITIES
 
-_QUALITIES = (85, 75, 60, 40)
 _PLANAR = frozenset({"yuv420p", "yuv422p", "yuv444p"})
 _FULL_PLANAR = frozenset({"yuvj420p", "yuvj422p", "yuvj444p"})
 _UNSPECIFIED, _BT470BG, _SMPTE170M = 2, 5, 6
@@ -34,7 +33,7 @@ class JpegEncoder:
         """The picture as JPEG of at most so many bytes, coarser if it has to be; else `None`."""
         planes = _planes(frame)
         pixels = None if planes else self._pixels(frame)
-        for quality in _QUALITIES:
+        for quality in QUALITIES:
             if planes:
                 image: bytes = simplejpeg.encode_jpeg_yuv_planes(*planes, quality=quality)
             else:

@@ -1,4 +1,4 @@
-"""A picture whose time is known better than it says itself."""
+"""The picture of another frame, with something of its own."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,13 +11,10 @@ from mesh.events import TimestampSource
 
 
 @dataclass(frozen=True, slots=True)
-class Restamped:
-    """The picture of another frame with times of its own."""
+class SamePicture:
+    """What a frame shows that shows what another does."""
 
     frame: VideoFrame
-    media_time: float
-    claimed: datetime | None = None
-    source: TimestampSource = TimestampSource.ARRIVAL
 
     @property
     def width(self) -> int:
@@ -29,18 +26,9 @@ class Restamped:
         """Pixels."""
         return self.frame.height
 
-    @property
-    def size(self) -> int:
-        """Bytes received since the frame before."""
-        return self.frame.size
-
     def jpeg(self) -> bytes | None:
         """The picture."""
         return self.frame.jpeg()
-
-    def small_jpeg(self) -> bytes | None:
-        """The smaller picture."""
-        return self.frame.small_jpeg()
 
     def fingerprint(self) -> int:
         """Of the picture."""
@@ -49,3 +37,21 @@ class Restamped:
     def thumbnail(self) -> NDArray[np.uint8]:
         """Of the picture."""
         return self.frame.thumbnail()
+
+
+@dataclass(frozen=True, slots=True)
+class Restamped(SamePicture):
+    """A picture whose time is known better than it says itself."""
+
+    media_time: float
+    claimed: datetime | None = None
+    source: TimestampSource = TimestampSource.ARRIVAL
+
+    @property
+    def size(self) -> int:
+        """Bytes received since the frame before."""
+        return self.frame.size
+
+    def small_jpeg(self) -> bytes | None:
+        """The smaller picture."""
+        return self.frame.small_jpeg()

@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-from numpy.typing import NDArray
-
+from camera.adapters.restamped import SamePicture
 from camera.domain.life import ErrorCode
 from camera.ports import FrameSource, SourceError, VideoFrame
 from mesh.events import TimestampSource
@@ -30,10 +28,9 @@ class _Small:
 
 
 @dataclass(frozen=True, slots=True)
-class PairedFrame:
+class PairedFrame(SamePicture):
     """A large picture, and the small one of the same moment if there is one."""
 
-    frame: VideoFrame
     small: VideoFrame | None
     size: int
 
@@ -52,31 +49,9 @@ class PairedFrame:
         """How the camera said it."""
         return self.frame.source
 
-    @property
-    def width(self) -> int:
-        """Pixels of the large picture."""
-        return self.frame.width
-
-    @property
-    def height(self) -> int:
-        """Pixels of the large picture."""
-        return self.frame.height
-
-    def jpeg(self) -> bytes | None:
-        """The large picture."""
-        return self.frame.jpeg()
-
     def small_jpeg(self) -> bytes | None:
         """The small picture."""
         return None if self.small is None else self.small.jpeg()
-
-    def fingerprint(self) -> int:
-        """Of the large picture."""
-        return self.frame.fingerprint()
-
-    def thumbnail(self) -> NDArray[np.uint8]:
-        """Of the large picture."""
-        return self.frame.thumbnail()
 
 
 class TwoStreams:
