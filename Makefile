@@ -53,7 +53,7 @@ test: ## Everything: unit, contract, integration, end to end, browser (installs 
 	@$(BOOT) test
 	@$(BOOT) system
 	@$(BIN)/sightline-local fetch
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 test-unit: ## Fast tests, nothing but our code
 	@$(BOOT) test

@@ -10,6 +10,16 @@ from pytest_socket import disable_socket, enable_socket
 import bench  # noqa: F401 -- else pytest takes the folder of this name for the package
 
 _TIERS = ("integration", "e2e", "browser")
+_PLATFORM = ("session_infrastructure", "site")
+"""Fixtures that start a broker and stores for the whole session."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the platform stays in one process of `pytest -n`, and has it to itself."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if any(map(item.get_closest_marker, _TIERS)) or not set(_PLATFORM).isdisjoint(fixtures):
+            item.add_marker(pytest.mark.xdist_group("platform"))
 
 
 @pytest.fixture(autouse=True)

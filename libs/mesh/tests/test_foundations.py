@@ -37,8 +37,8 @@ def test_later_epochs_are_greater_and_fit_a_long() -> None:
 @pytest.mark.parametrize(
     ("value", "ours"),
     [
-        (new_id("cam"), True),
-        (new_id("per"), False),
+        ("cam_550e8400-e29b-41d4-a716-446655440000", True),
+        ("per_550e8400-e29b-41d4-a716-446655440000", False),
         ("cam_1", False),
         ("cam_" + "A" * 36, False),
         ("", False),
@@ -47,6 +47,10 @@ def test_later_epochs_are_greater_and_fit_a_long() -> None:
 )
 def test_only_canonical_identifiers_are_ours(value: str, ours: bool) -> None:
     assert is_id("cam", value) is ours
+
+
+def test_a_new_identifier_is_ours() -> None:
+    assert is_id("cam", new_id("cam"))
 
 
 def test_topics_carry_the_prefix_and_find_their_specification() -> None:

@@ -70,7 +70,9 @@ def test_neither_pixels_nor_embeddings_leave_with_a_result() -> None:
     assert event.faces[0].embedding.vector not in data
 
 
-@pytest.mark.parametrize("purpose", set(Purpose) - {Purpose.SURVEILLANCE, Purpose.PROCESS_FRAME})
+@pytest.mark.parametrize(
+    "purpose", sorted(set(Purpose) - {Purpose.SURVEILLANCE, Purpose.PROCESS_FRAME})
+)
 def test_private_purposes_leave_only_their_outcome(purpose: Purpose) -> None:
     event = a_frame_recognized(
         frame=a_frame_header(purpose=purpose),
