@@ -49,7 +49,7 @@ fmt: ## Format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: ## Everything: unit, contract, integration, end to end, browser (installs Chromium and GStreamer as root)
+test: ## Everything: unit, contract, integration, end to end, browser (installs Chromium, GStreamer, ffmpeg, motion as root)
 	@$(BOOT) test
 	@$(BOOT) system
 	@$(BIN)/sightline-local fetch

@@ -102,7 +102,8 @@ sync() {
     printf '%s\n' "$now" >"$root/.venv/.sightline-$set"
 }
 
-# Chromium and GStreamer for the tests that use them; without root they are skipped by name.
+# Chromium, GStreamer, FFmpeg and motion for the tests that use them; without root they are skipped
+# by name.
 system_packages() {
     wanted=
     if ! { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null 2>&1; then
@@ -112,11 +113,17 @@ system_packages() {
         wanted="$wanted gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base"
         wanted="$wanted gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
     fi
+    command -v ffmpeg >/dev/null 2>&1 || wanted="$wanted ffmpeg"
+    command -v motion >/dev/null 2>&1 || wanted="$wanted motion"
     [ -n "$wanted" ] || return 0
     if ! is_root_with_apt; then
         say "Not installed, for want of root or apt-get: $wanted. Tests that need them are skipped."
         return 0
     fi
+    case "$wanted" in
+    # Debian starts what it installs: this one would watch the machine's own camera.
+    *motion*) if [ -d /run/systemd/system ]; then systemctl mask --quiet motion.service || true; fi ;;
+    esac
     # shellcheck disable=SC2086 # a list of words
     apt_install $wanted || say "apt-get failed, see $var/log/apt.log. Tests that need $wanted are skipped."
 }

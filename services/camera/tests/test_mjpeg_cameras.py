@@ -3,11 +3,8 @@
 import base64
 import hashlib
 import re
-import shutil
 import socket
 import ssl
-import subprocess
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,19 +76,6 @@ def test_what_ffmpeg_muxes_is_read_until_it_hangs_up(network: Network, clip: Pat
         check_clip(opened(network, an_mjpeg(f"http://127.0.0.1:{port}/")))
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="there is no ffmpeg")
-def test_what_ffmpeg_serves_is_read_until_it_hangs_up(network: Network, clip: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"http://127.0.0.1:{free.getsockname()[1]}/"
-    command = ["ffmpeg", "-loglevel", "error", "-i", str(clip), "-f", "mpjpeg", "-listen", "1"]
-    peer = subprocess.Popen([*command, address])
-    try:
-        check_clip(when_there(network, an_mjpeg(address)))
-    finally:
-        peer.kill()
-        peer.wait(10)
-
-
 def check_clip(source: BridgedSource) -> None:
     """The twenty pictures of the clip come, and then the camera hangs up."""
     frames = read(source, 20)
@@ -101,16 +85,6 @@ def check_clip(source: BridgedSource) -> None:
     assert (source.transport, source.codec) == ("tcp", "mjpeg")
     assert not source.passed_over
     source.close()
-
-
-def when_there(network: Network, stream: StreamConfig) -> BridgedSource:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            return opened(network, stream)
-        except SourceError:
-            if time.monotonic() > deadline:
-                raise
 
 
 def part(
