@@ -1,10 +1,12 @@
 """The live page in a real Chromium before a gateway whose mesh is in memory."""
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import uvicorn
@@ -137,23 +139,42 @@ def test_objects_have_boxes_of_their_own_and_ill_models_are_seen(page: Page, wor
     expect(page.locator('#health [data-stage="detection"]')).to_have_attribute("data-state", "down")
 
 
-def test_a_stream_in_error_says_why_and_when_it_is_tried_again(page: Page, world: World) -> None:
-    now = datetime.now(UTC)
-    status = CameraStatus(
-        camera_id=CAMERA_ID, camera_name="Door", instance_id="camera-1", state=StreamState.ERROR,
-        error_code="unauthorized", last_error="the camera refuses the password",
-        next_retry_at=now + timedelta(seconds=40), clock_skew_ms=-3200.0, clock_jumps=2,
-        updated_at=now,
+def a_status(state: StreamState, **changes: Any) -> CameraStatus:
+    return CameraStatus(
+        camera_id=CAMERA_ID, camera_name="Door", instance_id="camera-1", state=state,
+        updated_at=datetime.now(UTC), **changes,
     )  # fmt: skip
-    world.feed.handle(a_record(status, topic="sightline.camera-status"))
+
+
+def test_a_stream_without_pictures_says_why_what_to_do_and_what_was_dropped(
+    page: Page, world: World
+) -> None:
     tile = page.locator(f'[data-camera="{CAMERA_ID}"]')
-    expect(tile).to_have_attribute("data-state", "error")
-    expect(tile.locator(".waiting")).to_contain_text(
-        "unauthorized: the camera refuses the password"
+    waits = a_status(StreamState.CONNECTING, details="waits for its turn: others are connecting")
+    world.feed.handle(a_record(waits, topic="sightline.camera-status"))
+    expect(tile.locator(".waiting")).to_have_text(
+        "Waiting for pictures (connecting): waits for its turn: others are connecting"
     )
-    expect(tile.locator(".waiting")).to_contain_text("Next attempt: ")
+    expect(tile.locator(".dropped")).to_be_hidden()
+    failed = a_status(
+        StreamState.ERROR, error_code="unauthorized", last_error="the camera refuses the password",
+        reconnection_attempts=2, next_retry_at=datetime.now(UTC) + timedelta(seconds=40),
+        clock_skew_ms=-3200.0, clock_jumps=2,
+        frames_dropped={"ring": 12, "no_motion": 1400, "broken_picture": 3, "max_age": 0},
+    )  # fmt: skip
+    world.feed.handle(a_record(failed, topic="sightline.camera-status"))
+    expect(tile).to_have_attribute("data-state", "error")
+    expect(tile.locator(".waiting")).to_have_text(
+        re.compile(
+            r"unauthorized: the camera refuses the password\. Attempting reconnection\.\s+"
+            r"Change its name and password\.\s+Next attempt \(3\): [\d:]+( [AP]M)?\."
+        )
+    )
     expect(tile.locator(".hint")).to_have_text(
         "its clock is 3.2 s behind, its clock jumped 2 times"
+    )
+    expect(tile.locator(".dropped")).to_have_text(
+        "not sent: quiet 1,400, ring 12, broken picture 3"
     )
 
 

@@ -110,7 +110,7 @@ def test_camera_states_are_pushed(browser: Any, world: Any) -> None:
     status = CameraStatus(
         camera_id=CAMERA, camera_name="Front door", instance_id="camera-1",
         state=StreamState.ERROR, error_code="unreachable", last_error="connection refused",
-        reconnection_attempts=3, next_retry_at=NOON, updated_at=NOON,
+        reconnection_attempts=3, next_retry_at=NOON, updated_at=NOON, details="waits",
     )  # fmt: skip
     with connect(browser, world) as socket:
         socket.receive_json()
@@ -120,6 +120,9 @@ def test_camera_states_are_pushed(browser: Any, world: Any) -> None:
     assert event["type"] == "camera_event"
     assert event["data"]["error"]["code"] == "STREAM_UNAVAILABLE"
     assert event["data"]["error"]["reconnection_attempts"] == 3
+    assert (event["data"]["details"], event["data"]["last_error"]) == (
+        "waits", "connection refused",
+    )  # fmt: skip
 
 
 def test_a_renamed_person_has_the_new_name_at_once(browser: Any, world: Any) -> None:

@@ -79,6 +79,8 @@ def camera_event(status: CameraStatus) -> dict[str, Any]:
             "camera_id": status.camera_id,
             "camera_name": status.camera_name,
             "state": status.state.value,
+            "details": status.details,
+            "last_error": status.last_error,
             "last_frame_at": iso(status.last_frame_at),
             "error": stream_error(status) if failed else None,
             "session": render_session(status, ()),

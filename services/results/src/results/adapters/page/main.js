@@ -57,7 +57,7 @@ async function start() {
     },
     detection_event: ({ data }) => showFrame(data, (detection, frame) => showFace(detection, frame, context)),
     sighting_event: ({ data }) => showSighting(data, nameOf),
-    camera_event: ({ data }) => showState(data.camera_id, data.state, data.error, data.session),
+    camera_event: ({ data }) => showState(data.camera_id, data, data.session),
   });
 }
 

@@ -1,11 +1,11 @@
 // Camera tiles: the newest picture with the boxes of that very frame.
 
 import { pictureUrl } from "./api.js";
-import { byId, clock, element } from "./dom.js";
+import { byId, element } from "./dom.js";
 import { labelOf } from "./labels.js";
+import { clockHint, dropped, whyNot } from "./streams.js";
 
 const WIDTH = 960;
-const SKEW = 1000;
 const tiles = new Map();
 
 /** Show exactly these cameras, in this order. */
@@ -16,8 +16,9 @@ export function showCameras(cameras) {
   }
   for (const camera of cameras) {
     const tile = tiles.get(camera.camera_id) ?? addTile(camera);
-    tile.name.textContent = camera.name;
-    showState(camera.camera_id, camera.status?.state ?? "stopped", camera.status?.error, camera.session);
+    say(tile.name, camera.name);
+    tile.root.setAttribute("aria-label", camera.name);
+    showState(camera.camera_id, camera.status, camera.session);
   }
   if (!cameras.length && !byId("cameras").hasChildNodes()) {
     byId("cameras").append(element("p", { id: "no-camera", textContent: "No camera yet." }));
@@ -26,29 +27,22 @@ export function showCameras(cameras) {
   }
 }
 
-/** Show the state of a camera's stream, why it has no picture, and what its clock does. */
-export function showState(cameraId, state, error, session) {
+/** Show the state of a camera's stream, why it has no picture, what was dropped, and its clock. */
+export function showState(cameraId, status, session) {
   const tile = tiles.get(cameraId);
   if (!tile) return;
+  const { state } = status;
   tile.root.dataset.state = state;
-  tile.state.textContent = state;
-  tile.waiting.textContent = whyNot(state, error, session?.health.last_error);
+  say(tile.state, state);
+  say(tile.waiting, whyNot(state, status));
   tile.waiting.hidden = state === "live" && tile.image.src !== "";
-  tile.hint.textContent = clockHint(session?.time);
+  say(tile.hint, clockHint(session?.time));
+  say(tile.dropped, dropped(session?.statistics));
 }
 
-function whyNot(state, error, lastError) {
-  if (state !== "error" || !error) return [`Waiting for pictures (${state})`, lastError].filter(Boolean).join(": ");
-  const next = error.next_retry_at ? ` Next attempt: ${clock(error.next_retry_at)}.` : "";
-  return `${error.cause ?? "error"}: ${error.message}${next}`;
-}
-
-function clockHint(time) {
-  const skew = time?.clock_skew_ms ?? 0;
-  const parts = [];
-  if (Math.abs(skew) > SKEW) parts.push(`its clock is ${(Math.abs(skew) / 1000).toFixed(1)} s ${skew > 0 ? "ahead" : "behind"}`);
-  if (time?.clock_jumps) parts.push(`its clock jumped ${time.clock_jumps} times`);
-  return parts.join(", ");
+/** Sets a text only where it changes: screen readers repeat what is set. */
+function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }
 
 /** Show a frame: first its picture, then its boxes; a newer frame overtakes an older one. */
@@ -83,9 +77,10 @@ function addTile(camera) {
     boxes: element("div", { className: "boxes" }),
     waiting: element("div", { className: "waiting" }),
     name: element("b"),
-    state: element("span"),
+    state: element("span", { "aria-live": "polite" }),
     latency: element("span", { title: "From capture to result" }),
     hint: element("p", { className: "hint" }),
+    dropped: element("p", { className: "dropped", title: "Frames that the source gave up, since it began" }),
     loading: false,
     next: null,
   };
@@ -95,6 +90,7 @@ function addTile(camera) {
     element("div", { className: "view" }, tile.image, tile.boxes, tile.waiting),
     element("footer", {}, tile.name, tile.latency, tile.state),
     tile.hint,
+    tile.dropped,
     element("p", { className: "book", title: "What became of every captured frame of the last 24 hours" }),
   );
   byId("cameras").append(tile.root);
