@@ -47,6 +47,7 @@ def run_gateway(settings: ResultsSettings, process: Process) -> None:
         host=settings.gateway_host,
         port=settings.gateway_port,
         jwt_secret=settings.jwt_secret,
+        push_clients=settings.push_clients,
         allow_file_sources=settings.allow_file_sources,
         admission=settings.admission,
         callbacks=settings.callbacks,

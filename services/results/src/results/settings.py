@@ -31,6 +31,9 @@ class ResultsSettings(MeshSettings):
     gateway_host: str = Field("127.0.0.1", description="Address of REST and WebSocket.")
     gateway_port: int = Field(8080, ge=0, le=65535, description="Its port.")
     jwt_secret: SecretStr | None = Field(None, description="Key that tokens are signed with.")
+    push_clients: int = Field(
+        100, ge=1, le=10_000, description="Clients that may push pictures to one gateway at once."
+    )
     allow_file_sources: bool = Field(
         default=False, description="Accept cameras that play a file of the server."
     )

@@ -4,12 +4,14 @@ import asyncio
 import base64
 import itertools
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient, WebSocketDenialResponse, WebSocketTestSession
 from typing_extensions import override
 
@@ -32,12 +34,18 @@ from mesh.events import (
 from mesh.record import Record
 from mesh.stage import Output
 from mesh.testing import a_camera, a_record
-from results.adapters.pushes import AWAY, DELETED, REPLACED, STOPPING, SWITCHED_OFF
+from results.adapters.gateway_metrics import GatewayMetrics
+from results.adapters.pushes import Pushes
+from results.domain.endings import AWAY, DELETED, REPLACED, STOPPING, SWITCHED_OFF, full
 
 from .conftest import CAMERA_ID, World, a_picture
 
 PATH = f"/api/v1/cameras/{CAMERA_ID}/push"
-PUSHED = StreamConfig(stream_type=StreamType.WEBSOCKET)
+
+
+def a_pushed(**changes: Any) -> StreamConfig:
+    """The stream of a camera that waits for clients."""
+    return StreamConfig(stream_type=StreamType.WEBSOCKET, **changes)
 
 
 class Leaping(SystemClock):
@@ -69,7 +77,7 @@ def connect(
     browser: TestClient, world: World, *, role: str = "operator", **detection: Any
 ) -> WebSocketTestSession:
     if world.cameras.camera(CAMERA_ID) is None:
-        world.add_camera(stream=PUSHED, detection=DetectionConfig(**detection))
+        world.add_camera(stream=a_pushed(), detection=DetectionConfig(**detection))
     return browser.websocket_connect(PATH, subprotocols=["bearer", world.token(role)])
 
 
@@ -117,7 +125,7 @@ def ending(socket: WebSocketTestSession) -> tuple[int, str]:
         ("operator", {}, 409, "CAMERA_NOT_PUSHED"),
         (
             "operator",
-            {"stream": PUSHED, "detection": DetectionConfig(enabled=False)},
+            {"stream": a_pushed(), "detection": DetectionConfig(enabled=False)},
             409,
             "CAMERA_STOPPED",
         ),
@@ -230,6 +238,37 @@ def test_the_newest_of_two_clients_pushes(browser: TestClient, world: World) -> 
     assert new.sequence_number == 0
 
 
+def test_a_gateway_takes_so_many_clients_and_tells_the_next_to_come_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = CollectorRegistry()
+    pushes = Pushes(
+        world.publisher,
+        world.deps.topics,
+        SystemClock(),
+        instance_id="gateway-1",
+        limit=1,
+        metrics=GatewayMetrics(registry),
+    )
+    monkeypatch.setattr("results.adapters.pushes.REPORT_SECONDS", 0.02)
+    object.__setattr__(world.deps, "pushes", pushes)
+    other = f"cam_{uuid.UUID(int=7)}"
+    world.add_camera(camera_id=other, stream=a_pushed())
+    with TestClient(world.app) as browser:
+        with connect(browser, world) as first:
+            protocols = ["bearer", world.token("operator")]
+            with browser.websocket_connect(
+                f"/api/v1/cameras/{other}/push", subprotocols=protocols
+            ) as second:
+                assert ending(second) == (4429, full(1).reason)
+                assert len(full(100).reason.encode()) <= 123
+            with connect(browser, world):
+                assert ending(first) == (REPLACED.code, REPLACED.reason)
+                assert registry.get_sample_value("sightline_push_clients") == 1
+        until(lambda: registry.get_sample_value("sightline_push_clients") == 0)
+    assert registry.get_sample_value("sightline_push_clients_refused_total") == 1
+
+
 def test_a_newer_client_of_another_gateway_takes_over(browser: TestClient, world: World) -> None:
     with connect(browser, world) as socket:
         socket.send_bytes(a_picture())
@@ -247,7 +286,7 @@ def test_a_newer_client_of_another_gateway_takes_over(browser: TestClient, world
 def test_a_camera_that_is_switched_off_or_becomes_another_sends_its_client_away(
     browser: TestClient, world: World
 ) -> None:
-    off = a_camera(camera_id=CAMERA_ID, stream=PUSHED, detection=DetectionConfig(enabled=False))
+    off = a_camera(camera_id=CAMERA_ID, stream=a_pushed(), detection=DetectionConfig(enabled=False))
     with connect(browser, world) as socket:
         world.feed.handle(a_record(off, topic="sightline.cameras"))
         assert ending(socket) == (SWITCHED_OFF.code, SWITCHED_OFF.reason)
@@ -265,7 +304,7 @@ def test_a_deleted_camera_has_no_status_any_more(browser: TestClient, world: Wor
 
 def test_other_settings_apply_without_a_new_connection(browser: TestClient, world: World) -> None:
     every = a_camera(
-        camera_id=CAMERA_ID, stream=PUSHED, detection=DetectionConfig(overload=Overload.ALL)
+        camera_id=CAMERA_ID, stream=a_pushed(), detection=DetectionConfig(overload=Overload.ALL)
     )
     with connect(browser, world) as socket:
         socket.send_bytes(a_picture())
@@ -322,7 +361,7 @@ def test_a_record_that_the_broker_refuses_is_shed_alone(browser: TestClient, wor
 
 
 def test_a_client_that_falls_silent_is_let_go(browser: TestClient, world: World) -> None:
-    world.add_camera(stream=replace(PUSHED, timeout_seconds=0.05))
+    world.add_camera(stream=a_pushed(timeout_seconds=0.05))
     with connect(browser, world) as socket:
         assert ending(socket) == (4408, "no picture came for 0.05 s")
     final = until(lambda: [each for each in statuses(world) if each and each.error_code])[-1]

@@ -23,9 +23,10 @@ from mesh.events import (
 from mesh.testing import NOON, a_camera
 from results.adapters.name_service import within
 from results.domain.camera_report import SILENT, heard_of
+from results.domain.endings import Ending
 from results.domain.frames import Picture
 from results.domain.picture import PictureHeader
-from results.domain.pushed import RING, Ending, Pushed, PushSession, lane_of
+from results.domain.pushed import RING, Pushed, PushSession, lane_of
 
 PICTURE = Picture(data=b"picture", header=PictureHeader("jpeg", 64, 48))
 PUSHED = Pushed(picture=PICTURE, received=NOON, taken_at=None)

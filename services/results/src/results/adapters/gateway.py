@@ -76,6 +76,8 @@ class GatewayConfig:
     host: str
     port: int
     jwt_secret: SecretStr | None
+    push_clients: int
+    """So many may push pictures at once."""
     allow_file_sources: bool
     admission: AdmissionPolicy
     callbacks: CallbackPolicy
@@ -187,7 +189,14 @@ class Gateway:
             hub=Hub(served := GatewayMetrics(self._process.metrics.registry)),
             metrics=served,
             answers=answers,
-            pushes=Pushes(self._publisher, mesh.topics, clock, instance_id=mesh.instance_id),
+            pushes=Pushes(
+                self._publisher,
+                mesh.topics,
+                clock,
+                instance_id=mesh.instance_id,
+                limit=config.push_clients,
+                metrics=served,
+            ),
             pictures=LivePictures(),
             snapshots=config.objects,
             editor=editor,

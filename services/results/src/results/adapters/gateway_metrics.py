@@ -14,7 +14,7 @@ UNMATCHED = "unmatched"
 
 
 class GatewayMetrics:
-    """Requests by route, and clients of the live feed.
+    """Requests by route, clients of the live feed, and clients that push pictures.
 
     Args:
         registry: The registry of the process; one of its own unless given.
@@ -46,6 +46,14 @@ class GatewayMetrics:
             "Events that a slow client never got.",
             registry=registry,
         )
+        self._pushing = Gauge(
+            "sightline_push_clients", "Clients that push pictures of a camera.", registry=registry
+        )
+        self._refused = Counter(
+            "sightline_push_clients_refused",
+            "Clients that may not push because there are too many.",
+            registry=registry,
+        )
         self._models = Gauge(
             "sightline_model_processes",
             "Processes that have a model, by its state in them.",
@@ -71,6 +79,14 @@ class GatewayMetrics:
     def clients(self, count: int) -> None:
         """So many clients are connected."""
         self._clients.set(count)
+
+    def pushing(self, count: int) -> None:
+        """So many clients push pictures."""
+        self._pushing.set(count)
+
+    def push_refused(self) -> None:
+        """There are too many clients that push for one more."""
+        self._refused.inc()
 
     def sent(self) -> None:
         """A client has taken a message."""

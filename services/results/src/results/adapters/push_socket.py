@@ -19,13 +19,14 @@ from results.adapters.http_edge import UNAUTHORIZED, identity_for, response_of
 from results.adapters.http_errors import of_validation
 from results.adapters.http_fields import Body, Moment
 from results.adapters.picture_intake import accept_picture
-from results.adapters.pushes import BROKEN, Push
+from results.adapters.pushes import Push
 from results.adapters.websocket import EXPIRED, PROTOCOL, token_of
 from results.domain.audit import pushing
 from results.domain.cameras import CameraEntry, is_pushed
+from results.domain.endings import BROKEN, Ending
 from results.domain.errors import ApiError, invalid, not_found, unavailable
 from results.domain.picture import MAX_BYTES, decode_base64
-from results.domain.pushed import Ending, Pushed, PushSession
+from results.domain.pushed import Pushed, PushSession
 from results.domain.times import iso
 
 ANSWER_SECONDS = 1.0
@@ -66,6 +67,9 @@ async def push_pictures(websocket: WebSocket, camera_id: str, deps: Deps) -> Non
         await websocket.send_denial_response(response_of(error))
         return
     await websocket.accept(subprotocol=PROTOCOL)
+    if (full := deps.pushes.refusal(camera_id)) is not None:
+        await websocket.close(full.code, full.reason)
+        return
     clock = deps.clock
     session = PushSession(
         entry.camera,

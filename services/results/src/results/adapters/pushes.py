@@ -15,24 +15,17 @@ from mesh.source.epoch import Epoch, Waiting
 from mesh.stage import Output
 from mesh.topics import Topics
 from mesh.tracing import TraceContext, headers_for
+from results.adapters.gateway_metrics import GatewayMetrics
+from results.domain import endings
 from results.domain.cameras import is_pushed
-from results.domain.pushed import RING, Ending, PushSession
+from results.domain.endings import Ending
+from results.domain.pushed import RING, PushSession
 from results.ports import Publisher
 
 REPORT_SECONDS = 2.0
 """Between two statuses of a camera."""
 _EVENTS = 1000
 _LAST_SECONDS = 4.0
-AWAY = Ending(
-    code=1013,
-    reason="the broker cannot be reached; connect again later",
-    error_code="dependency_unavailable",
-)
-BROKEN = Ending(code=1011, reason="something broke; see the log", error_code="crashed")
-DELETED = Ending(code=4404, reason="the camera was deleted")
-REPLACED = Ending(code=4409, reason="another client pushes this camera now")
-STOPPING = Ending(code=1012, reason="this gateway stops; connect again")
-SWITCHED_OFF = Ending(code=4410, reason="the camera was switched off")
 _log = get_logger("pushes")
 
 
@@ -62,15 +55,28 @@ class Pushes:
     """Brings the pictures of all pushing clients to the broker; lives in one event loop.
 
     A camera has one pusher: the newest. Those of other gateways are heard through `camera-status`.
+
+    Args:
+        publisher: Brings pictures, statuses, events and the ledger to the broker.
+        limit: So many clients at once; each may hold a ring of pictures in memory.
     """
 
     def __init__(
-        self, publisher: Publisher, topics: Topics, clock: Clock, *, instance_id: str
+        self,
+        publisher: Publisher,
+        topics: Topics,
+        clock: Clock,
+        *,
+        instance_id: str,
+        limit: int = 100,
+        metrics: GatewayMetrics | None = None,
     ) -> None:
         self.instance_id = instance_id
         self._publisher = publisher
         self._topics = topics
         self._clock = clock
+        self._limit = limit
+        self._metrics = metrics or GatewayMetrics()
         self._present: dict[str, Push] = {}
         self._bringing: set[asyncio.Task[None]] = set()
         self._epochs: list[Epoch] = []
@@ -82,13 +88,21 @@ class Pushes:
     def __len__(self) -> int:
         return len(self._present)
 
+    def refusal(self, camera_id: str) -> Ending | None:
+        """Why a client cannot push this camera here now; who takes over from another always can."""
+        if camera_id in self._present or len(self._present) < self._limit:
+            return None
+        self._metrics.push_refused()
+        return endings.full(self._limit)
+
     def join(self, session: PushSession) -> Push:
         """Take a client's pictures from now on; whoever pushed the same camera is sent away."""
         camera_id = session.camera.camera_id
         if (before := self._present.get(camera_id)) is not None:
-            before.end(REPLACED)
-            self._tell(before, REPLACED.reason, status=False)
+            before.end(endings.REPLACED)
+            self._tell(before, endings.REPLACED.reason, status=False)
         push = self._present[camera_id] = Push(session)
+        self._metrics.pushing(len(self._present))
         self._epochs.append(session.epoch)
         self._tell(push, "a client connected")
         task = asyncio.create_task(self._bring(push))
@@ -105,7 +119,7 @@ class Pushes:
         push.end(ending)
         camera_id = push.session.camera.camera_id
         if self._present.get(camera_id) is push:
-            del self._present[camera_id]
+            self._drop(camera_id)
             self._tell(push, ending.reason)
 
     def changed(self, camera_id: str, camera: Camera | None) -> None:
@@ -114,10 +128,10 @@ class Pushes:
         if push is None:
             return
         if camera is None:
-            self.leave(push, DELETED)
+            self.leave(push, endings.DELETED)
             self.forget(camera_id)
         elif not is_pushed(camera.stream) or not camera.detection.enabled:
-            self.leave(push, SWITCHED_OFF)
+            self.leave(push, endings.SWITCHED_OFF)
         elif (epoch := push.session.adopt(camera, self._clock.now())) is not None:
             push.epochs.append(epoch)
             self._epochs.append(epoch)
@@ -129,10 +143,10 @@ class Pushes:
             return
         newer = (status.epoch or 0) > push.session.epoch.number
         if newer and status.state is not StreamState.STOPPED:
-            push.end(REPLACED)
-            del self._present[status.camera_id]
+            push.end(endings.REPLACED)
+            self._drop(status.camera_id)
             self._statuses.pop(status.camera_id, None)
-            self._tell(push, REPLACED.reason, status=False)
+            self._tell(push, endings.REPLACED.reason, status=False)
 
     def forget(self, camera_id: str) -> None:
         """A camera was deleted: so is its status."""
@@ -152,7 +166,7 @@ class Pushes:
     async def stop(self) -> None:
         """Send every client away and bring what it pushed; returns within seconds."""
         for push in list(self._present.values()):
-            self.leave(push, STOPPING)
+            self.leave(push, endings.STOPPING)
         if self._bringing:
             await asyncio.wait(self._bringing, timeout=_LAST_SECONDS)
         for _ in range(2):  # what closes an epoch follows all that was reported before
@@ -188,6 +202,10 @@ class Pushes:
                 for epoch, entry in entries:
                     epoch.reported(entry)
 
+    def _drop(self, camera_id: str) -> None:
+        del self._present[camera_id]
+        self._metrics.pushing(len(self._present))
+
     def _tell(self, push: Push, details: str, *, status: bool = True) -> None:
         now, monotonic = self._clock.now(), self._clock.monotonic()
         self._events.append(push.session.event(details, now, monotonic))
@@ -215,7 +233,7 @@ class Pushes:
         self._bringing.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("pushed_pictures_stuck", exc_info=error)
-            self.leave(push, BROKEN)
+            self.leave(push, endings.BROKEN)
 
     async def _drain(self, push: Push, epoch: Epoch) -> None:
         while taken := epoch.take(RING, self._clock.now()):
@@ -225,7 +243,7 @@ class Pushes:
                 _log.warning("pushed_pictures_not_taken", message=str(error))
                 for waiting in taken:
                     epoch.refuse(waiting.sequence, "unacknowledged")
-                self.leave(push, AWAY)
+                self.leave(push, endings.AWAY)
             push.room.set()
 
     async def _publish(self, epoch: Epoch, taken: Sequence[Waiting]) -> None:

@@ -25,6 +25,7 @@ from mesh.source.ring import RingLimits
 from mesh.source.sampling import Sampler
 from mesh.source.statistics import Statistics
 from mesh.source.timestamps import camera_time
+from results.domain.endings import Ending
 from results.domain.frames import STAGE, Picture
 
 PUSHED = "websocket"
@@ -48,18 +49,6 @@ class Pushed:
     """UTC."""
     taken_at: datetime | None
     """When the client says that it was taken, UTC."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """Why a client's connection ends."""
-
-    code: int
-    """Close code of the WebSocket."""
-    reason: str
-    """Sentence for people, at most 123 bytes."""
-    error_code: str | None = None
-    """Why the stream is in error; nothing if it ends as somebody wanted."""
 
 
 class PushSession:
