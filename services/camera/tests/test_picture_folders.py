@@ -1,6 +1,5 @@
 """Folders of pictures as cameras."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -11,27 +10,14 @@ import av
 import numpy as np
 import pytest
 import simplejpeg
-from typing_extensions import override
 
 from camera.adapters.file_source import FileCameras
 from camera.domain.life import ErrorCode
 from camera.ports import FrameSource, SourceError, VideoFrame
 from mesh.events import StreamConfig, StreamType
-from mesh.source.statistics import NoMeter
 from mesh.testing import a_camera
 
 Put = Callable[..., bytes]
-
-
-class Counting(NoMeter):
-    """Remembers what was given up."""
-
-    def __init__(self) -> None:
-        self.given_up: Counter[str] = Counter()
-
-    @override
-    def gave_up(self, reason: str, count: int) -> None:
-        self.given_up[reason] += count
 
 
 @pytest.fixture
@@ -55,10 +41,10 @@ def put(tmp_path: Path) -> Put:
     return write
 
 
-def a_folder(path: Path, meter: Counting | None = None, **changes: Any) -> FrameSource:
+def a_folder(path: Path, **changes: Any) -> FrameSource:
     stream = StreamConfig(stream_type=StreamType.FILE, url=str(path), pace="fast", loop=False)
     stream = replace(stream, **changes)
-    return FileCameras(meter or Counting())(a_camera(stream=stream))
+    return FileCameras()(a_camera(stream=stream))
 
 
 def shown(source: FrameSource, most: int = 100) -> list[VideoFrame]:
@@ -91,10 +77,9 @@ def test_what_cannot_be_read_is_passed_over_and_counted(put: Put, tmp_path: Path
     (tmp_path / "d.png").write_bytes(b"no picture at all")
     (tmp_path / "e.png").mkdir()
     put("f.jpg", 60)
-    meter = Counting()
-    frames = shown(a_folder(tmp_path, meter))
-    assert len(frames) == 2
-    assert meter.given_up == {"unreadable": 4}
+    source = a_folder(tmp_path)
+    assert len(shown(source)) == 2
+    assert source.passed_over == {"unreadable": 4}
 
 
 def test_a_folder_begins_again_and_shows_what_was_added(put: Put, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ async def _serve(settings: CameraSettings, process: Process) -> None:
     publisher = build_publisher(settings, producer, metrics=process.metrics, gauges=metrics)
     network, probe = Network(settings.address_policy), BrokerProbe(producer.ask)
     parts = StageParts(
-        sources=build_sources(settings, network, metrics),
+        sources=build_sources(settings, network),
         frames=publisher,
         reports=publisher,
         gauges=metrics,

@@ -81,13 +81,13 @@ def build_group(settings: CameraSettings, on_loop: OnLoop, heartbeat: Heartbeat)
     )
 
 
-def build_sources(settings: CameraSettings, network: Network, metrics: CameraMetrics) -> Sources:
+def build_sources(settings: CameraSettings, network: Network) -> Sources:
     """Every kind of stream."""
     return Sources(
         {
             StreamType.RTSP: RtspCameras(),
             StreamType.USB: UsbCameras(),
-            StreamType.FILE: FileCameras(metrics),
+            StreamType.FILE: FileCameras(),
             **network.makers,
         },
         decrypt=build_decrypt(settings),

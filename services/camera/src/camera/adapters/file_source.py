@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,6 @@ from camera.adapters.restamped import Restamped
 from camera.domain.life import ErrorCode
 from camera.ports import FrameSource, SourceError, VideoFrame
 from mesh.events import Camera, StreamConfig
-from mesh.source.statistics import Meter, NoMeter
 
 REALTIME, FAST = "realtime", "fast"
 _BEHIND_SECONDS = 1.0
@@ -24,6 +24,9 @@ _BEHIND_SECONDS = 1.0
 
 class Reel(Protocol):
     """Pictures that can be shown again and again."""
+
+    passed_over: Counter[str]
+    """What could not be shown since it was made, by reason."""
 
     @property
     def codec(self) -> str | None:
@@ -57,6 +60,7 @@ class VideoReel:
     def __init__(
         self, path: Path, timeout: float, hardware: Hardware, wanted: str | None = None
     ) -> None:
+        self.passed_over: Counter[str] = Counter()
         self._path = path
         self._timeout = timeout
         self._hardware = hardware
@@ -141,8 +145,8 @@ class FileSource:
 
     @property
     def passed_over(self) -> Mapping[str, int]:
-        """What cannot be shown is told by the reel."""
-        return {}
+        """What cannot be shown."""
+        return self._reel.passed_over
 
     def open(self) -> None:
         """Opens the file and checks that it holds video, or looks whether the folder is there."""
@@ -189,11 +193,9 @@ class FileCameras:
     """Makes the sources of files and folders.
 
     Args:
-        meter: Counts pictures that cannot be read.
         hardware: Opens the hardware that decodes.
     """
 
-    meter: Meter = field(default_factory=NoMeter)
     hardware: Hardware = field(default_factory=Hardware)
 
     def __call__(self, camera: Camera, password: str | None = None) -> FrameSource:
@@ -220,7 +222,7 @@ class FileCameras:
         """
         path = Path((stream.url or "").removeprefix("file://"))
         if path.is_dir():
-            return FolderReel(path, self.meter)
+            return FolderReel(path)
         if not path.is_file():
             raise SourceError(ErrorCode.NOT_FOUND, f"there is no file {path}")
         return VideoReel(path, stream.timeout_seconds, self.hardware, stream.hardware)

@@ -1,5 +1,6 @@
 """A folder of JPEG and PNG files, shown one after another."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from camera.domain.life import ErrorCode
 from camera.ports import SourceError, VideoFrame
 from mesh.events import TimestampSource
 from mesh.logs import get_logger
-from mesh.source.statistics import Meter
 
 _JPEG = frozenset({".jpg", ".jpeg"})
 _PNG = frozenset({".png"})
@@ -27,12 +27,11 @@ class FolderReel:
 
     Args:
         folder: Holds the pictures; subfolders are not looked into.
-        meter: Counts.
     """
 
-    def __init__(self, folder: Path, meter: Meter) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.passed_over: Counter[str] = Counter()
         self._folder = folder
-        self._meter = meter
         self._codec: str | None = None
 
     @property
@@ -84,7 +83,7 @@ class FolderReel:
             data = _bytes_of(file)
             frame = _jpeg(data) if is_jpeg else _png(data)
         except (OSError, ValueError, av.error.FFmpegError) as error:
-            self._meter.gave_up("unreadable", 1)
+            self.passed_over["unreadable"] += 1
             get_logger("camera.files").warning(
                 "picture_unreadable", file=str(file), reason=str(error)
             )
