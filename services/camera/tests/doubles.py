@@ -89,7 +89,7 @@ class FakeSource:
         self._deaf = deaf
         self._clock = clock
         self._interrupted = threading.Event()
-        self.opened = self.closed = 0
+        self.opened = self.closed = self.hurried = 0
         self.transport: str | None = "tcp"
         self.codec: str | None = "h264"
         self.passed_over: dict[str, int] = {}
@@ -112,6 +112,9 @@ class FakeSource:
         if self._clock is not None and step is not None:
             self._clock.advance(step.after)
         return step
+
+    def catch_up(self) -> None:
+        self.hurried += 1
 
     def interrupt(self) -> None:
         if not self._deaf:

@@ -23,6 +23,7 @@ class Hand:
         self._turn = threading.Semaphore(0)
         self._frames: list[VideoFrame | None] = []
         self.closed = threading.Event()
+        self.hurried = threading.Event()
         self.waiting = threading.Event()
 
     def give(self, *frames: VideoFrame | None) -> None:
@@ -38,6 +39,9 @@ class Hand:
             self.waiting.set()
             assert self._turn.acquire(timeout=10)
         return self._frames.pop(0)
+
+    def catch_up(self) -> None:
+        self.hurried.set()
 
     def interrupt(self) -> None:
         """Ends by itself."""
@@ -112,6 +116,14 @@ def test_what_both_streams_received_is_counted_once(camera: Camera) -> None:
     camera.sees(a_frame(b"1", size=10), a_frame(b"2", size=20))
     assert camera.shows(a_frame(b"large", size=1000)).size == 1030
     assert camera.shows(a_frame(b"large", size=1000)).size == 1000
+
+
+def test_both_streams_catch_up(camera: Camera) -> None:
+    camera.streams.catch_up()
+    camera.sees(a_frame(b"small"))
+    camera.sees(a_frame(b"small"))
+    assert camera.main.hurried.is_set()
+    assert camera.second.hurried.is_set()
 
 
 def test_the_end_of_the_main_stream_is_the_end(camera: Camera) -> None:

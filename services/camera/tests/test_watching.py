@@ -344,6 +344,20 @@ async def test_frames_that_come_too_late_are_shed(stage: CameraStage, setting: S
     (shed, _) = epoch.report(NOON, "camera-0")
     assert shed.reason == "max_age"
     assert [(each.first, each.last) for each in shed.ranges] == [(2, 5)]
+    assert source.hurried == 5
+
+
+async def test_pictures_that_were_left_out_to_catch_up_are_told(
+    stage: CameraStage, setting: Setting
+) -> None:
+    source = FakeSource(frames(2))
+    source.passed_over = {"catching_up": 7}
+    setting.sources.prepared[CAMERA_ID] = [source]
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: source.idle)
+    stage.report()
+    assert setting.reports.statuses[-1].frames_dropped == {"catching_up": 7}
+    assert setting.reports.statuses[-1].frames_captured == 2
 
 
 @pytest.mark.parametrize(
@@ -361,6 +375,7 @@ async def test_no_frame_is_too_late_for_evidence_or_from_a_file(
     stage.changed(CAMERA_ID, camera)
     await until(lambda: source.idle)
     assert len(setting.frames.epochs[0].take(100, NOON)) == 6
+    assert not source.hurried
 
 
 async def test_a_backlog_that_does_not_shrink_ends_the_connection(

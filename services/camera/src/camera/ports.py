@@ -104,6 +104,13 @@ class FrameSource(Protocol):
             SourceError: The connection broke, or no picture came in time.
         """
 
+    def catch_up(self) -> None:
+        """Asks to leave pictures out until those come that were taken just now.
+
+        Called between two reads; a source that leaves some out counts them in `passed_over`, and
+        one whose pictures do not wait anywhere does nothing.
+        """
+
     def interrupt(self) -> None:
         """Asks a blocked `read` of another thread to return soon, if it can; never blocks."""
 

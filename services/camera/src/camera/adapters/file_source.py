@@ -170,6 +170,9 @@ class FileSource:
         self._shown += 1
         return Restamped(frame, media_time)
 
+    def catch_up(self) -> None:
+        """A file is never behind."""
+
     def interrupt(self) -> None:
         """Ends the wait for the next picture."""
         self._interrupted.set()

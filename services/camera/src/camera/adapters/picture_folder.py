@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 
 from camera.adapters.jpeg_frame import JpegFrame
-from camera.adapters.pyav_decoding import PyAvFrame
+from camera.adapters.pyav_frame import PyAvFrame
 from camera.domain.jpeg import whole_jpeg
 from camera.domain.life import ErrorCode
 from camera.ports import SourceError, VideoFrame

@@ -2,7 +2,6 @@
 
 import struct
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,14 +10,13 @@ from fractions import Fraction
 from typing import Any, Self
 
 import av
-import numpy as np
-from av.video.reformatter import Interpolation
-from numpy.typing import NDArray
 
-from camera.adapters.jpeg_frame import THUMBNAIL, JpegFrame
+from camera.adapters.jpeg_frame import JpegFrame
 from camera.adapters.jpeg_tables import with_tables
+from camera.adapters.pyav_frame import PyAvFrame
 from camera.adapters.pyav_jpeg import JpegEncoder
 from camera.adapters.restamped import Restamped
+from camera.domain.catching_up import CatchUp
 from camera.domain.jpeg import whole_jpeg
 from camera.domain.life import ErrorCode
 from camera.ports import SourceError, VideoFrame
@@ -39,56 +37,9 @@ _CODES: Mapping[type[av.error.FFmpegError], ErrorCode] = {
 _PRODUCER_REFERENCE_TIME = struct.Struct("<qi")
 _FAR_FUTURE = 1e11
 _DEFAULT_FPS = 25.0
-_EVERY_ROW = 4
+_KEY_SHARE = 0.5
+"""Of the time-out, that key frames may be apart and still be waited for."""
 _JPEG = "mjpeg"
-
-
-@dataclass(frozen=True, slots=True)
-class PyAvFrame:
-    """A decoded picture of a PyAV stream."""
-
-    media_time: float
-    claimed: datetime | None
-    source: TimestampSource
-    size: int
-    _frame: av.VideoFrame
-    _encoder: JpegEncoder = field(default_factory=JpegEncoder)
-
-    @property
-    def width(self) -> int:
-        """Pixels."""
-        return self._frame.width
-
-    @property
-    def height(self) -> int:
-        """Pixels."""
-        return self._frame.height
-
-    def jpeg(self) -> bytes | None:
-        """The picture as JPEG of at most 1 MiB, coarser if it has to be."""
-        return self._encoder.encode(self._frame)
-
-    def small_jpeg(self) -> bytes | None:
-        """The second stream's picture of the same moment."""
-        return None
-
-    def fingerprint(self) -> int:
-        """Checksum of every fourth row of the first plane, which is brightness in video."""
-        plane = self._frame.planes[0]
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        return zlib.crc32(rows[::_EVERY_ROW, : plane.width].tobytes())
-
-    def thumbnail(self) -> NDArray[np.uint8]:
-        """The picture in grey, (height, width)."""
-        scale = THUMBNAIL / max(self.width, self.height)
-        small = self._frame.reformat(
-            width=max(1, round(self.width * scale)),
-            height=max(1, round(self.height * scale)),
-            format="gray",
-            interpolation=Interpolation.AREA,
-            threads=1,
-        )
-        return small.to_ndarray().astype(np.uint8, copy=False)
 
 
 @dataclass(slots=True)
@@ -109,6 +60,10 @@ class Decoder:
     _clock_offset: float | None = None
     """Seconds between the stream's time and the camera's wall clock."""
     _encoder: JpegEncoder = field(default_factory=JpegEncoder)
+    _catch_up: CatchUp = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._catch_up = CatchUp(_KEY_SHARE * self.timeout)
 
     @classmethod
     def of(cls, container: Any, timeout: float) -> Self:
@@ -136,6 +91,15 @@ class Decoder:
         rate = self._track.average_rate
         return float(rate) if rate else _DEFAULT_FPS
 
+    @property
+    def left_out(self) -> int:
+        """Packets that were not decoded, to catch up."""
+        return self._catch_up.left_out
+
+    def catch_up(self) -> None:
+        """Leaves packets out until the next key frame, if these come often enough."""
+        self._catch_up.begin()
+
     def frames(self) -> Iterator[VideoFrame]:
         """Pictures until the stream ends; packets that are broken are passed over.
 
@@ -146,25 +110,36 @@ class Decoder:
         for packet in self._packets():
             self._received += packet.size
             self._note_clock(packet)
-            for frame in pictures(packet):
-                yield frame
-                self._last = time.monotonic()
+            if not packet.size or not self._catch_up.leaves_out(key=packet.is_keyframe):
+                for frame in pictures(packet):
+                    yield frame
+                    self._last = time.monotonic()
             if time.monotonic() - self._last > self.timeout:
                 raise SourceError(
                     ErrorCode.FROZEN, f"no picture could be decoded for {self.timeout:g} s"
                 )
 
     def _decoded(self, packet: Any) -> Iterator[VideoFrame]:
-        try:
-            pictures = packet.decode()
-        except av.error.InvalidDataError:
-            return
-        for picture in pictures:
+        for picture in self._pictures(packet):
             media_time, claimed = self._times(picture.time)
             source = TimestampSource.RTCP
             yield PyAvFrame(
                 media_time, claimed, source, self._take_received(), picture, self._encoder
             )
+
+    def _pictures(self, packet: Any) -> list[av.VideoFrame]:
+        """What a packet brings, before it what the decoder held when packets were left out."""
+        at = None if packet.pts is None else float(packet.pts * packet.time_base)
+        held: list[av.VideoFrame] = []
+        try:
+            if self._catch_up.resumes(key=packet.is_keyframe, media_time=at):
+                held = self._track.codec_context.decode(None)
+                for picture in held:
+                    picture.time_base = packet.time_base
+                self._track.codec_context.flush_buffers()
+            return [*held, *packet.decode()]
+        except av.error.InvalidDataError:
+            return held
 
     def _passed_on(self, packet: Any) -> Iterator[VideoFrame]:
         """The packet as it is, if it is a whole JPEG."""

@@ -78,7 +78,7 @@ class RtspSource:
         self._patience = stream.timeout_seconds
         """Of the present attempt, seconds."""
         self._container: Any = None
-        self._codec: str | None = None
+        self._decoder: Decoder | None = None
         self._frames: Iterator[VideoFrame] = iter(())
 
     @property
@@ -89,12 +89,13 @@ class RtspSource:
     @property
     def codec(self) -> str | None:
         """Of the pictures."""
-        return self._codec
+        return None if self._decoder is None else self._decoder.codec
 
     @property
     def passed_over(self) -> Mapping[str, int]:
-        """FFmpeg does not tell."""
-        return {}
+        """Pictures that were not decoded, to catch up; what FFmpeg leaves out it does not tell."""
+        left_out = 0 if self._decoder is None else self._decoder.left_out
+        return {"catching_up": left_out} if left_out else {}
 
     def open(self) -> None:
         """Connects and learns what the stream holds."""
@@ -104,8 +105,8 @@ class RtspSource:
             self._open_any()
         else:
             self._connect(wanted, self._stream.timeout_seconds)
-        decoder = Decoder.of(self._container, self._stream.timeout_seconds)
-        self._codec, self._frames = decoder.codec, decoder.frames()
+        self._decoder = Decoder.of(self._container, self._stream.timeout_seconds)
+        self._frames = self._decoder.frames()
 
     def read(self) -> VideoFrame | None:
         """The next picture; a camera that hangs up ends the stream without an error of FFmpeg's."""
@@ -119,6 +120,11 @@ class RtspSource:
             if error.code is ErrorCode.UNSUPPORTED:
                 raise SourceError(ErrorCode.UNREACHABLE, str(error)) from error
             raise
+
+    def catch_up(self) -> None:
+        """Decodes nothing more until the next key frame, if these come often enough."""
+        if self._decoder is not None:
+            self._decoder.catch_up()
 
     def interrupt(self) -> None:
         """Cannot hurry FFmpeg: a blocked read returns at the time-out at the latest."""

@@ -79,6 +79,7 @@ class TwoStreams:
         self._small: deque[_Small] = deque(maxlen=_KEPT)
         self._received = 0
         self._stop = threading.Event()
+        self._behind = threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
@@ -115,6 +116,11 @@ class TwoStreams:
         small = nearest.frame if nearest is not None and near else None
         return PairedFrame(frame, small, frame.size + received)
 
+    def catch_up(self) -> None:
+        """Both streams do: what holds one up holds up the other."""
+        self._main.catch_up()
+        self._behind.set()
+
     def interrupt(self) -> None:
         """Interrupts both streams."""
         self._stop.set()
@@ -143,6 +149,9 @@ class TwoStreams:
     def _read_second(self, source: FrameSource) -> None:
         source.open()
         while not self._stop.is_set():
+            if self._behind.is_set():
+                self._behind.clear()
+                source.catch_up()
             frame = source.read()
             if frame is None:
                 raise SourceError(ErrorCode.STREAM_ENDED, "the second stream ended")

@@ -88,6 +88,9 @@ class UsbSource:
         """The newest picture that was not read yet."""
         return self._newest.take(self._stream.timeout_seconds)
 
+    def catch_up(self) -> None:
+        """Always shows the newest picture."""
+
     def interrupt(self) -> None:
         """Ends the wait for a picture."""
         self._newest.end()

@@ -30,6 +30,8 @@ _AHEAD = 20
 """Frames that a fast file may be ahead of the broker: twice what is on its way at a time."""
 _LOOK_SECONDS = 0.7
 """Between two looks at what a picture shows; something that blinks once a second is seen."""
+_BEHIND_SHARE = 0.5
+"""Of the greatest age, from which on a stream leaves pictures out to catch up."""
 _LARGEST = 2 * 1024 * 1024
 """Bytes of one moment's pictures."""
 
@@ -61,6 +63,7 @@ class Capture:
         self._pace = Pace()
         self._lateness = Lateness()
         self._late_for = 0.0
+        self._falls_behind = False
         self._freeze = Freeze()
         self._look_at = 0.0
         self._gate = self._new_gate()
@@ -152,6 +155,11 @@ class Capture:
                 return False
             self._look_at = monotonic + _LOOK_SECONDS
             return self._freeze.shows(fingerprint(), monotonic, limit)
+
+    @property
+    def should_catch_up(self) -> bool:
+        """Whether pictures come so late that some are better left out undecoded."""
+        return self._falls_behind
 
     def is_behind(self) -> bool:
         """Whether every picture has come too late for so long that reading on does not help."""
@@ -270,8 +278,11 @@ class Capture:
         lag = self._pace.lag(arrival.media_time, arrival.monotonic)
         camera = self.camera
         if self.must_go_on or camera.stream.stream_type is StreamType.FILE:
+            self._falls_behind = False
             return False
-        return lag * 1000 > camera.detection.max_age_ms
+        most = camera.detection.max_age_ms / 1000
+        self._falls_behind = lag > _BEHIND_SHARE * most
+        return lag > most
 
     def _note_size(self, arrival: Arrival) -> None:
         last = self._last

@@ -107,6 +107,8 @@ class Connection:
                 self._refuse_frozen(frame, arrival)
                 self._keep(frame, arrival)
             self._refuse_stale()
+            if self._capture.should_catch_up:
+                source.catch_up()
         if not self._over:
             raise SourceError(ErrorCode.STREAM_ENDED, "the stream ended")
 
