@@ -420,8 +420,9 @@ async def test_a_session_tells_of_time_and_of_what_became_of_its_frames(world: W
     world.sessions[camera_id] = SessionCounts(processed=10650, detections=823)
     async with world.client("viewer") as client:
         shown = (await client.get(f"{PATH}/{camera_id}")).json()["session"]
-        listed = (await client.get(PATH)).json()["cameras"][0]["session"]
-    assert shown == listed
+        listed = (await client.get(PATH)).json()["cameras"][0]
+    assert shown == listed["session"]
+    assert listed["status"]["frames_processed"] == 10650
     assert shown["time"] == {
         "timestamp_source": "rtcp", "clock_skew_ms": -2500.0, "clock_jumps": 1,
     }  # fmt: skip

@@ -74,7 +74,7 @@ def render_camera(
         "node": camera.node,
         "stream_config": render_stream(camera.stream, entry.extras),
         "detection_config": render_detection_config(camera.detection),
-        "status": render_status(camera, status),
+        "status": render_status(camera, status, counts),
         "session": render_session(status, subscribers, counts) if status else None,
         "created_at": iso(camera.created_at),
         "updated_at": iso(camera.updated_at),
@@ -132,7 +132,9 @@ def render_detection_config(config: DetectionConfig) -> dict[str, Any]:
     }
 
 
-def render_status(camera: Camera, status: CameraStatus | None) -> dict[str, Any]:
+def render_status(
+    camera: Camera, status: CameraStatus | None, counts: SessionCounts | None = None
+) -> dict[str, Any]:
     """The state of a camera's stream."""
     if status is None:
         waiting = StreamState.CONNECTING if camera.detection.enabled else StreamState.STOPPED
@@ -154,7 +156,7 @@ def render_status(camera: Camera, status: CameraStatus | None) -> dict[str, Any]
         "last_connected": iso(status.established_at),
         "last_frame_at": iso(status.last_frame_at),
         "uptime_seconds": up // 1000 if live else 0,
-        "frames_processed": status.frames_queued,
+        "frames_processed": counts.processed if counts else None,
         "error_count": status.error_count,
         "last_error": status.last_error,
         "error": stream_error(status) if status.state is StreamState.ERROR else None,
