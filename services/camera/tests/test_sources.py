@@ -234,7 +234,10 @@ def test_what_cannot_be_read_is_refused_by_name(stream: StreamConfig, words: str
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("abacus", "'abacus' is none of those"), ("cuda", "cuda is not there|cuda cannot")],
+    [
+        ("abacus", "'abacus' cannot be used: this FFmpeg decodes on"),
+        ("cuda", "cuda is not there|cuda' cannot"),
+    ],
 )
 def test_hardware_that_cannot_be_used_is_named(clip: Path, name: str, words: str) -> None:
     """No fall back to the CPU in silence, neither for cameras nor for files."""
@@ -243,7 +246,8 @@ def test_hardware_that_cannot_be_used_is_named(clip: Path, name: str, words: str
     rtsp = an_rtsp(url="rtsp://127.0.0.1:9/cam", hardware=name)
     for source in (RtspCameras()(a_camera(stream=rtsp)), a_file(clip, hardware=name)):
         error = refusal(source)
-        assert error.code is ErrorCode.UNSUPPORTED
+        assert error.code is ErrorCode.HARDWARE_UNAVAILABLE
+        assert error.code.needs_people
         assert re.search(words, str(error))
 
 

@@ -245,7 +245,7 @@ async def test_a_stream_in_error_shows_when_it_is_tried_again(world: World) -> N
             "stream_config.stream_type",
         ),
         (
-            {"stream_config": STREAM | {"hardware": "magic"}},
+            {"stream_config": STREAM | {"hardware": "vaapi"}},
             "VALUE_NOT_ALLOWED",
             "stream_config.hardware",
         ),

@@ -1,7 +1,9 @@
 """Hardware that decodes video instead of the CPU."""
 
+from collections.abc import Sequence
+
 import av
-from av.codec.hwaccel import HWAccel, hwdevices_available
+from av.codec.hwaccel import HWAccel
 
 from camera.adapters.pyav_decoding import sentence
 from camera.domain.life import ErrorCode
@@ -27,16 +29,14 @@ class Hardware:
         """
         if name is None or name in self._works:
             return
-        known = hwdevices_available()
-        if name not in known:
-            names = ", ".join(known)
-            raise _unsupported(f"hardware {name!r} is none of those that can decode here: {names}")
+        decodes = decoding_hardware()
+        if name not in decodes:
+            names = ", ".join(decodes) or "none"
+            raise _unavailable(f"hardware {name!r} cannot be used: this FFmpeg decodes on {names}")
         try:
             HWAccel(name).create(av.Codec(_PROBED, "r"))
-        except NotImplementedError as error:
-            raise _unsupported(f"hardware {name} cannot decode {_PROBED}") from error
         except av.error.FFmpegError as error:
-            raise _unsupported(
+            raise _unavailable(
                 f"hardware {name} is not there or cannot be used: {sentence(error)}"
             ) from error
         self._works.add(name)
@@ -46,5 +46,11 @@ class Hardware:
         return None if name is None else HWAccel(name, allow_software_fallback=False)
 
 
-def _unsupported(message: str) -> SourceError:
-    return SourceError(ErrorCode.UNSUPPORTED, message)
+def decoding_hardware() -> Sequence[str]:
+    """What this FFmpeg can decode with, whether the machine has it or not."""
+    configurations = av.Codec(_PROBED, "r").hardware_configs
+    return [each.device_type.name for each in configurations if each.is_supported]
+
+
+def _unavailable(message: str) -> SourceError:
+    return SourceError(ErrorCode.HARDWARE_UNAVAILABLE, message)

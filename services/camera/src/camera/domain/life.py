@@ -21,6 +21,8 @@ class ErrorCode(StrEnum):
     """There is no such stream or file."""
     UNSUPPORTED = "unsupported"
     """The stream's kind or codec cannot be read."""
+    HARDWARE_UNAVAILABLE = "hardware_unavailable"
+    """The hardware that is to decode is not there; the message says what is."""
     STREAM_ENDED = "stream_ended"
     """The camera ended the stream, or the file is over."""
     TIMEOUT = "timeout"
@@ -54,6 +56,7 @@ _NEED_PEOPLE = frozenset(
         ErrorCode.UNSUPPORTED,
         ErrorCode.FORBIDDEN_ADDRESS,
         ErrorCode.UNTRUSTED,
+        ErrorCode.HARDWARE_UNAVAILABLE,
         ErrorCode.CRASHED,
     }
 )

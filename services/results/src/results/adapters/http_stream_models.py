@@ -98,8 +98,11 @@ class RtspStream(StreamBody):
     codec: Literal["h264", "h265", "mjpeg"] | None = None
     hardware: (
         Annotated[
-            Literal["cuda", "vaapi", "qsv", "vdpau", "drm", "vulkan"],
-            Field(description="Hardware that decodes; null decodes on the CPU."),
+            Literal["cuda"],
+            Field(
+                description="Hardware that decodes, of those that the packaged FFmpeg can use;"
+                " null decodes on the CPU."
+            ),
         ]
         | None
     ) = None

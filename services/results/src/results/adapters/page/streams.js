@@ -10,6 +10,7 @@ const ADVICE = {
   dependency_unavailable: "The camera is well; what its pictures are brought to is away.",
   forbidden_address: "Change the address, or SIGHTLINE_FORBIDDEN_NETWORKS.",
   frozen: "Restart the camera if it stays so.",
+  hardware_unavailable: "Leave `hardware` out, or give the machine what it names.",
   not_found: "Check the path of the stream.",
   stale: "Look at the network's bandwidth and the camera service's CPU.",
   timeout: "Check that the camera is on; a slow one needs a longer timeout_seconds.",
