@@ -10,7 +10,7 @@ from bench.contenders import DETECTOR, LONG_SIDE, a_detector, an_embedder
 from bench.material import Material
 from bench.pathway import Seen, faces_of
 from bench.rounds import Work
-from detection.adapters import network_detector
+from detection.adapters.canvas import Canvas, letterbox
 from detection.adapters.jpeg import OpenCvDecoder
 from detection.domain.chip import GRADES
 from detection.domain.face import Picture
@@ -122,8 +122,8 @@ def _detector(
 def _letterboxed(model: ModelSpec, images: Sequence[Picture]) -> Tensor:
     if model.input is None:
         raise ConfigurationError(f"model {model.model_id} has no input of its own")
-    boxes = [network_detector.letterbox(image, model.input, LONG_SIDE) for image in images]
-    return network_detector.tensor(images, boxes, model.input)
+    boxes = [letterbox(image, model.input, LONG_SIDE) for image in images]
+    return Canvas(model.input).lay(images, boxes)
 
 
 def _embedder(

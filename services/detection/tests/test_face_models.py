@@ -17,6 +17,7 @@ from detection.adapters.face_landmarker import FaceLandmarker, back
 from detection.adapters.face_networks import Network, turned
 from detection.adapters.object_detector import YoloDetector
 from detection.domain.age import GROUPS, age_group
+from detection.domain.cells import count
 from detection.domain.crops import Square, eye_squares, inside, mesh_square
 from detection.domain.face import Picture, RawFace
 from detection.domain.face_mesh import (
@@ -27,7 +28,6 @@ from detection.domain.face_mesh import (
     attributes_of,
     eye_aspect_ratio,
 )
-from detection.domain.yolox import cells
 from detection.ports import EngineError, FaceView, ModelInfo
 from inference.engine import EngineInfo, Outputs, Tensor
 from mesh.errors import ConfigurationError
@@ -259,7 +259,7 @@ class Grid(FakeEngine):
     def run(self, batch: Tensor) -> Outputs:
         if self.refuses:
             raise inference.engine.EngineError("no")
-        rows: NDArray[np.float32] = np.zeros((len(batch), cells(416, 416), 85), np.float32)
+        rows: NDArray[np.float32] = np.zeros((len(batch), count(416, 416), 85), np.float32)
         rows[:, 0, 2:4] = np.log(5)
         rows[:, 0, 4:6] = 0.9
         return {"output": rows}

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from detection.domain.geometry import area, clip_box, iou_matrix, nms, shorter_side
@@ -38,21 +39,43 @@ def test_a_box_overlaps_itself_fully_and_an_empty_one_nothing() -> None:
 def test_suppression_is_idempotent_and_leaves_no_pair_that_overlaps(
     candidates: Boxes, threshold: float
 ) -> None:
-    scores = np.linspace(1, 0.1, len(candidates))
-    kept = nms(candidates, scores, threshold)
-    again = nms(candidates[kept], scores[kept], threshold)
+    kept = nms(candidates, threshold)
+    again = nms(candidates[kept], threshold)
     assert again.tolist() == list(range(len(kept)))
     overlap = iou_matrix(candidates[kept], candidates[kept]) - np.eye(len(kept))
     assert (overlap <= threshold + 1e-9).all()
 
 
-def test_the_better_of_two_that_overlap_is_kept() -> None:
-    rows = np.array([[0.0, 0, 10, 10], [1.0, 1, 11, 11], [50.0, 50, 60, 60]])
-    assert nms(rows, np.array([0.7, 0.9, 0.8]), 0.3).tolist() == [1, 2]
+def test_the_first_of_two_that_overlap_is_kept() -> None:
+    rows = np.array([[1.0, 1, 11, 11], [50.0, 50, 60, 60], [0.0, 0, 10, 10]])
+    assert nms(rows, 0.3).tolist() == [0, 1]
+
+
+whole_pixels = arrays.arrays(
+    np.float64, st.tuples(st.integers(0, 25), st.just(4)), elements=st.integers(0, 30)
+)
+
+
+def by_a_loop(corners: Boxes, kinds: NDArray[np.intp], threshold: float) -> list[int]:
+    kept: list[int] = []
+    for index in range(len(corners)):
+        rivals = [other for other in kept if kinds[other] == kinds[index]]
+        if (iou_matrix(corners[rivals], corners[index][None]) <= threshold).all():
+            kept.append(index)
+    return kept
+
+
+@given(whole_pixels, st.floats(0, 0.9))
+def test_suppression_without_a_loop_is_the_greedy_one(raw: Boxes, threshold: float) -> None:
+    corners = np.concatenate([raw[:, :2], raw[:, :2] + raw[:, 2:]], axis=1)
+    kinds = (raw[:, 0].astype(np.intp) + raw[:, 3].astype(np.intp)) % 2
+    assert nms(corners, threshold, kinds=kinds).tolist() == by_a_loop(corners, kinds, threshold)
+    alike = np.zeros_like(kinds)
+    assert nms(corners, threshold).tolist() == by_a_loop(corners, alike, threshold)
 
 
 def test_nothing_is_kept_of_nothing() -> None:
-    assert nms(np.zeros((0, 4)), np.zeros(0), 0.3).size == 0
+    assert nms(np.zeros((0, 4)), 0.3).size == 0
 
 
 def test_a_box_is_clipped_to_the_picture() -> None:

@@ -9,14 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import inference.engine
-from detection.adapters.network_detector import (
-    FAMILIES,
-    Family,
-    NetworkDetector,
-    letterbox,
-    sample,
-    tensor,
-)
+from detection.adapters.canvas import Canvas, letterbox
+from detection.adapters.network_detector import FAMILIES, Family, NetworkDetector, sample
 from detection.domain.face import Picture, RawFace
 from detection.domain.letterbox import Letterbox
 from detection.ports import EngineError, ModelInfo
@@ -85,9 +79,9 @@ def picture(height: int, width: int, seed: int = 0) -> Picture:
 def test_colours_and_normalisation_are_what_the_model_was_trained_with() -> None:
     image = np.empty((32, 32, 3), np.uint8)
     image[:] = (10, 100, 200)
-    plain = tensor([image], [letterbox(image, PLAIN, 32)], PLAIN)
+    plain = Canvas(PLAIN).lay([image], [letterbox(image, PLAIN, 32)])
     assert plain[0, :, 5, 5].tolist() == [10, 100, 200]
-    turned = tensor([image], [letterbox(image, RGB, 32)], RGB)
+    turned = Canvas(RGB).lay([image], [letterbox(image, RGB, 32)])
     expected = [(value - 127.5) / 128 for value in (200, 100, 10)]
     assert turned[0, :, 5, 5] == pytest.approx(expected)
 
@@ -96,7 +90,7 @@ def test_the_padding_is_black_before_it_is_normalised() -> None:
     image = picture(32, 40)
     box = letterbox(image, RGB, 40)
     assert (box.width, box.height) == (64, 32)
-    frames = tensor([image], [box], RGB)
+    frames = Canvas(RGB).lay([image], [box])
     assert frames[0, :, 0, 50] == pytest.approx([-127.5 / 128] * 3)
 
 

@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
+from detection.domain.cells import STRIDES, count
 from detection.domain.coco import CLASSES, classes_of
-from detection.domain.geometry import nms
 from detection.domain.letterbox import fit_into
 from detection.domain.selection import select_objects
 from detection.domain.thing import RawObject
-from detection.domain.yolox import STRIDES, cells, chosen_of_each_class, decode
+from detection.domain.yolox import decode
 from mesh.events import BoundingBox
 from mesh.testing import a_detection_config, a_frame_captured
 
@@ -21,7 +20,7 @@ BOX = fit_into(832, 416, input_width=416, input_height=416)
 
 
 def silent() -> NDArray[np.float32]:
-    return np.zeros((cells(416, 416), 85), np.float32)
+    return np.zeros((count(416, 416), 85), np.float32)
 
 
 def say(
@@ -72,27 +71,6 @@ def test_objects_of_two_classes_may_share_a_place() -> None:
     say(rows, 16, column=6, row=6, side=100, kind="bicycle")
     say(rows, 8, column=12, row=12, side=98, kind="person")
     assert [found.class_name for found in read(rows)] == ["person", "bicycle"]
-
-
-boxes = arrays.arrays(
-    np.float64, st.tuples(st.integers(0, 25), st.just(4)), elements=st.integers(0, 30)
-)
-
-
-@given(boxes, st.floats(0, 0.9))
-def test_suppression_without_a_loop_is_the_greedy_one(
-    raw: NDArray[np.float64], overlap: float
-) -> None:
-    corners = np.concatenate([raw[:, :2], raw[:, :2] + raw[:, 2:]], axis=1)
-    kinds = (raw[:, 0].astype(np.intp) + raw[:, 3].astype(np.intp)) % 2
-    scores = -np.arange(len(raw), dtype=np.float64)
-    greedy = sorted(
-        int(place)
-        for kind in (0, 1)
-        for members in [np.flatnonzero(kinds == kind)]
-        for place in members[nms(corners[members], scores[members], overlap)]
-    )
-    assert chosen_of_each_class(corners, kinds, overlap).tolist() == greedy
 
 
 @pytest.mark.parametrize(

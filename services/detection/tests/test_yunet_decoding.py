@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from detection.domain.cells import STRIDES
 from detection.domain.letterbox import Letterbox, fit
-from detection.domain.yunet import OUTPUTS, STRIDES, decode
+from detection.domain.yunet import OUTPUTS, decode
 
 Heads = dict[str, NDArray[np.float32]]
 

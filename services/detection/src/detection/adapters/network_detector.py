@@ -1,7 +1,7 @@
 """Detectors that are networks: letterbox, run, read the outputs."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import inference.engine
+from detection.adapters.canvas import Canvas, letterbox
 from detection.domain import scrfd, yolo_face, yunet
 from detection.domain.face import Picture, RawFace
-from detection.domain.letterbox import Letterbox, fit, fit_into
+from detection.domain.letterbox import Letterbox
 from detection.ports import EngineError, ModelInfo
 from inference.engine import Engine
 from mesh.errors import ConfigurationError
@@ -55,6 +56,9 @@ FAMILIES = MappingProxyType(
 )
 """By `ModelSpec.decoder`; confidence and overlap as their authors ship them."""
 
+AT_ONCE = MappingProxyType({"CPU": 8, "GPU": 32})
+"""Pictures per call of the engine, at most, by device; one of 640 x 384 takes 3 MB."""
+
 
 class NetworkDetector:
     """Finds faces by a network on any engine.
@@ -87,6 +91,8 @@ class NetworkDetector:
         self._engine = engine
         self._family = family
         self._shape = shape
+        self._canvas = Canvas(shape)
+        self._at_once = AT_ONCE[engine.info.device.partition("-")[0]]
         self._long_side = long_side
         try:
             self.warm_up()
@@ -112,9 +118,8 @@ class NetworkDetector:
         for index, box in enumerate(boxes):
             groups[box.height, box.width].append(index)
         found: list[list[RawFace]] = [[] for _ in images]
-        for members in groups.values():
-            frames = tensor([images[i] for i in members], [boxes[i] for i in members], self._shape)
-            heads = self._run(frames)
+        for members in cut(groups.values(), self._at_once):
+            heads = self._run([images[i] for i in members], [boxes[i] for i in members])
             for row, index in enumerate(members):
                 found[index] = self._family.decode(
                     {name: values[row] for name, values in heads.items()},
@@ -128,11 +133,20 @@ class NetworkDetector:
         """Run once on an empty picture of the usual shape."""
         self.detect([np.zeros(usual(self._long_side), np.uint8)])
 
-    def _run(self, frames: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+    def _run(
+        self, images: Sequence[Picture], boxes: Sequence[Letterbox]
+    ) -> Mapping[str, NDArray[np.float32]]:
         try:
-            return self._engine.run(frames)
+            return self._engine.run(self._canvas.lay(images, boxes))
         except inference.engine.EngineError as error:
             raise EngineError(str(error)) from error
+
+
+def cut(groups: Iterable[Sequence[int]], most: int) -> Iterator[Sequence[int]]:
+    """The groups, in parts of `most` members."""
+    for group in groups:
+        for start in range(0, len(group), most):
+            yield group[start : start + most]
 
 
 def usual(long_side: int) -> tuple[int, int, int]:
@@ -144,45 +158,4 @@ def sample(shape: InputSpec, long_side: int) -> NDArray[np.float32]:
     """A made-up picture of the usual shape as the network's input, to measure engines with."""
     picture = np.random.default_rng(0).integers(0, 256, usual(long_side), np.uint8)
     smooth: Picture = cv2.GaussianBlur(picture, (0, 0), 2.0)
-    return tensor([smooth], [letterbox(smooth, shape, long_side)], shape)
-
-
-def letterbox(image: Picture, shape: InputSpec, long_side: int) -> Letterbox:
-    """How a picture goes into the network: its own aspect, or the one size that it takes."""
-    height, width = image.shape[:2]
-    if shape.width and shape.height:
-        return fit_into(width, height, input_width=shape.width, input_height=shape.height)
-    return fit(width, height, long_side, multiple=shape.multiple)
-
-
-def tensor(
-    images: Sequence[Picture], boxes: Sequence[Letterbox], shape: InputSpec
-) -> NDArray[np.float32]:
-    """The pictures in their letterboxes, which have one size: (n, 3, height, width).
-
-    Raises:
-        EngineError: one of them is no picture of three channels.
-    """
-    mean, scale = np.asarray(shape.mean, np.float32), np.asarray(shape.scale, np.float32)
-    plain = not mean.any() and (scale == 1).all()
-    frames = np.empty((len(images), 3, boxes[0].height, boxes[0].width), np.float32)
-    for frame, image, box in zip(frames, images, boxes, strict=True):
-        size = (box.content_width, box.content_height)
-        same = image.shape[1::-1] == size
-        try:
-            scaled = image if same else cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-            channels = cv2.split(scaled)
-            if shape.colour == "RGB":
-                channels = channels[::-1]
-            for plane, channel in zip(frame, channels, strict=True):
-                plane[: box.content_height, : box.content_width] = channel
-            frame[:, box.content_height :] = 0.0
-            frame[:, :, box.content_width :] = 0.0
-        except (cv2.error, ValueError) as error:
-            raise EngineError(
-                f"a picture of shape {image.shape} cannot be used: {error}"
-            ) from error
-    if not plain:
-        frames -= mean[:, None, None]
-        frames *= (1 / scale)[:, None, None]
-    return frames
+    return Canvas(shape).lay([smooth], [letterbox(smooth, shape, long_side)])

@@ -6,8 +6,8 @@ from types import MappingProxyType
 import numpy as np
 
 import inference.engine
-from detection.adapters.network_detector import letterbox, tensor
-from detection.domain import yolo_objects, yolox
+from detection.adapters.canvas import Canvas, letterbox
+from detection.domain import cells, yolo_objects, yolox
 from detection.domain.coco import CLASSES
 from detection.domain.face import Picture
 from detection.domain.letterbox import Letterbox
@@ -24,7 +24,7 @@ OVERLAP = 0.45
 
 
 def _yolox(rows: inference.engine.Tensor, box: Letterbox) -> list[RawObject]:
-    expected = (yolox.cells(box.width, box.height), 5 + len(CLASSES))
+    expected = (cells.count(box.width, box.height), 5 + len(CLASSES))
     if rows.shape != expected:
         raise KeyError(f"the shape {expected}, found {rows.shape}")
     return yolox.decode(rows, box, classes=CLASSES, confidence=CONFIDENCE, overlap=OVERLAP)
@@ -64,6 +64,7 @@ class YoloDetector:
         self.info = info
         self._engine = engine
         self._shape = shape
+        self._canvas = Canvas(shape)
         try:
             self.warm_up()
         except EngineError as error:
@@ -78,7 +79,7 @@ class YoloDetector:
         if not images:
             return []
         boxes = [letterbox(image, self._shape, self._shape.width) for image in images]
-        rows = self._run(tensor(images, boxes, self._shape))
+        rows = self._run(self._canvas.lay(images, boxes))
         try:
             return [self._decode(found, box) for found, box in zip(rows, boxes, strict=True)]
         except KeyError as error:

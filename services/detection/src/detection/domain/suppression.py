@@ -23,14 +23,14 @@ def best_faces(scores: Values, boxes: Values, points: Values, *, overlap: float)
         overlap: of two boxes with a greater IoU the less confident is left out.
     """
     best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
-    kept = best[nms(boxes[best], scores[best], overlap)]
-    return [_face(scores[i], boxes[i], points[i]) for i in kept]
-
-
-def _face(score: float, box: Values, points: Values) -> RawFace:
-    x1, y1, x2, y2 = box.tolist()
-    return RawFace(
-        box=BoundingBox(x1=x1, y1=y1, x2=x2, y2=y2),
-        confidence=min(float(score), 1.0),
-        landmarks=tuple(Point(x=x, y=y) for x, y in points.tolist()),
-    )
+    kept = best[nms(boxes[best], overlap)]
+    return [
+        RawFace(
+            box=BoundingBox(x1=x1, y1=y1, x2=x2, y2=y2),
+            confidence=min(score, 1.0),
+            landmarks=tuple(Point(x=x, y=y) for x, y in places),
+        )
+        for score, (x1, y1, x2, y2), places in zip(
+            scores[kept].tolist(), boxes[kept].tolist(), points[kept].tolist(), strict=True
+        )
+    ]

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.domain.geometry import nms
 from detection.domain.letterbox import Letterbox
 from detection.domain.thing import RawObject
-from detection.domain.yolox import MOST, chosen_of_each_class
+from detection.domain.yolox import MOST
 from mesh.events import BoundingBox
 
 _FINAL = 6
@@ -43,7 +44,7 @@ def decode(
     chosen = np.flatnonzero(scores >= confidence)
     chosen = chosen[np.argsort(-scores[chosen], kind="stable")][:MOST]
     corners, scores, kinds = corners[chosen] / box.scale, scores[chosen], kinds[chosen]
-    kept = chosen_of_each_class(corners, kinds, overlap)
+    kept = nms(corners, overlap, kinds=kinds)
     return [
         RawObject(
             box=BoundingBox(x1=x1, y1=y1, x2=x2, y2=y2),

@@ -9,19 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.domain.geometry import iou_matrix
+from detection.domain.cells import grid
+from detection.domain.geometry import nms
 from detection.domain.letterbox import Letterbox
 from detection.domain.thing import RawObject
 from mesh.events import BoundingBox
 
-STRIDES = (8, 16, 32)
 MOST = 300
 """Boxes that are compared with each other, the most confident ones."""
-
-
-def cells(width: int, height: int) -> int:
-    """How many rows the network gives for an input of this size, pixels."""
-    return sum((width // stride) * (height // stride) for stride in STRIDES)
 
 
 def decode(
@@ -47,7 +42,7 @@ def decode(
     chosen = np.flatnonzero(best >= confidence)
     chosen = chosen[np.argsort(-best[chosen], kind="stable")][:MOST]
     corners = _corners(rows[chosen].astype(np.float64), chosen, box)
-    kept = chosen_of_each_class(corners, kinds[chosen], overlap)
+    kept = nms(corners, overlap, kinds=kinds[chosen])
     return [
         RawObject(
             box=BoundingBox(x1=x1, y1=y1, x2=x2, y2=y2),
@@ -58,47 +53,11 @@ def decode(
     ]
 
 
-def chosen_of_each_class(
-    corners: NDArray[np.float64], kinds: NDArray[np.intp], overlap: float
-) -> NDArray[np.intp]:
-    """Greedy non-maximum suppression within each class, without a loop over boxes.
-
-    A box stays unless one that stays, has its class and stands before it overlaps it by more than
-    `overlap`. Starting with all boxes, that rule is applied until nothing changes, which takes
-    one round more than the longest chain of suppressed boxes: two or three.
-
-    Args:
-        corners: shape (n, 4), pixels, most confident first.
-        kinds: shape (n,), class of each box.
-        overlap: IoU, 0 to 1.
-
-    Returns:
-        the indices that stay, in order.
-    """
-    beats = np.triu(iou_matrix(corners, corners) > overlap, 1) & (kinds[:, None] == kinds)
-    stays = np.ones(len(corners), bool)
-    while True:
-        now = ~(beats & stays[:, None]).any(axis=0)
-        if np.array_equal(now, stays):
-            return np.flatnonzero(stays)
-        stays = now
-
-
 def _corners(
-    rows: NDArray[np.float64], places: NDArray[np.intp], box: Letterbox
+    rows: NDArray[np.float64], chosen: NDArray[np.intp], box: Letterbox
 ) -> NDArray[np.float64]:
-    """The boxes of the rows at these places: corners in pixels of the picture, shape (n, 4)."""
-    grid, stride = _grid(box.width, box.height)
-    centre = (rows[:, :2] + grid[places]) * stride[places]
-    half = np.exp(np.minimum(rows[:, 2:4], 10.0)) * stride[places] / 2
+    """The boxes of the rows of these cells: corners in pixels of the picture, shape (n, 4)."""
+    places, stride = grid(box.width, box.height)
+    centre = (rows[:, :2] + places[chosen]) * stride[chosen]
+    half = np.exp(np.minimum(rows[:, 2:4], 10.0)) * stride[chosen] / 2
     return np.concatenate([centre - half, centre + half], axis=1) / box.scale
-
-
-def _grid(width: int, height: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Column and row of each cell, shape (n, 2), and its stride in pixels, shape (n, 1)."""
-    places, strides = [], []
-    for stride in STRIDES:
-        ys, xs = np.mgrid[: height // stride, : width // stride]
-        places.append(np.stack([xs.ravel(), ys.ravel()], axis=1).astype(np.float64))
-        strides.append(np.full((xs.size, 1), float(stride)))
-    return np.concatenate(places), np.concatenate(strides)

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.domain.cells import STRIDES, grid
 from detection.domain.face import RawFace
 from detection.domain.letterbox import Letterbox
 from detection.domain.suppression import best_faces
 
-STRIDES = (8, 16, 32)
+Heads = Mapping[str, NDArray[np.float32]]
 OUTPUTS = tuple(f"{head}_{stride}" for head in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
 """Names of the network's outputs; each has shape (frames, cells, 1, 1, 4 or 10)."""
 
@@ -23,7 +24,7 @@ _SLACK = 1e-3
 
 
 def decode(
-    heads: Mapping[str, NDArray[np.float32]],
+    heads: Heads,
     letterbox: Letterbox,
     *,
     confidence: float,
@@ -40,31 +41,30 @@ def decode(
     Raises:
         KeyError: the outputs are not this network's.
     """
-    rows = {name: heads[name].reshape(-1, heads[name].shape[-1]) for name in OUTPUTS}
-    parts = [_decode_stride(rows, stride, letterbox, confidence) for stride in STRIDES]
-    scores, boxes, points = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return best_faces(scores, boxes, points, overlap=overlap)
-
-
-def _decode_stride(
-    heads: Mapping[str, NDArray[np.float32]],
-    stride: int,
-    letterbox: Letterbox,
-    confidence: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    cls, obj = heads[f"cls_{stride}"][:, 0], heads[f"obj_{stride}"][:, 0]
+    cls, obj = (_levels(heads, head, 1)[:, 0] for head in ("cls", "obj"))
+    places, strides = grid(letterbox.width, letterbox.height)
+    if not len(cls) == len(obj) == len(places):
+        raise KeyError(f"scores of {len(places)} cells, found {len(cls)} and {len(obj)}")
     # Nearly all cells are empty: they are left out before anything is computed exactly.
     likely = np.flatnonzero(cls * obj >= confidence**2 - _SLACK)
+    if not likely.size:
+        return []
     classes = np.clip(cls[likely].astype(np.float64), 0.0, 1.0)
     objectness = np.clip(obj[likely].astype(np.float64), 0.0, 1.0)
     scores = np.sqrt(classes * objectness)
     sure = scores >= confidence
     cells, scores = likely[sure], scores[sure]
-    columns = letterbox.width // stride
-    corner = np.stack([cells % columns, cells // columns], axis=1).astype(np.float64)
-    bbox = heads[f"bbox_{stride}"][cells].astype(np.float64)
-    centres, sizes = corner + bbox[:, :2], np.exp(bbox[:, 2:])
-    boxes = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1)
-    points = heads[f"kps_{stride}"][cells].astype(np.float64).reshape(-1, 5, 2) + corner[:, None]
-    to_picture = stride / letterbox.scale
-    return scores, boxes * to_picture, points * to_picture
+    corner, to_picture = places[cells], strides[cells] / letterbox.scale
+    bbox = _levels(heads, "bbox", 4)[cells].astype(np.float64)
+    centres, half = corner + bbox[:, :2], np.exp(bbox[:, 2:]) / 2
+    boxes = np.concatenate([centres - half, centres + half], axis=1) * to_picture
+    points = _levels(heads, "kps", 10)[cells].astype(np.float64).reshape(-1, 5, 2)
+    points = (points + corner[:, None]) * to_picture[:, None]
+    return best_faces(scores, boxes, points, overlap=overlap)
+
+
+def _levels(
+    heads: Mapping[str, NDArray[np.float32]], head: str, channels: int
+) -> NDArray[np.float32]:
+    """The output of all strides, a row per cell."""
+    return np.concatenate([heads[f"{head}_{stride}"].reshape(-1, channels) for stride in STRIDES])
