@@ -1,5 +1,8 @@
 """Stand-ins for what the stage is given."""
 
+from detection.ports import ImageUnavailableError
+from mesh.events import FrameRef
+
 
 class Meter:
     """Remembers what it was told."""
@@ -13,3 +16,10 @@ class Meter:
 
     def failed(self) -> None:
         self.failures += 1
+
+
+class NoFrames:
+    """Has no picture."""
+
+    def load(self, reference: FrameRef) -> bytes:
+        raise ImageUnavailableError("it is gone")

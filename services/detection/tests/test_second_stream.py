@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from services.detection.tests.fakes import Meter
+from services.detection.tests.fakes import Meter, NoFrames
 
-from detection.adapters.frame_store import NoFrameStore
 from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
 from detection.adapters.tracker import ShortTermTracker
 from detection.domain.face import Picture, RawFace
@@ -34,7 +33,7 @@ def detected(
             tracker=ShortTermTracker(),
             decoder=OpenCvDecoder(),
             cutter=OpenCvFaceCutter(),
-            frames=NoFrameStore(),
+            frames=NoFrames(),
             meter=Meter(),
             clock=ManualClock(NOON),
         ),

@@ -20,9 +20,9 @@ import cv2
 import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
+from services.detection.tests.fakes import NoFrames
 
 from detection.adapters.engines import load_detector
-from detection.adapters.frame_store import NoFrameStore
 from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
 from detection.adapters.lanes import lanes_of
 from detection.adapters.tracker import ShortTermTracker
@@ -123,7 +123,7 @@ class Installation:
             tracker=ShortTermTracker(),
             decoder=OpenCvDecoder(),
             cutter=OpenCvFaceCutter(),
-            frames=NoFrameStore(),
+            frames=NoFrames(),
             meter=ModelMeter(clock),
             clock=clock,
         )

@@ -6,10 +6,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from services.detection.tests.fakes import Meter
+from services.detection.tests.fakes import Meter, NoFrames
 from typing_extensions import override
 
-from detection.adapters.frame_store import NoFrameStore
 from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
 from detection.adapters.tracker import ShortTermTracker
 from detection.domain.face import Picture, RawFace
@@ -92,7 +91,7 @@ def make(
                 tracker=ShortTermTracker(),
                 decoder=OpenCvDecoder(),
                 cutter=OpenCvFaceCutter(),
-                frames=NoFrameStore(),
+                frames=NoFrames(),
                 meter=meter,
                 clock=clock,
             ),
@@ -241,7 +240,10 @@ def test_an_unreadable_picture_fails_alone(
 def test_a_claim_check_that_cannot_be_had_fails(stage: DetectionStage) -> None:
     reference = FrameRef(uri="s3://frames/x", size_bytes=2_000_000, sha256="0" * 64)
     event = only(stage.process([captured(None, image_ref=reference)])[0])
-    assert (event.outcome, event.reason) == (Outcome.FAILED, "image_ref_unavailable")
+    assert (event.outcome, event.reason) == (
+        Outcome.FAILED,
+        "image_ref_unavailable: it is gone",
+    )
 
 
 def test_a_picture_that_the_engine_refuses_fails_alone(

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from services.detection.tests.fakes import Meter
+from services.detection.tests.fakes import Meter, NoFrames
 
-from detection.adapters.frame_store import NoFrameStore
 from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
 from detection.adapters.tracker import ShortTermTracker
 from detection.domain.face import EyeState, Picture
@@ -114,7 +113,7 @@ class Service:
             tracker=ShortTermTracker(),
             decoder=OpenCvDecoder(),
             cutter=OpenCvFaceCutter(),
-            frames=NoFrameStore(),
+            frames=NoFrames(),
             meter=self.faces,
             clock=self.clock,
             further=FurtherModels(persons=ShortTermTracker(prefix="prs"), **loaded),

@@ -15,8 +15,10 @@ from typing import Any
 import httpx
 import psycopg
 
+from mesh.claims import ClaimChecks
 from mesh.codec import AvroCodec
 from mesh.crypto import Cipher
+from mesh.events import FrameCaptured
 from mesh.kafka import EventProducer, KafkaConsumer, create_topics
 from mesh.record import RawRecord, TopicPartition
 from mesh.registry import ConfluentRegistry, compatibility
@@ -44,6 +46,12 @@ class Installation:
         for topic, key, event in events:
             producer.send(Output(self.settings.topics(topic), key, event))
         producer.flush()
+
+    def picture(self, frame: FrameCaptured) -> bytes:
+        """A frame's picture, wherever it lies."""
+        if frame.image_ref is not None:
+            return ClaimChecks(self.environment["SIGHTLINE_OBJECTS_URL"]).load(frame.image_ref)
+        return frame.image or b""
 
     def rows(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
         """What a query finds."""

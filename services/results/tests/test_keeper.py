@@ -11,12 +11,15 @@ from typing import Any
 import psycopg
 import pytest
 
+from mesh.claims import ClaimChecks, ClaimError
 from mesh.clock import ManualClock, SystemClock
 from mesh.errors import TransientError
+from mesh.events import Lane
 from mesh.record import TopicPartition
 from mesh.retry import RetryPolicy
 from mesh.testing import PERSON_ID, a_candidate, a_decision, a_result_detection
 from results.adapters.keeper import Job, Keeper
+from results.adapters.keeper_frames import expired_frames
 from results.adapters.keeper_jobs import (
     ERASURE_DELAY,
     all_jobs,
@@ -232,3 +235,18 @@ def test_a_keeper_without_a_database_gives_up_by_its_policy() -> None:
     keeper = a_keeper("postgresql://nobody@127.0.0.1:1/none?connect_timeout=1", attempts=2)
     with pytest.raises(TransientError, match="database is away"):
         keeper.run(threading.Event())
+
+
+def test_large_pictures_of_frames_are_deleted_once_no_record_names_them(
+    connection: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    url = f"file://{tmp_path / 'objects'}"
+    claims = ClaimChecks(url)
+    old = claims.put(b"old", Lane.REQUEST, JUNE - timedelta(hours=3))
+    new = claims.put(b"new", Lane.REQUEST, JUNE)
+    name, job = expired_frames(url, ManualClock(JUNE))
+    assert name == "expire_frames"
+    assert (job(connection), job(connection)) == (1, 0)
+    assert claims.load(new) == b"new"
+    with pytest.raises(ClaimError, match="gone"):
+        claims.load(old)

@@ -56,3 +56,7 @@ class RetryPolicy:
         doublings = min(failures - 1, 62)
         seconds = self.initial.total_seconds() * float(1 << doublings)
         return timedelta(seconds=min(seconds, self.maximum.total_seconds()))
+
+
+PATIENT = RetryPolicy(maximum=timedelta(seconds=10), attempts=None)
+"""For what may be away for hours: starting again would not bring it back."""

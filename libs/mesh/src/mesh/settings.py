@@ -86,6 +86,16 @@ class MeshSettings(BaseSettings):
         return load(cls)
 
 
+class ObjectSettings(MeshSettings):
+    """Where large objects lie, for the services that write or read them."""
+
+    objects_url: str = Field(
+        "file:///tmp/sightline-objects",
+        description="Where pictures are kept: file:///folder or s3://bucket/prefix; the same for"
+        " every service.",
+    )
+
+
 class ModelSettings(MeshSettings):
     """Where model files come from, for the services that run models."""
 

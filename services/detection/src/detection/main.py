@@ -5,7 +5,7 @@ from functools import partial
 
 from detection.adapters.engines import load_detector
 from detection.adapters.fallback import Detectors, FallbackDetector
-from detection.adapters.frame_store import NoFrameStore
+from detection.adapters.frame_store import ObjectFrameStore
 from detection.adapters.further_models import Loaded, equip, load_further
 from detection.adapters.heartbeats import further_heartbeats
 from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
@@ -17,14 +17,17 @@ from detection.stage import TASK, DetectionPolicy, DetectionStage, Tools
 from inference.commands import build_news, follow_commands
 from inference.pool import PooledStage, watch_device
 from mesh.background import Background
+from mesh.claims import ClaimChecks
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
+from mesh.dependencies import Dependencies
 from mesh.kafka import Downstream, WorkerOptions, WorkerPolicy, build_worker
 from mesh.kafka.events import build_heartbeat
 from mesh.model_status import Duty, ModelMeter
 from mesh.models import open_registry, open_store
 from mesh.process import Process, run_service
 from mesh.registry import ConfluentRegistry
+from mesh.retry import PATIENT
 from mesh.round_robin import DeficitRoundRobin
 from mesh.schemas import SchemaLibrary
 
@@ -63,9 +66,12 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
         process.metrics.registry, lambda: detector.serving().device, waiting=duty.waiting
     )
     heartbeat = build_heartbeat(settings, codec, detector.serving, duty=duty, meter=meter)
+    claims = ClaimChecks(settings.objects_url)
+    store_watch = Dependencies({"object_store": claims.check})
     process.health.ready |= heartbeat.checks
+    process.health.partial |= store_watch.checks
     with Background(NAME, process.stop) as background:
-        for work in (heartbeat.run, downstream.run, news.run):
+        for work in (heartbeat.run, downstream.run, news.run, store_watch.run):
             background.start(work)
         detector.warm_up()
         meter.loaded()
@@ -74,10 +80,13 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
         )
         background.start(further_heartbeats(settings, codec, further, store.drift))
         follow_commands(settings, codec, detectors.switch(detector), background)
-        policy = WorkerPolicy(batch_size=duty.max_batch, batch_timeout=settings.batch_timeout)
+        policy = WorkerPolicy(
+            batch_size=duty.max_batch, batch_timeout=settings.batch_timeout, retry=PATIENT
+        )
+        tools = _tools(detector, meter, further, claims)
         build_worker(
             settings,
-            stage=PooledStage(_stage(settings, detector, meter, further), pool),
+            stage=PooledStage(_stage(settings, tools), pool),
             group=NAME,
             lanes=lanes,
             codec=codec,
@@ -87,22 +96,22 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
         ).run()
 
 
-def _stage(
-    settings: DetectionSettings,
-    detector: FaceDetector,
-    meter: ModelMeter,
-    further: Sequence[Loaded],
-) -> DetectionStage:
-    tools = Tools(
+def _tools(
+    detector: FaceDetector, meter: ModelMeter, further: Sequence[Loaded], claims: ClaimChecks
+) -> Tools:
+    return Tools(
         detector=detector,
         tracker=ShortTermTracker(),
         decoder=OpenCvDecoder(),
         cutter=OpenCvFaceCutter(),
-        frames=NoFrameStore(),
+        frames=ObjectFrameStore(claims),
         meter=meter,
         clock=SystemClock(),
         further=equip(further, persons=ShortTermTracker(prefix="prs")),
     )
+
+
+def _stage(settings: DetectionSettings, tools: Tools) -> DetectionStage:
     return DetectionStage(
         tools=tools,
         policy=DetectionPolicy(chip_budget=settings.detection_chip_budget),

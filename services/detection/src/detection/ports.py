@@ -149,7 +149,8 @@ class FrameStore(Protocol):
         """The bytes behind a claim check.
 
         Raises:
-            ImageUnavailableError: it is gone, or no store is configured.
+            ImageUnavailableError: it is gone, or is not what was stored.
+            TransientError: the store is away.
         """
 
 

@@ -8,13 +8,14 @@ from pydantic import Field
 from detection.ports import CloudPolicy
 from inference.settings import CLOUD, InferenceSettings
 from mesh.errors import ConfigurationError
+from mesh.settings import ObjectSettings
 from mesh.tasks import NEEDS
 
 REKOGNITION = "aws-rekognition"
 """Stands for the cloud among the fallbacks."""
 
 
-class DetectionSettings(InferenceSettings):
+class DetectionSettings(InferenceSettings, ObjectSettings):
     """Settings of the detection service."""
 
     detection_threads: int = Field(

@@ -1,24 +1,26 @@
 """Composition root of results: one package, three roles that scale apart."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from mesh.clock import SystemClock
 from mesh.kafka import KafkaProducer
 from mesh.process import Process, run_service
+from mesh.retry import PATIENT
 from results.adapters.job_loop import job_loop
 from results.adapters.keeper import Keeper
 from results.adapters.keeper_erasures import erasure_reports
+from results.adapters.keeper_frames import expired_frames
 from results.adapters.keeper_jobs import all_jobs
 from results.adapters.keeper_passwords import renewed_passwords
 from results.adapters.ledger_loop import ledger_loop
 from results.adapters.migrate import migrate_when_up
 from results.adapters.objects import ObjectStore
 from results.adapters.outbox import OutboxRelay
+from results.adapters.running import run_all
 from results.adapters.trace_parts import open_traces
-from results.adapters.writer_loop import PATIENT, writer_loop
+from results.adapters.writer_loop import writer_loop
 from results.domain.changes import SNAPSHOTS, TOPICS
 from results.settings import ResultsSettings
 
@@ -43,7 +45,7 @@ def run_gateway(settings: ResultsSettings, process: Process) -> None:
     migrate_when_up(settings.database_url, process.stop)
     config = GatewayConfig(
         dsn=settings.database_url,
-        objects=ObjectStore(settings.objects_url),
+        objects_url=settings.objects_url,
         host=settings.gateway_host,
         port=settings.gateway_port,
         jwt_secret=settings.jwt_secret,
@@ -69,7 +71,7 @@ def run_writer(settings: ResultsSettings, process: Process) -> None:
     loops = {"writer": rows, "writer-pictures": (SNAPSHOTS,)}
     with open_traces(settings, process) as traces:
         writers = [writer_loop(settings, process, *loop, observer=traces) for loop in loops.items()]
-        _run_all([*writers, job_loop(settings, process)], process)
+        run_all([*writers, job_loop(settings, process)], process)
 
 
 def run_keeper(settings: ResultsSettings, process: Process) -> None:
@@ -82,6 +84,7 @@ def run_keeper(settings: ResultsSettings, process: Process) -> None:
         [
             *all_jobs(settings.retention, objects, clock),
             erasure_reports(settings, clock),
+            expired_frames(settings.objects_url, clock),
             *renewed_passwords(settings, clock),
         ],
         interval=timedelta(seconds=settings.keeper_interval_seconds),
@@ -101,17 +104,7 @@ def run_keeper(settings: ResultsSettings, process: Process) -> None:
     process.health.ready["objects"] = objects.check
     sweeps = ledger_loop(settings, process)
     loops = [lambda: keeper.run(process.stop), lambda: relay.run(process.stop), sweeps]
-    _run_all(loops, process)
-
-
-def _run_all(loops: Sequence[Callable[[], None]], process: Process) -> None:
-    """Run every loop in a thread of its own; the first that ends stops the others."""
-    with ThreadPoolExecutor(len(loops)) as pool:
-        running = [pool.submit(loop) for loop in loops]
-        wait(running, return_when=FIRST_COMPLETED)
-        process.stop.set()
-        for loop in running:
-            loop.result()
+    run_all(loops, process)
 
 
 ROLES: Mapping[str, Callable[[ResultsSettings, Process], None]] = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 
-from mesh.settings import MeshSettings
+from mesh.settings import ObjectSettings
 from mesh.topics import BY_NAME, LANE_TOPICS
 from results.domain.admission import AdmissionPolicy
 from results.domain.callbacks import CallbackPolicy
@@ -17,15 +17,11 @@ from results.domain.sweep import DOWNSTREAM, SweepPolicy
 _GATHER_BYTES = 256 * 1024
 
 
-class ResultsSettings(MeshSettings):
+class ResultsSettings(ObjectSettings):
     """Settings of gateway, writer and keeper; each reads those that it needs."""
 
     database_url: str = Field(
         "postgresql://postgres@127.0.0.1:5432/postgres", description="PostgreSQL."
-    )
-    objects_url: str = Field(
-        "file:///tmp/sightline-objects",
-        description="Where pictures are kept: file:///folder or s3://bucket/prefix.",
     )
 
     gateway_host: str = Field("127.0.0.1", description="Address of REST and WebSocket.")

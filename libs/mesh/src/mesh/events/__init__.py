@@ -29,6 +29,7 @@ from mesh.events.faces import (
     Rejection,
 )
 from mesh.events.frames import (
+    INLINE_BYTES,
     BoundingBox,
     Consent,
     Enrollment,
@@ -74,6 +75,7 @@ from mesh.events.results import (
 )
 
 __all__ = [
+    "INLINE_BYTES",
     "Activity",
     "AgeGender",
     "Alert",

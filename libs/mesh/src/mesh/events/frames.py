@@ -9,6 +9,9 @@ from enum import StrEnum
 
 from mesh.events.cameras import DetectionConfig, Location, Priority, StreamType, TimestampSource
 
+INLINE_BYTES = 1024 * 1024
+"""A picture travels inside its record up to this size; a larger one as a `FrameRef`."""
+
 
 class Lane(StrEnum):
     """The queue a frame travels in: each has its own topic and guaranteed share."""

@@ -1,16 +1,24 @@
-"""Claim checks: not configured in this version."""
+"""Pictures that were too large for their record."""
 
 from detection.ports import ImageUnavailableError
+from mesh.claims import ClaimChecks, ClaimError
 from mesh.events import FrameRef
 
 
-class NoFrameStore:
-    """Knows no picture: installations without an object store for frames send them inline."""
+class ObjectFrameStore:
+    """Fetches pictures from the object store, and checks that they are what was stored."""
+
+    def __init__(self, claims: ClaimChecks) -> None:
+        self._claims = claims
 
     def load(self, reference: FrameRef) -> bytes:
-        """Refuse.
+        """The picture behind a claim check; blocks.
 
         Raises:
-            ImageUnavailableError: always.
+            ImageUnavailableError: it can never be had.
+            TransientError: the store is away.
         """
-        raise ImageUnavailableError(f"no frame store is configured for {reference.uri}")
+        try:
+            return self._claims.load(reference)
+        except ClaimError as error:
+            raise ImageUnavailableError(str(error)) from error

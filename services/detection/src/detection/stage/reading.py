@@ -38,8 +38,8 @@ class FrameReader:
             work.image = self._tools.decoder.decode(self._bytes_of(work.event))
         except UnreadableImageError as error:
             work.ending = failed(f"unreadable_image: {error.reason}")
-        except ImageUnavailableError:
-            work.ending = failed("image_ref_unavailable")
+        except ImageUnavailableError as error:
+            work.ending = failed(f"image_ref_unavailable: {error}")
         else:
             work.event = _sized(work.event, work.image)
             work.small = self._small(work.event)

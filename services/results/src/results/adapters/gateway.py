@@ -15,9 +15,11 @@ from typing_extensions import override
 
 from mesh.addresses import resolve
 from mesh.auth import Tokens
+from mesh.claims import ClaimChecks
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
 from mesh.crypto import Cipher
+from mesh.dependencies import Dependencies
 from mesh.errors import ConfigurationError, TransientError
 from mesh.kafka import KafkaProducer, KafkaTail
 from mesh.logs import get_logger
@@ -28,7 +30,8 @@ from mesh.settings import MeshSettings
 from results.adapters.audit_trail import AuditTrail
 from results.adapters.backlog import Backlog
 from results.adapters.callback_targets import CallbackTargets
-from results.adapters.dependencies import Dependencies, registry_problem
+from results.adapters.claiming import ClaimingPublisher
+from results.adapters.dependencies import registry_problem
 from results.adapters.frame_requests import FrameRequests, SharedRecords
 from results.adapters.frame_traces import FrameTraces
 from results.adapters.gate import Gate
@@ -72,7 +75,7 @@ class GatewayConfig:
     """What main knows and a gateway needs."""
 
     dsn: str
-    objects: ObjectStore
+    objects_url: str
     host: str
     port: int
     jwt_secret: SecretStr | None
@@ -108,6 +111,8 @@ class Gateway:
             ConfluentRegistry(mesh.registry_url), mesh.topics, SchemaLibrary.packaged()
         )
         self._database = Database(config.dsn)
+        self._objects = ObjectStore(config.objects_url)
+        self._claims = ClaimChecks(config.objects_url)
         self._publisher = ThreadPublisher(
             MeshSender(
                 self._codec, KafkaProducer(mesh.kafka_bootstrap, instance_id=mesh.instance_id)
@@ -156,6 +161,7 @@ class Gateway:
         persons = PostgresPersons(self._database)
         results = PostgresResults(self._database)
         answers, editor, state = Answers(), PillowPictures(), LiveState()
+        frames = ClaimingPublisher(self._publisher, self._claims, editor)
         jobs, metrics = PostgresJobs(self._database), RequestMetrics(self._process.metrics.registry)
         self._process.health.ready["database"] = partial(_database_problem, results)
         return GatewayDeps(
@@ -170,7 +176,7 @@ class Gateway:
             statistics=PostgresStatistics(self._database),
             sessions=PostgresSessions(self._database, clock),
             requests=FrameRequests(
-                publisher=self._publisher,
+                publisher=frames,
                 answers=answers,
                 records=SharedRecords(PostgresFrameIdentifiers(self._database), jobs),
                 gate=Gate(
@@ -190,7 +196,7 @@ class Gateway:
             metrics=served,
             answers=answers,
             pushes=Pushes(
-                self._publisher,
+                frames,
                 mesh.topics,
                 clock,
                 instance_id=mesh.instance_id,
@@ -198,7 +204,7 @@ class Gateway:
                 metrics=served,
             ),
             pictures=LivePictures(),
-            snapshots=config.objects,
+            snapshots=self._objects,
             editor=editor,
             tokens=Tokens(config.jwt_secret),
             cipher=Cipher(mesh.secret_key),
@@ -223,13 +229,13 @@ class Gateway:
         """What may be away, looked at in the background: readiness answers at once."""
         config = self._config
         registry = partial(registry_problem, config.mesh.registry_url)
-        found = Dependencies({"registry": registry, "object_store": config.objects.check})
+        found = Dependencies({"registry": registry, "object_store": self._objects.check})
         self._process.health.ready["broker"] = self._backlog.check
         self._process.health.partial |= found.checks
         return found
 
     def _pictures(self) -> FrameTail:
-        return FrameTail(self._config.mesh, self._codec, self._deps.pictures)
+        return FrameTail(self._config.mesh, self._codec, self._deps.pictures, self._claims)
 
     def _tail(self, names: tuple[str, ...], start: Literal["beginning", "end"]) -> threading.Thread:
         mesh = self._config.mesh

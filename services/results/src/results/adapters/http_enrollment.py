@@ -98,7 +98,7 @@ async def enrol(
     """
     received_at = deps.clock.now()
     consent = check_consent(person.consent, received_at)
-    picture = await accept_picture(deps.editor, photo, field=IMAGE)
+    picture = accept_picture(photo, field=IMAGE)
     enrollment = Enrollment(
         person_id=person.person_id,
         face_id=new_id("face"),

@@ -34,8 +34,8 @@ async def process_frame(body: FrameBody, deps: Deps, user: Operator, trace: Trac
 
     A `frame_id` that is repeated within five seconds, at any gateway, is answered with the first
     result or job and the status `duplicate`: a client that lost its connection sends the same
-    request again. Pictures above 1 MiB are compressed again, with the same pixels, before they
-    travel. `stream_type` describes the client's source and need not be the camera's.
+    request again. Pictures above 1 MiB travel beside their record, through the object store,
+    as they came. `stream_type` describes the client's source and need not be the camera's.
     """
     patience = deps.requests.patience(body.detection_options.processing.timeout_ms / 1000)
     push = await _push_of(body, deps, patience)
@@ -70,7 +70,7 @@ async def _push_of(body: FrameBody, deps: GatewayDeps, patience: Patience) -> Pu
         raise not_found("camera", body.camera_id, field="camera_id")
     data = decode_base64(body.frame_data, field=PICTURE_FIELD)
     declared = body.frame_metadata.format
-    picture = await accept_picture(deps.editor, data, field=PICTURE_FIELD, declared=declared)
+    picture = accept_picture(data, field=PICTURE_FIELD, declared=declared)
     return Push(
         origin=Origin.of_camera(entry.camera),
         picture=picture,

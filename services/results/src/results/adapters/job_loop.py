@@ -14,12 +14,12 @@ from mesh.kafka import KafkaProducer
 from mesh.logs import package_version
 from mesh.process import Process
 from mesh.record import RawRecord, Record
+from mesh.retry import PATIENT
 from results.adapters.backlog import TopicEnds
 from results.adapters.callback_post import CallbackPost
 from results.adapters.callback_targets import CallbackTargets
 from results.adapters.job_rounds import JobRounds, Post
 from results.adapters.request_metrics import JobMetrics
-from results.adapters.writer_loop import PATIENT
 from results.settings import ResultsSettings
 
 _FLUSH = timedelta(seconds=10)

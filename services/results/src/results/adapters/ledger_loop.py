@@ -8,11 +8,11 @@ from mesh.codec import AvroCodec
 from mesh.kafka.ends import KafkaEnds
 from mesh.process import Process
 from mesh.registry import ConfluentRegistry
+from mesh.retry import PATIENT
 from mesh.schemas import SchemaLibrary
 from results.adapters.keeper import Keeper
 from results.adapters.ledger_metrics import LedgerMetrics
 from results.adapters.ledger_sweep import LedgerSweep
-from results.adapters.writer_loop import PATIENT
 from results.domain.changes import CLAIMING
 from results.settings import ResultsSettings
 

@@ -7,11 +7,12 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from confluent_kafka import OFFSET_END, Consumer, Message
 from confluent_kafka import TopicPartition as VendorPartition
 
+from mesh.claims import ClaimChecks, ClaimError
 from mesh.errors import RejectedRecordError, TransientError
 from mesh.events import FrameCaptured, Lane
 from mesh.kafka.vendor import record_of, translated
@@ -23,6 +24,7 @@ from mesh.settings import MeshSettings
 UNWATCHED_SECONDS = 30.0
 """A camera that nobody asked for since is read no longer."""
 _KEPT = 64
+_KEPT_BYTES = 64 * 1024 * 1024
 _ASK_AGAIN_SECONDS = 0.04
 _POLL_SECONDS = 0.1
 _ANSWER_SECONDS = 10.0
@@ -80,7 +82,10 @@ class LivePictures:
         )
         with self._lock:
             if header.camera_id in self._watched:
-                self._kept.setdefault(header.camera_id, deque(maxlen=_KEPT)).append(picture)
+                kept = self._kept.setdefault(header.camera_id, deque(maxlen=_KEPT))
+                kept.append(picture)
+                while sum(len(each.data) for each in kept) > _KEPT_BYTES:
+                    kept.popleft()
 
     def picture(self, camera_id: str, frame_key: str | None = None) -> FramePicture | None:
         """A kept picture of a camera, the newest unless a frame is named."""
@@ -106,7 +111,10 @@ class LivePictures:
 class FrameTail:
     """Reads those partitions of the frame topics that hold watched cameras, from now on."""
 
-    def __init__(self, settings: MeshSettings, codec: Codec, pictures: LivePictures) -> None:
+    def __init__(
+        self, settings: MeshSettings, codec: Codec, pictures: LivePictures, claims: ClaimChecks
+    ) -> None:
+        self._claims = claims
         self._settings = settings
         self._codec = codec
         self._pictures = pictures
@@ -185,4 +193,14 @@ class FrameTail:
             event = self._codec.decode(raw.topic, raw.event)
         except RejectedRecordError:
             return
-        self._pictures.add(event)
+        self._pictures.add(self._whole(event))
+
+    def _whole(self, event: FrameCaptured) -> FrameCaptured:
+        """The frame with its picture, if that lies in the store and can be had at once."""
+        if event.image_ref is None:
+            return event
+        try:
+            return replace(event, image=self._claims.load(event.image_ref))
+        except (ClaimError, TransientError) as error:
+            _log.warning("a large live picture is not shown: %s", error)
+            return event

@@ -209,7 +209,7 @@ class _Reader:
             data, taken_at = await asyncio.to_thread(_unpacked, came.data)
         else:
             data = came.data
-        picture = await accept_picture(self._deps.editor, data, field=_FIELD)
+        picture = accept_picture(data, field=_FIELD)
         return Pushed(picture=picture, received=received, taken_at=taken_at)
 
     async def _answer_progress(self) -> None:

@@ -1,7 +1,6 @@
 """The parts of one writer loop, put together."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
@@ -11,7 +10,7 @@ from mesh.kafka import KafkaConsumer, KafkaProducer
 from mesh.logs import package_version
 from mesh.process import Process
 from mesh.registry import ConfluentRegistry
-from mesh.retry import RetryPolicy
+from mesh.retry import PATIENT
 from mesh.schemas import SchemaLibrary
 from results.adapters.objects import ObjectStore
 from results.adapters.writer import BatchWriter, Observer, Writer
@@ -20,9 +19,6 @@ from results.adapters.writer_pictures import PictureUploader
 from results.adapters.writer_reader import PositionedReader
 from results.adapters.writer_store import PostgresStore
 from results.settings import ResultsSettings
-
-PATIENT = RetryPolicy(maximum=timedelta(seconds=10), attempts=None)
-"""For what may be away for hours: starting again would not bring it back."""
 
 
 def writer_loop(

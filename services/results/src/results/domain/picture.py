@@ -11,8 +11,6 @@ MAX_BYTES = 5 * 1024 * 1024
 """A pushed picture may have this many bytes (specification, 3.1.4)."""
 MAX_PIXELS = 50_000_000
 """A pushed picture may have this many pixels: more is taken for a decompression bomb."""
-INLINE_BYTES = 1024 * 1024
-"""A record carries a picture up to this size (schema `FrameCaptured`)."""
 FORMATS = ("jpeg", "png")
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
