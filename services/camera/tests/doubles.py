@@ -13,11 +13,12 @@ from camera.domain.backoff import Backoff
 from camera.domain.budget import ConnectionLimits
 from camera.domain.life import ErrorCode
 from camera.domain.policy import CapturePolicy
-from camera.ports import FrameSource, SourceError, VideoFrame
+from camera.ports import FrameSource, LargePictures, SourceError, VideoFrame
 from camera.stage import StageParts, Turns
 from mesh.clock import ManualClock
 from mesh.errors import MeshError
 from mesh.events import (
+    INLINE_BYTES,
     Camera,
     CameraStatus,
     LogEvent,
@@ -33,7 +34,7 @@ from mesh.testing import NOON, a_camera
 
 async def until(condition: Callable[[], object]) -> None:
     """Returns when the condition holds; other threads may make it so."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 -- what it waits for has no event
             await asyncio.sleep(0.002)
 
@@ -48,13 +49,15 @@ class FakeFrame:
     size: int = 1000
     image: bytes | None = b"\xff\xd8 picture \xff\xd9"
     small: bytes | None = None
+    coarse: bytes | None = None
+    """The picture where it has to be small."""
     shows: int | None = None
     """What is to be seen, 0 to 255; if none was given, no picture shows what another does."""
     after: float = 0.0
     """Seconds that pass until it comes, for a source that has the clock."""
 
-    def jpeg(self) -> bytes | None:
-        return self.image
+    def jpeg(self, limit: int = INLINE_BYTES) -> bytes | None:
+        return self.image if len(self.image or b"") <= limit else self.coarse
 
     def small_jpeg(self) -> bytes | None:
         return self.small
@@ -233,6 +236,7 @@ class Setting:
     gauges: FakeGauges = field(default_factory=FakeGauges)
     clock: ManualClock = field(default_factory=lambda: ManualClock(NOON))
     wait: FakeWait = field(default_factory=FakeWait)
+    large: LargePictures = lambda *_: None
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     max_retries: int = 0
     patience: float = 50.0
@@ -248,6 +252,7 @@ class Setting:
             policy=CapturePolicy(instance_id="camera-0", new_epoch=lambda _: next(epochs)),
             backoff=Backoff(random=lambda: 1.0),
             turns=Turns(self.limits),
+            large=self.large,
             max_retries=self.max_retries,
             patience=self.patience,
             wait=self.wait,

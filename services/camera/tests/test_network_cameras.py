@@ -19,11 +19,11 @@ from services.camera.tests.network_peers import (
     tcp_server,
 )
 
-from camera.adapters.jpeg_frame import MAX_IMAGE_BYTES, JpegFrame
+from camera.adapters.jpeg_frame import JpegFrame
 from camera.adapters.network import Network
 from camera.domain.life import ErrorCode
 from camera.ports import FrameSource, SourceError
-from mesh.events import StreamConfig, StreamType, TimestampSource
+from mesh.events import INLINE_BYTES, StreamConfig, StreamType, TimestampSource
 from mesh.testing import a_camera
 
 pytestmark = pytest.mark.integration
@@ -231,11 +231,11 @@ class TestFrames:
 
     def test_a_large_picture_becomes_coarser(self) -> None:
         large = a_jpeg(1, 1600, 1200)
-        assert len(large) > MAX_IMAGE_BYTES
+        assert len(large) > INLINE_BYTES
         smaller = self.a_frame(large, 1600, 1200).jpeg()
         assert smaller is not None
-        assert len(smaller) <= MAX_IMAGE_BYTES
-        assert self.a_frame(bytes(MAX_IMAGE_BYTES + 1)).jpeg() is None
+        assert len(smaller) <= INLINE_BYTES
+        assert self.a_frame(bytes(INLINE_BYTES + 1)).jpeg() is None
 
     @pytest.mark.parametrize(
         ("width", "height", "shape"),

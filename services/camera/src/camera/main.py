@@ -16,6 +16,7 @@ from camera.adapters.assembly import (
 )
 from camera.adapters.dependencies import BrokerProbe, WatchedCodec
 from camera.adapters.kafka_discovery import DiscoveryDesk
+from camera.adapters.large_pictures import StoredPictures
 from camera.adapters.network import Network
 from camera.adapters.prometheus_metrics import CameraMetrics
 from camera.adapters.running import OnLoop, Service
@@ -23,8 +24,10 @@ from camera.adapters.usb_devices import UsbWatch
 from camera.domain.backoff import Backoff
 from camera.settings import CameraSettings
 from camera.stage import CameraSearch, CameraStage, StageParts, Turns
+from mesh.claims import ClaimChecks
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
+from mesh.dependencies import Dependencies
 from mesh.kafka import EventProducer, KafkaTail
 from mesh.partitioning import partition_of
 from mesh.process import Process, run_service
@@ -45,6 +48,8 @@ async def _serve(settings: CameraSettings, process: Process) -> None:
     producer, metrics = build_producer(settings, codec), CameraMetrics(process.metrics.registry)
     publisher = build_publisher(settings, producer, metrics=process.metrics, gauges=metrics)
     network, probe = Network(settings.address_policy), BrokerProbe(producer.ask)
+    claims = ClaimChecks(settings.objects_url)
+    store_watch = Dependencies({"object_store": claims.check})
     parts = StageParts(
         sources=build_sources(settings, network),
         frames=publisher,
@@ -54,6 +59,7 @@ async def _serve(settings: CameraSettings, process: Process) -> None:
         policy=settings.policy(metrics),
         backoff=Backoff(maximum=timedelta(seconds=settings.retry_seconds)),
         turns=Turns(settings.limits),
+        large=StoredPictures(claims, SystemClock()),
         max_retries=settings.max_retries,
     )
     places = partial(partition_of, partitions=settings.partitions)
@@ -67,6 +73,7 @@ async def _serve(settings: CameraSettings, process: Process) -> None:
         "cameras": registry.check,
         "assignment": group.check,
     }
+    process.health.partial |= store_watch.checks
     service = Service(
         keeper=stage,
         registry=registry,
@@ -75,7 +82,7 @@ async def _serve(settings: CameraSettings, process: Process) -> None:
         probe=probe,
         status_seconds=settings.status_seconds,
         patience=timedelta(seconds=settings.stop_seconds * _FLUSH_SHARE),
-        asides=[_desk(settings, codec), UsbWatch()],
+        asides=[_desk(settings, codec), UsbWatch(), store_watch],
     )
     with closing(schemas), closing(network):
         await service.run(process.stop)

@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 
 from camera.domain.found import Search
 from camera.domain.life import ErrorCode
-from mesh.events import Camera, CameraStatus, FoundDevice, LogEvent, StreamState, TimestampSource
+from mesh.events import (
+    INLINE_BYTES,
+    Camera,
+    CameraStatus,
+    FoundDevice,
+    FrameRef,
+    Lane,
+    LogEvent,
+    StreamState,
+    TimestampSource,
+)
 from mesh.source.epoch import Epoch
 
 
@@ -54,8 +64,8 @@ class VideoFrame(Protocol):
     def size(self) -> int:
         """Bytes received since the frame before."""
 
-    def jpeg(self) -> bytes | None:
-        """The picture as JPEG of at most 1 MiB; `None` if it cannot be made that small.
+    def jpeg(self, limit: int = INLINE_BYTES) -> bytes | None:
+        """The picture as JPEG of at most so many bytes; `None` if it cannot be made that small.
 
         May be called only until the next frame is read.
         """
@@ -181,6 +191,13 @@ class StatusPublisher(Protocol):
 
     def event(self, event: LogEvent) -> None:
         """Something happened."""
+
+
+class LargePictures(Protocol):
+    """Takes pictures that are too large for their record."""
+
+    def __call__(self, image: bytes, lane: Lane, received: datetime) -> FrameRef | None:
+        """Stores the picture of a frame of this lane; nothing if it cannot now. Blocks for it."""
 
 
 class Gauges(Protocol):

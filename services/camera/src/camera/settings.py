@@ -6,13 +6,13 @@ from pydantic import Field
 
 from camera.domain.budget import ConnectionLimits
 from camera.domain.policy import CapturePolicy
-from mesh.settings import MeshSettings
+from mesh.settings import ObjectSettings
 from mesh.source.ring import Allowance, RingLimits
 from mesh.source.sampling import Spread
 from mesh.source.statistics import Meter
 
 
-class CameraSettings(MeshSettings):
+class CameraSettings(ObjectSettings):
     """Connection, identity, and how streams are kept."""
 
     node: str | None = Field(

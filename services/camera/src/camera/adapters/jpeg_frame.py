@@ -8,10 +8,8 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from mesh.events import TimestampSource
+from mesh.events import INLINE_BYTES, TimestampSource
 
-MAX_IMAGE_BYTES = 1024 * 1024
-"""A picture travels inside its record up to this size (design, section 2)."""
 QUALITIES = (85, 75, 60, 40)
 """Tried in turn until a picture is small enough."""
 THUMBNAIL = 128
@@ -20,7 +18,7 @@ THUMBNAIL = 128
 
 @dataclass(frozen=True, slots=True)
 class JpegFrame:
-    """A picture that came as JPEG; only one of more than 1 MiB is ever decoded to be sent."""
+    """A picture that came as JPEG; only one that is too large is ever decoded to be sent."""
 
     image: bytes
     width: int
@@ -34,9 +32,9 @@ class JpegFrame:
         """The camera's own time stands beside the picture, if at all."""
         return TimestampSource.ARRIVAL if self.claimed is None else TimestampSource.HEADER
 
-    def jpeg(self) -> bytes | None:
-        """The picture as it came, coarser if it is larger than 1 MiB."""
-        if len(self.image) <= MAX_IMAGE_BYTES:
+    def jpeg(self, limit: int = INLINE_BYTES) -> bytes | None:
+        """The picture as it came, coarser if it has more bytes than this."""
+        if len(self.image) <= limit:
             return self.image
         try:
             pixels = simplejpeg.decode_jpeg(self.image, strict=False)
@@ -44,7 +42,7 @@ class JpegFrame:
             return None
         for quality in QUALITIES:
             image: bytes = simplejpeg.encode_jpeg(pixels, quality=quality, colorsubsampling="420")
-            if len(image) <= MAX_IMAGE_BYTES:
+            if len(image) <= limit:
                 return image
         return None
 

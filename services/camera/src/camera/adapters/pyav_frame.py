@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from camera.adapters.jpeg_frame import THUMBNAIL
 from camera.adapters.pyav_jpeg import JpegEncoder
-from mesh.events import TimestampSource
+from mesh.events import INLINE_BYTES, TimestampSource
 
 _EVERY_ROW = 4
 
@@ -37,9 +37,9 @@ class PyAvFrame:
         """Pixels."""
         return self._frame.height
 
-    def jpeg(self) -> bytes | None:
-        """The picture as JPEG of at most 1 MiB, coarser if it has to be."""
-        return self._encoder.encode(self._frame)
+    def jpeg(self, limit: int = INLINE_BYTES) -> bytes | None:
+        """The picture as JPEG of at most so many bytes, coarser if it has to be."""
+        return self._encoder.encode(self._frame, limit)
 
     def small_jpeg(self) -> bytes | None:
         """The second stream's picture of the same moment."""

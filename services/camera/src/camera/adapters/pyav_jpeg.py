@@ -9,7 +9,8 @@ import simplejpeg
 from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
 
-from camera.adapters.jpeg_frame import MAX_IMAGE_BYTES, QUALITIES
+from camera.adapters.jpeg_frame import QUALITIES
+from mesh.events import INLINE_BYTES
 
 _PLANAR = frozenset({"yuv420p", "yuv422p", "yuv444p"})
 _FULL_PLANAR = frozenset({"yuvj420p", "yuvj422p", "yuvj444p"})
@@ -29,7 +30,7 @@ class JpegEncoder:
     def __init__(self) -> None:
         self._to_rgb = VideoReformatter()
 
-    def encode(self, frame: av.VideoFrame, limit: int = MAX_IMAGE_BYTES) -> bytes | None:
+    def encode(self, frame: av.VideoFrame, limit: int = INLINE_BYTES) -> bytes | None:
         """The picture as JPEG of at most so many bytes, coarser if it has to be; else `None`."""
         planes = _planes(frame)
         pixels = None if planes else self._pixels(frame)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camera.ports import VideoFrame
-from mesh.events import TimestampSource
+from mesh.events import INLINE_BYTES, TimestampSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class SamePicture:
         """Pixels."""
         return self.frame.height
 
-    def jpeg(self) -> bytes | None:
+    def jpeg(self, limit: int = INLINE_BYTES) -> bytes | None:
         """The picture."""
-        return self.frame.jpeg()
+        return self.frame.jpeg(limit)
 
     def fingerprint(self) -> int:
         """Of the picture."""

@@ -8,6 +8,7 @@ from mesh.events import (
     DetectionConfig,
     FrameCaptured,
     FrameHeader,
+    FrameRef,
     Lane,
     Overload,
     Priority,
@@ -43,13 +44,19 @@ class Arrival:
     """Processor seconds that the stream has cost since the frame before."""
 
 
+LARGEST_BYTES = 8 * 1024 * 1024
+"""A larger picture is made coarser, wherever it could lie."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pictures:
     """What is published of one moment, as JPEG."""
 
-    image: bytes
+    image: bytes | None
     small: bytes | None = None
     """Of the camera's second stream."""
+    reference: FrameRef | None = None
+    """Where the image lies, if it is too large for a record."""
 
 
 def lane_of(detection: DetectionConfig) -> Lane:
@@ -94,6 +101,7 @@ def frame_captured(
     return FrameCaptured(
         frame=header,
         image=pictures.image,
+        image_ref=pictures.reference,
         image_format="jpeg",
         detection_image=pictures.small,
         location=camera.location,

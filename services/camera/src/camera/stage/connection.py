@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import ParamSpec
 
 from camera.domain.capture import Capture
-from camera.domain.frames import Arrival, Pictures
+from camera.domain.frames import LARGEST_BYTES, Arrival, Pictures, lane_of
 from camera.domain.life import ErrorCode
 from camera.domain.status import Notice
 from camera.ports import FrameSource, SourceError, VideoFrame
 from camera.stage.parts import StageParts
+from mesh.events import INLINE_BYTES
 
 P = ParamSpec("P")
 _CRASHED = SourceError(ErrorCode.CRASHED, "reading this camera ended in a bug; see the log")
@@ -163,13 +164,23 @@ class Connection:
     def _keep(self, frame: VideoFrame, arrival: Arrival) -> None:
         if self._capture.is_quiet(frame.thumbnail, arrival.media_time):
             return
-        image = frame.jpeg()
-        if image is None:
+        pictures = self._pictures(frame, arrival)
+        if pictures is None:
             self._capture.waste("too_large")
             return
-        pictures = Pictures(image, frame.small_jpeg())
         if self._capture.offer(arrival, pictures, self._parts.clock.now()):
             self._parts.frames.wake()
+
+    def _pictures(self, frame: VideoFrame, arrival: Arrival) -> Pictures | None:
+        """What travels in the record, or beside it if it is large; coarser without the store."""
+        image = frame.jpeg(LARGEST_BYTES)
+        if image is not None and len(image) > INLINE_BYTES:
+            lane = lane_of(self._capture.camera.detection)
+            reference = self._parts.large(image, lane, arrival.received)
+            if reference is not None:
+                return Pictures(None, frame.small_jpeg(), reference)
+            image = frame.jpeg()
+        return None if image is None else Pictures(image, frame.small_jpeg())
 
     def _in_loop(self, call: Callable[P, None], *given: P.args, **_: P.kwargs) -> None:
         """Calls something there, unless the loop is closed: the process ends, nobody waits."""

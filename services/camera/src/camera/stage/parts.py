@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from camera.domain.backoff import Backoff
 from camera.domain.policy import CapturePolicy
-from camera.ports import FramePublisher, Gauges, SourceFactory, StatusPublisher
+from camera.ports import FramePublisher, Gauges, LargePictures, SourceFactory, StatusPublisher
 from camera.stage.turns import Turns
 from mesh.clock import Clock
 
@@ -33,6 +33,8 @@ class StageParts:
     policy: CapturePolicy
     backoff: Backoff = field(default_factory=Backoff)
     turns: Turns = field(default_factory=Turns)
+    large: LargePictures = lambda *_: None
+    """Without it, large pictures are made small enough."""
     max_retries: int = 0
     """A stream that failed more often in a row is stopped; 0 never gives up."""
     patience: float = 50.0
