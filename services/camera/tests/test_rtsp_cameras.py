@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from camera.adapters.checked_urls import CheckedUrls
 from camera.adapters.rtsp_source import RtspCameras
 from camera.domain.life import ErrorCode
 from camera.ports import FrameSource, SourceError, VideoFrame
@@ -54,7 +55,11 @@ def address(process: "subprocess.Popen[str]") -> str:
 
 
 def connect(
-    url: str, password: str | None = None, transport: str = "tcp", seconds: float = 5.0
+    url: str,
+    password: str | None = None,
+    transport: str = "tcp",
+    seconds: float = 5.0,
+    cameras: RtspCameras | None = None,
 ) -> FrameSource:
     stream = StreamConfig(
         stream_type=StreamType.RTSP,
@@ -63,7 +68,7 @@ def connect(
         username=None if password is None else "guard",
         timeout_seconds=seconds,
     )
-    source = RtspCameras()(a_camera(stream=stream), password)
+    source = (cameras or RtspCameras())(a_camera(stream=stream), password)
     try:
         source.open()
     except SourceError:
@@ -113,6 +118,19 @@ def test_the_right_password_opens_and_a_wrong_one_is_unauthorized(
             connect(address(server), wrong)
         assert caught.value.code is ErrorCode.UNAUTHORIZED
         assert "secret" not in f"{caught.value!r}{caught.value.__cause__!r}"
+
+
+@pytest.mark.parametrize("addresses", [["127.0.0.1"], ["::1", "127.0.0.1"]])
+def test_the_address_that_was_checked_is_the_one_that_is_connected_to(
+    serve: Serve, addresses: list[str]
+) -> None:
+    """FFmpeg could not resolve the name; digest signs the address that is asked for."""
+    server = serve("--auth", "digest", "--user", "guard", "--password", PASSWORD)
+    urls = CheckedUrls(resolve=lambda *_: addresses)
+    named = address(server).replace("127.0.0.1", "camera.invalid")
+    source = connect(named, PASSWORD, cameras=RtspCameras(urls=urls))
+    assert len(read(source, 2)) == 2
+    source.close()
 
 
 def test_a_stream_that_does_not_exist_is_not_found(serve: Serve) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from camera.adapters.checked_urls import CheckedUrls
 from camera.adapters.dependencies import WatchedCodec
 from camera.adapters.file_source import FileCameras
 from camera.adapters.kafka_cameras import CameraGroup, CameraRegistry, GroupListener
@@ -85,7 +86,7 @@ def build_sources(settings: CameraSettings, network: Network) -> Sources:
     """Every kind of stream."""
     return Sources(
         {
-            StreamType.RTSP: RtspCameras(),
+            StreamType.RTSP: RtspCameras(urls=CheckedUrls(settings.address_policy)),
             StreamType.USB: UsbCameras(),
             StreamType.FILE: FileCameras(),
             **network.makers,

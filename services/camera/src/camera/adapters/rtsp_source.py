@@ -8,12 +8,15 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import av
 
+from camera.adapters.checked_urls import CheckedUrls
 from camera.adapters.pyav_decoding import NEARLY, Decoder, code_of, sentence, translated
 from camera.adapters.pyav_hardware import Hardware
+from camera.adapters.rtsp_transports import Transports
 from camera.adapters.second_stream import TwoStreams
 from camera.domain.life import ErrorCode
 from camera.domain.redaction import redact
 from camera.ports import FrameSource, SourceError, VideoFrame
+from mesh.credentials import filled
 from mesh.events import Camera, StreamConfig
 
 _PROTOCOLS = "rtp,udp,tcp,rtsp,tls,srtp"
@@ -27,25 +30,8 @@ _UDP_SHARE, _UDP_SECONDS = 0.4, 4.0
 """What UDP may take of the time-out until its first picture, before TCP is tried."""
 _FINAL = frozenset({ErrorCode.UNAUTHORIZED, ErrorCode.NOT_FOUND})
 """What the camera answers whatever the transport."""
-
-
-class Transports:
-    """Remembers for each address which transport worked last, for cameras that leave it open."""
-
-    def __init__(self) -> None:
-        self._worked: dict[str, str] = {}
-
-    def first(self, url: str) -> str:
-        """What to begin with: UDP, unless TCP was needed the last time."""
-        return self._worked.get(url, "udp")
-
-    def worked(self, url: str, transport: str) -> None:
-        """Pictures came this way."""
-        self._worked[url] = transport
-
-    def failed(self, url: str) -> None:
-        """No way worked: the next attempt begins anew."""
-        self._worked.pop(url, None)
+_NOBODY = frozenset({ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT})
+"""Perhaps somebody answers at another address of the host."""
 
 
 class RtspSource:
@@ -58,6 +44,7 @@ class RtspSource:
         password: In clear text; never part of a message.
         transports: What worked before.
         hardware: Opens the hardware that decodes, if any is wanted.
+        urls: Tells the addresses that may be connected to.
     """
 
     def __init__(
@@ -67,11 +54,13 @@ class RtspSource:
         *,
         transports: Transports | None = None,
         hardware: Hardware | None = None,
+        urls: CheckedUrls | None = None,
     ) -> None:
         self._stream = stream
         self._password = password
         self._transports = transports or Transports()
         self._hardware = hardware or Hardware()
+        self._urls = urls or CheckedUrls()
         self._transport: str | None = None
         self._began: float | None = None
         """When the present attempt began, while it goes on."""
@@ -166,12 +155,23 @@ class RtspSource:
         return False
 
     def _connect(self, transport: str, seconds: float) -> None:
-        """Connects within so many seconds."""
+        """Connects within so many seconds to the first address of the host that answers."""
+        urls, deadline = self._urls.of(self._url()), time.monotonic() + seconds
+        for left, url in zip(range(len(urls), 0, -1), urls, strict=True):
+            try:
+                self._connect_to(url, transport, (deadline - time.monotonic()) / left)
+            except SourceError as error:
+                if left == 1 or error.code not in _NOBODY:
+                    raise
+            else:
+                return
+
+    def _connect_to(self, url: str, transport: str, seconds: float) -> None:
         self._transport, self._patience, self._began = transport, seconds, time.monotonic()
         options = {**_FAST_OPEN, **_TRANSPORTS[transport], "protocol_whitelist": _PROTOCOLS}
         with translated(self._failed):
             self._container = av.open(
-                self._url(),
+                url,
                 format="rtsp",
                 options=options,
                 timeout=(seconds, self._stream.timeout_seconds),
@@ -180,7 +180,7 @@ class RtspSource:
         self._began = None
 
     def _url(self) -> str:
-        parts = urlsplit(self._stream.url or "")
+        parts = urlsplit(filled(self._stream.url or "", self._stream.username, self._password))
         if self._stream.username is None:
             return urlunsplit(parts)
         user = quote(self._stream.username, safe="")
@@ -202,6 +202,7 @@ class RtspCameras:
     """Makes the sources of RTSP cameras, and remembers which transport each needs."""
 
     hardware: Hardware = field(default_factory=Hardware)
+    urls: CheckedUrls = field(default_factory=CheckedUrls)
     _transports: Transports = field(default_factory=Transports)
 
     def __call__(self, camera: Camera, password: str | None = None) -> FrameSource:
@@ -226,7 +227,13 @@ class RtspCameras:
         return TwoStreams(main, lambda: self._source(second, password))
 
     def _source(self, stream: StreamConfig, password: str | None) -> RtspSource:
-        return RtspSource(stream, password, transports=self._transports, hardware=self.hardware)
+        return RtspSource(
+            stream,
+            password,
+            transports=self._transports,
+            hardware=self.hardware,
+            urls=self.urls,
+        )
 
 
 def _unsupported(message: str) -> SourceError:
