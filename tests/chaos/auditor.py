@@ -40,7 +40,7 @@ class Patience:
         due: Until numbers that nobody claimed are declared lost, in seconds.
     """
 
-    ready: float = 100.0
+    ready: float = 150.0
     drain: float = 90.0
     due: float = 100.0
 

@@ -1,6 +1,7 @@
 """What the books of a chaos run accept, and what they complain of."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from tests.chaos.books import Facts, Place, look, open_numbers, place_of
@@ -50,6 +51,14 @@ def test_a_result_that_was_published_twice_alike_is_counted_and_no_problem() -> 
     findings = look(facts(FRAME, PROCESSED, RESULT, RESULT))
 
     assert (findings.problems, findings.repeated) == ([], 1)
+
+
+def test_the_copy_of_an_aggregator_that_was_suspended_says_when_it_was_made() -> None:
+    *before, last = RESULT.stages
+    assert last.stage == "aggregator"
+    late = replace(last, instance_id="aggregator-2", ended_at=last.ended_at + timedelta(seconds=8))
+
+    assert problems(FRAME, PROCESSED, RESULT, replace(RESULT, stages=(*before, late))) == []
 
 
 def test_two_different_results_are_a_problem() -> None:

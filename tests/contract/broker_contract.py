@@ -44,6 +44,7 @@ class Member:
         self.consumer = consumer
         self.assigned: list[TopicPartition] = []
         self.revoked: list[TopicPartition] = []
+        self.assignments = 0
         self.records: list[RawRecord] = []
         self.before_revoke: Callable[[], None] = lambda: None
         consumer.subscribe(
@@ -63,6 +64,7 @@ class Member:
 
     def _assign(self, partitions: Collection[TopicPartition]) -> None:
         self.assigned += partitions
+        self.assignments += 1
 
     def _revoke(self, partitions: Collection[TopicPartition]) -> None:
         self.before_revoke()
@@ -258,6 +260,17 @@ class BrokerContract:
         until(lambda: len(first.assigned) == 6, first)
         assert sorted(second.revoked) == sorted(second.assigned)
         assert len(first.consumer.assignment()) == 4
+
+    def test_a_member_without_partitions_hears_so_and_that_the_broker_answers(
+        self, broker: Broker, topic: str, group: str
+    ) -> None:
+        members = [Member(broker.consumer(group), topic) for _ in range(2)]
+        deadline = time.monotonic() + PATIENCE
+        while not all(member.assignments for member in members):
+            assert time.monotonic() < deadline
+            for member in members:
+                member.poll()
+        assert all(member.consumer.answers() for member in members)
 
     def test_what_is_committed_while_revoking_is_not_read_by_the_next_owner(
         self, broker: Broker, group: str

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import eq
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from camera.domain.backoff import Backoff
 from camera.domain.budget import ConnectionLimits
 from camera.domain.life import ErrorCode
-from camera.domain.policy import CapturePolicy
+from camera.domain.policy import CapturePolicy, SamePassword
 from camera.ports import FrameSource, LargePictures, SourceError, VideoFrame
 from camera.stage import StageParts, Turns
 from mesh.clock import ManualClock
@@ -96,6 +97,7 @@ class FakeSource:
         self.transport: str | None = "tcp"
         self.codec: str | None = "h264"
         self.passed_over: dict[str, int] = {}
+        self.own_seconds = 0.0
         self.idle = False
         """Whether every step was given."""
 
@@ -239,6 +241,7 @@ class Setting:
     large: LargePictures = lambda *_: None
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     max_retries: int = 0
+    same_password: SamePassword = eq
     patience: float = 50.0
 
     def parts(self) -> StageParts:
@@ -254,6 +257,7 @@ class Setting:
             turns=Turns(self.limits),
             large=self.large,
             max_retries=self.max_retries,
+            same_password=self.same_password,
             patience=self.patience,
             wait=self.wait,
         )

@@ -1,7 +1,7 @@
 """Everything that goes wrong with cameras, at once: real sources and stage, peers that misbehave.
 
 Each story is a camera of its own that must come back by itself, with the right code on the way, and
-with an account of every frame. All of them are lived through side by side, as most of them wait.
+with an account of every frame. They are lived through side by side, as most of them wait.
 """
 
 import asyncio
@@ -60,6 +60,8 @@ CODES = {
 PATIENT = 20.0
 """Time-out where nothing may be called an error, seconds; elsewhere it is one."""
 LOST = 0.3
+AT_ONCE = 12
+"""Stories lived through at a time: all at once starve each other, and time-outs of 1 s then end."""
 
 
 @dataclass
@@ -309,13 +311,20 @@ async def live_through(
             ports[StreamType.RTSP] = server.port
         async with a_lab(sources) as lab:
             world = World(lab, folder, clip, ports, stack)
+            turns = asyncio.Semaphore(AT_ONCE)
             ended = await asyncio.gather(
-                *(story(world) for story in stories.values()), return_exceptions=True
+                *(in_turn(turns, story, world) for story in stories.values()),
+                return_exceptions=True,
             )
     return {
         name: Outcome(None, end) if isinstance(end, BaseException) else Outcome(end, None)
         for name, end in zip(stories, ended, strict=True)
     }
+
+
+async def in_turn(turns: asyncio.Semaphore, story: Story, world: World) -> Watched:
+    async with turns:
+        return await story(world)
 
 
 @cache

@@ -153,6 +153,10 @@ class InMemoryConsumer:
                 for source, position in self._owned.items()
             }
 
+    def answers(self) -> bool:
+        """Whether the broker is available."""
+        return self._cluster.available
+
     def close(self, offsets: Mapping[TopicPartition, StoredOffset] | None = None) -> None:
         """Commit these offsets and what is stored, and leave the group; repeatable."""
         if self not in self._group.members:
@@ -182,7 +186,7 @@ class InMemoryConsumer:
 
     def _rebalance(self) -> None:
         if self._fenced:
-            self._fenced = False
+            self._fenced = self._joined = False
             lost, self._owned = list(self._owned), {}
             self._stored.clear()
             self._on_lost(lost)

@@ -86,6 +86,9 @@ class Consumer(Protocol):
     def assignment(self) -> Collection[TopicPartition]:
         """The partitions that this member owns now."""
 
+    def answers(self) -> bool:
+        """Whether the broker answers, once subscribed; waits a second at most."""
+
     def lag(self) -> Mapping[TopicPartition, int]:
         """Records behind the end of each owned partition, as far as is known without asking."""
 

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer as VendorConsumer
 from confluent_kafka import TopicPartition as VendorPartition
 
 from mesh.errors import MeshError, TransientError
+from mesh.kafka.client_log import client_log
 from mesh.kafka.vendor import (
     our_offsets,
     our_partitions,
@@ -26,6 +27,7 @@ from mesh.record import RawRecord, TopicPartition
 
 _log = logging.getLogger(__name__)
 _NOTHING_STORED = "_NO_OFFSET"
+_ANSWER_SECONDS = 1.0
 _TURN_BYTES = 1024 * 1024
 """What one partition may give per fetch, so that a full one does not keep the others waiting; a
 larger record still comes alone."""
@@ -73,9 +75,10 @@ class KafkaConsumer:
                 "queued.max.messages.kbytes": 4 * _TURN_BYTES // 1024,
                 **(config or {}),
             },
-            logger=logging.getLogger("mesh.kafka"),
+            logger=client_log(),
         )
         self._answer_seconds = answer_timeout.total_seconds()
+        self._topics: Sequence[str] = ()
         self._closed = False
         self._in_callback = False
 
@@ -93,6 +96,7 @@ class KafkaConsumer:
             self.resume(partitions)  # librdkafka remembers a pause beyond its assignment
             on_assign(partitions)
 
+        self._topics = topics
         self._vendor.subscribe(
             list(topics),
             on_assign=self._calling(assign),
@@ -171,6 +175,14 @@ class KafkaConsumer:
                     source = TopicPartition(each.topic, each.partition)
                     behind[source] = max(0, end - each.offset)
             return behind
+
+    def answers(self) -> bool:
+        """Whether the broker answers this very client, within a second."""
+        try:
+            self._vendor.list_topics(self._topics[0], timeout=_ANSWER_SECONDS)
+        except KafkaException:
+            return False
+        return True
 
     def close(self, offsets: Mapping[TopicPartition, StoredOffset] | None = None) -> None:
         """Commit these offsets and what is stored, and leave the group; repeatable."""

@@ -1,6 +1,5 @@
 """Whether the next stages keep up: what they read too late would be deleted before they did."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from threading import Event
@@ -10,6 +9,7 @@ from confluent_kafka import TopicPartition as VendorPartition
 
 from mesh.clock import Clock, SystemClock
 from mesh.errors import TransientError
+from mesh.kafka.client_log import client_log
 from mesh.kafka.ends import KafkaEnds
 from mesh.kafka.vendor import our_offsets, translated
 from mesh.record import TopicPartition
@@ -91,7 +91,7 @@ class Downstream:
         # after the broker was away, and an AdminClient's question for offsets can end the process.
         consumer = Consumer(
             {"bootstrap.servers": self._bootstrap, "group.id": group, "enable.auto.commit": False},
-            logger=logging.getLogger("mesh.kafka"),
+            logger=client_log(),
         )
         try:
             with translated("reading committed offsets"):

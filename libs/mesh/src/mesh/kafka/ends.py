@@ -1,6 +1,5 @@
 """Where partitions begin and end at the moment, without reading them."""
 
-import logging
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -9,6 +8,7 @@ from confluent_kafka import TopicPartition as VendorPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from mesh.errors import TransientError
+from mesh.kafka.client_log import client_log
 from mesh.kafka.vendor import translated
 from mesh.record import TopicPartition
 
@@ -23,7 +23,7 @@ class KafkaEnds:
         self._topics = topics
         self._admin = AdminClient(
             {"bootstrap.servers": bootstrap, "client.id": instance_id},
-            logger=logging.getLogger("mesh.kafka"),
+            logger=client_log(),
         )
 
     def read(self) -> dict[TopicPartition, tuple[int, int]]:

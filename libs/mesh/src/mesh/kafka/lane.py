@@ -173,6 +173,10 @@ class Lane:
         """Records that wait in the broker, by partition."""
         return self._consumer.lag().items()
 
+    def answers(self) -> bool:
+        """Whether the broker answers the lane's client; waits a second at most."""
+        return self._consumer.answers()
+
     def close(self, *, orderly: bool) -> None:
         """Leave the group; the marks say `running` for ever unless the end is orderly."""
         ends = self._ends(self._progress) if orderly else {}

@@ -1,6 +1,5 @@
 """The dead-letter topic for an operator: read from end to end, opened, and published again."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
@@ -10,6 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from mesh.crypto import Cipher
 from mesh.errors import ConfigurationError, TransientError
+from mesh.kafka.client_log import client_log
 from mesh.kafka.producer import KafkaProducer
 from mesh.kafka.vendor import record_of, translate, translated
 from mesh.letters import REPLAYED, Letter, LetterFilter, Original, Place, original_of, select
@@ -147,5 +147,5 @@ class LetterBox:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
             },
-            logger=logging.getLogger("mesh.kafka"),
+            logger=client_log(),
         )

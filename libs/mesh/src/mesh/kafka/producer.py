@@ -1,6 +1,5 @@
 """Publishing to a real broker, with every acknowledgement."""
 
-import logging
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -9,6 +8,7 @@ from confluent_kafka import KafkaError, Message
 from confluent_kafka import Producer as VendorProducer
 
 from mesh.errors import MeshError, TransientError
+from mesh.kafka.client_log import client_log
 from mesh.kafka.vendor import MAX_LETTER_BYTES, translate, translated
 from mesh.record import Headers
 
@@ -45,7 +45,7 @@ class KafkaProducer:
                 "queue.buffering.max.kbytes": 262_144,
                 **(config or {}),
             },
-            logger=logging.getLogger("mesh.kafka"),
+            logger=client_log(),
         )
         self._failures: list[MeshError] = []
 

@@ -15,6 +15,7 @@ from confluent_kafka import TopicPartition as VendorPartition
 
 from mesh.clock import Clock, SystemClock
 from mesh.errors import ConfigurationError, RejectedRecordError, TransientError
+from mesh.kafka.client_log import client_log
 from mesh.kafka.vendor import MAX_LETTER_BYTES, record_of, translate, translated
 from mesh.logs import handling
 from mesh.ports import Codec
@@ -85,7 +86,7 @@ class KafkaTail:
                 "fetch.message.max.bytes": MAX_LETTER_BYTES,
                 "queued.max.messages.kbytes": 16_384,
             },
-            logger=logging.getLogger("mesh.kafka"),
+            logger=client_log(),
         )
 
     def _assign(self, consumer: VendorConsumer, stop: threading.Event) -> set[TopicPartition]:

@@ -13,6 +13,7 @@ from mesh.clock import Clock, SystemClock
 from mesh.errors import MeshError, RejectedRecordError, TransientError
 from mesh.kafka.handler import Handler
 from mesh.kafka.lane import Consumed, Lane
+from mesh.kafka.membership import Membership
 from mesh.kafka.outbox import Leaving, Outbox, Settled
 from mesh.kafka.progress import Gap
 from mesh.logs import handling
@@ -48,6 +49,9 @@ class WorkerPolicy:
     """The attempt at which a record is given up instead of being processed."""
     batch_timeout: timedelta | None = None
     """A batch that takes longer ends the process, uncleanly: a hung engine never returns."""
+    join_timeout: timedelta = timedelta(seconds=75)
+    """The process ends if the broker answers for so long without letting every lane in its group;
+    members that are busy delay the others, so this is more than a batch takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +132,7 @@ class StreamWorker:
         self._undecodable: list[Settled] = []
         self._flight: _Flight | None = None
         self._slice = policy.max_wait if len(lanes) == 1 else policy.max_wait / 50
+        self._membership = Membership(lanes, surroundings.clock, policy.join_timeout)
         self._report_due = 0.0
         self._stuck = False
 
@@ -135,7 +140,7 @@ class StreamWorker:
         """Work until `stop` is set, then finish the batch in hand, commit and leave the group.
 
         Raises:
-            TransientError: the retry policy gave up.
+            TransientError: the retry policy gave up, or a lane is kept out of its group.
             DeadLetterLimitError: too many records were rejected.
         """
         orderly = False
@@ -348,6 +353,7 @@ class StreamWorker:
         if now < self._report_due:
             return
         self._report_due = now + _REPORT_SECONDS
+        self._membership.check()
         metrics = self._around.metrics
         for lane in self._lanes:
             metrics.waiting(lane.spec.name, self._scheduler.waiting(lane.spec.name))

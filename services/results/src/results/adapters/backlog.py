@@ -1,6 +1,5 @@
 """How far groups are behind on topics, asked of the broker."""
 
-import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from mesh.errors import TransientError
 from mesh.events import Lane
+from mesh.kafka.client_log import client_log
 from mesh.logs import get_logger
 from mesh.settings import MeshSettings
 
@@ -70,7 +70,7 @@ class TopicEnds:
     @contextmanager
     def _asking(self) -> Iterator[Consumer]:
         if self._open is None:
-            self._open = Consumer(self._config, logger=logging.getLogger("mesh.kafka"))
+            self._open = Consumer(self._config, logger=client_log())
         try:
             yield self._open
         except KafkaException as error:
