@@ -15,6 +15,7 @@ from confluent_kafka import TopicPartition as VendorPartition
 from mesh.claims import ClaimChecks, ClaimError
 from mesh.errors import RejectedRecordError, TransientError
 from mesh.events import FrameCaptured, Lane
+from mesh.kafka.client_log import client_log
 from mesh.kafka.vendor import record_of, translated
 from mesh.partitioning import partition_of
 from mesh.ports import Codec
@@ -134,7 +135,7 @@ class FrameTail:
                 "fetch.wait.max.ms": 50,
                 "queued.max.messages.kbytes": 32_768,
             },
-            logger=logging.getLogger("mesh.kafka"),
+            logger=client_log(),
         )
         try:
             while not stop.is_set():
