@@ -17,6 +17,7 @@ class Hand:
 
     transport = "tcp"
     codec = "h264"
+    own_seconds = 0.0
 
     def __init__(self) -> None:
         self.passed_over: dict[str, int] = {}

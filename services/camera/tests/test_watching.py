@@ -347,6 +347,18 @@ async def test_frames_that_come_too_late_are_shed(stage: CameraStage, setting: S
     assert source.hurried == 5
 
 
+async def test_what_a_source_spends_in_threads_of_its_own_is_part_of_the_cost(
+    stage: CameraStage, setting: Setting
+) -> None:
+    source = FakeSource(frames(2))
+    source.own_seconds = 3.0
+    setting.sources.prepared[CAMERA_ID] = [source]
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: source.idle)
+    stage.report()
+    assert (setting.reports.statuses[-1].cpu_usage_percent or 0.0) >= 300
+
+
 async def test_pictures_that_were_left_out_to_catch_up_are_told(
     stage: CameraStage, setting: Setting
 ) -> None:

@@ -18,6 +18,7 @@ from camera.adapters.dependencies import BrokerProbe, WatchedCodec
 from camera.adapters.kafka_discovery import DiscoveryDesk
 from camera.adapters.large_pictures import StoredPictures
 from camera.adapters.network import Network
+from camera.adapters.passwords import Passwords
 from camera.adapters.prometheus_metrics import CameraMetrics
 from camera.adapters.running import OnLoop, Service
 from camera.adapters.usb_devices import UsbWatch
@@ -59,6 +60,7 @@ async def _serve(settings: CameraSettings, process: Process) -> None:
         policy=settings.policy(metrics),
         backoff=Backoff(maximum=timedelta(seconds=settings.retry_seconds)),
         turns=Turns(settings.limits),
+        same_password=Passwords(build_decrypt(settings)).same,
         large=StoredPictures(claims, SystemClock()),
         max_retries=settings.max_retries,
     )

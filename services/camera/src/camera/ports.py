@@ -98,6 +98,10 @@ class FrameSource(Protocol):
     def passed_over(self) -> Mapping[str, int]:
         """Pictures that it left out since it was made, such as broken ones, by reason."""
 
+    @property
+    def own_seconds(self) -> float:
+        """Processor time of threads of its own that read the camera, since it was made."""
+
     def open(self) -> None:
         """Connects; blocks for at most the camera's time-out.
 

@@ -148,6 +148,11 @@ class BridgedSource:
         """Pictures that were left out, by reason."""
         return self._stream.passed_over
 
+    @property
+    def own_seconds(self) -> float:
+        """All such cameras share a thread, where none has a time of its own."""
+        return 0.0
+
     def open(self) -> None:
         """Connects; blocks for at most the camera's time-out."""
         late = SourceError(ErrorCode.TIMEOUT, f"no answer for {self._timeout:g} s")

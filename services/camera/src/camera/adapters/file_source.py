@@ -148,6 +148,11 @@ class FileSource:
         """What cannot be shown."""
         return self._reel.passed_over
 
+    @property
+    def own_seconds(self) -> float:
+        """It has no thread of its own."""
+        return 0.0
+
     def open(self) -> None:
         """Opens the file and checks that it holds video, or looks whether the folder is there."""
         self._frames = self._reel.show()

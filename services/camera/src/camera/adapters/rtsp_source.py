@@ -86,6 +86,11 @@ class RtspSource:
         left_out = 0 if self._decoder is None else self._decoder.left_out
         return {"catching_up": left_out} if left_out else {}
 
+    @property
+    def own_seconds(self) -> float:
+        """It has no thread of its own."""
+        return 0.0
+
     def open(self) -> None:
         """Connects and learns what the stream holds."""
         self._hardware.check(self._stream.hardware)

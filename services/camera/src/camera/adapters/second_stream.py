@@ -78,6 +78,7 @@ class TwoStreams:
         self._lock = threading.Lock()
         self._small: deque[_Small] = deque(maxlen=_KEPT)
         self._received = 0
+        self._own_seconds = 0.0
         self._stop = threading.Event()
         self._behind = threading.Event()
         self._thread: threading.Thread | None = None
@@ -96,6 +97,11 @@ class TwoStreams:
     def passed_over(self) -> Mapping[str, int]:
         """Of the main stream."""
         return self._main.passed_over
+
+    @property
+    def own_seconds(self) -> float:
+        """Processor time of the second stream's thread."""
+        return self._own_seconds
 
     def open(self) -> None:
         """Connects the main stream, and begins to connect the second."""
@@ -158,6 +164,7 @@ class TwoStreams:
             with self._lock:
                 self._small.append(_Small(frame, self._monotonic()))
                 self._received += frame.size
+            self._own_seconds = time.thread_time()
 
 
 def _apart(small: _Small, frame: VideoFrame, now: float) -> float:

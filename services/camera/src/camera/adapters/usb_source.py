@@ -3,6 +3,7 @@
 import errno
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -58,6 +59,7 @@ class UsbSource:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._codec: str | None = None
+        self._own_seconds = 0.0
 
     @property
     def transport(self) -> str | None:
@@ -73,6 +75,11 @@ class UsbSource:
     def passed_over(self) -> Mapping[str, int]:
         """Pictures that a newer one replaced before anybody looked."""
         return {"replaced": self._newest.replaced}
+
+    @property
+    def own_seconds(self) -> float:
+        """Processor time of the thread that takes the pictures."""
+        return self._own_seconds
 
     def open(self) -> None:
         """Opens the device and begins to take its pictures."""
@@ -110,6 +117,7 @@ class UsbSource:
                     if self._stop.is_set():
                         return
                     self._newest.put(frame)
+                    self._own_seconds = time.thread_time()
         except SourceError as why:
             error = why
         finally:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from operator import eq
 from urllib.parse import urlsplit
 
 from mesh.events import Camera, StreamConfig, StreamType
@@ -10,6 +11,8 @@ from mesh.identity import new_epoch
 from mesh.source.ring import Allowance, RingLimits
 from mesh.source.sampling import Spread
 from mesh.source.statistics import Meter
+
+SamePassword = Callable[[bytes | None, bytes | None], bool]
 
 SPOOL_FRAMES = 600
 SPOOL_BYTES = 64 * 1024 * 1024
@@ -60,6 +63,20 @@ def host_of(camera: Camera) -> str:
     return (name or camera.camera_id).lower()
 
 
-def same_connection(before: StreamConfig, after: StreamConfig) -> bool:
-    """Whether a connection that was made with some settings serves others too."""
-    return replace(before, frozen_seconds=None) == replace(after, frozen_seconds=None)
+def same_connection(
+    before: StreamConfig, after: StreamConfig, same_password: SamePassword = eq
+) -> bool:
+    """Whether a connection that was made with some settings serves others too.
+
+    Args:
+        before: The settings that it was made with.
+        after: The others.
+        same_password: Tells whether two tokens hold the same password.
+    """
+    same = same_password(before.password_encrypted, after.password_encrypted)
+    return same and _without(before) == _without(after)
+
+
+def _without(stream: StreamConfig) -> StreamConfig:
+    """What matters to a connection, but for the password."""
+    return replace(stream, frozen_seconds=None, password_encrypted=None)

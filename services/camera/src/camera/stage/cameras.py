@@ -131,7 +131,7 @@ class CameraStage:
         present = self._streams.get(camera_id)
         if present is None:
             self._start(camera, after=None)
-        elif not same_connection(present.capture.camera.stream, camera.stream):
+        elif not self._same_connection(present, camera):
             self._let_go(camera_id)
             self._start(camera, after=present.gone)
         elif present.capture.camera != camera:
@@ -139,6 +139,10 @@ class CameraStage:
             if epoch is not None:
                 self._parts.frames.attach(epoch)
             self._hold_or_release(present)
+
+    def _same_connection(self, present: Stream, camera: Camera) -> bool:
+        before = present.capture.camera.stream
+        return same_connection(before, camera.stream, self._parts.same_password)
 
     def _start(self, camera: Camera, after: asyncio.Event | None) -> None:
         stream = Stream(self._parts, camera)

@@ -44,7 +44,7 @@ class Connection:
         self._over = self._asked = False
         self._source: FrameSource | None = None
         self._spent = 0.0
-        """Processor seconds of the thread up to the frame before."""
+        """Processor seconds of the thread, and of those beside it, up to the frame before."""
         self._loop = asyncio.get_running_loop()
         self._outcome: asyncio.Future[SourceError | None] = self._loop.create_future()
         self._heard = parts.clock.monotonic()
@@ -94,7 +94,7 @@ class Connection:
     def _pump(self, source: FrameSource) -> None:
         live = False
         while not self._over and (frame := self._next(source)) is not None:
-            arrival = self._capture.dated(self._arrival(frame))
+            arrival = self._capture.dated(self._arrival(frame, source.own_seconds))
             if not live:
                 self._refuse_frozen(frame, arrival)
                 if not self._open_session(arrival):
@@ -135,8 +135,8 @@ class Connection:
                 self._over = True
                 self._capture.close_session()
 
-    def _arrival(self, frame: VideoFrame) -> Arrival:
-        before, self._spent = self._spent, self._parts.thread_seconds()
+    def _arrival(self, frame: VideoFrame, aside: float) -> Arrival:
+        before, self._spent = self._spent, self._parts.thread_seconds() + aside
         self._heard = self._parts.clock.monotonic()
         return Arrival(
             received=self._parts.clock.now(),

@@ -5,9 +5,10 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from operator import eq
 
 from camera.domain.backoff import Backoff
-from camera.domain.policy import CapturePolicy
+from camera.domain.policy import CapturePolicy, SamePassword
 from camera.ports import FramePublisher, Gauges, LargePictures, SourceFactory, StatusPublisher
 from camera.stage.turns import Turns
 from mesh.clock import Clock
@@ -35,6 +36,8 @@ class StageParts:
     turns: Turns = field(default_factory=Turns)
     large: LargePictures = lambda *_: None
     """Without it, large pictures are made small enough."""
+    same_password: SamePassword = eq
+    """Whether two tokens hold the same password, so that a connection may stay."""
     max_retries: int = 0
     """A stream that failed more often in a row is stopped; 0 never gives up."""
     patience: float = 50.0
