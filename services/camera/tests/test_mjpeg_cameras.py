@@ -207,6 +207,30 @@ def test_a_camera_is_signed_in_to_as_it_asks(network: Network, method: str) -> N
         assert refusal(network, an_mjpeg(f"{address}/live")).code is ErrorCode.UNAUTHORIZED
 
 
+def test_a_camera_that_wants_its_password_in_the_address_finds_it_there(network: Network) -> None:
+    asked: list[str] = []
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path_qs)
+        if request.query["pwd"] != "p&s/s wörd":
+            return web.Response(status=401)
+        return await multipart(IMAGES)(request)
+
+    with http_peer({"/{user}/live": handle}) as address:
+        url = f"{address}/{{username}}/live?pwd={{password}}"
+        stream = an_mjpeg(url, username="guard")
+        source = opened(network, stream, "p&s/s wörd")
+        assert pictures(source, 1) == IMAGES[:1]
+        source.close()
+        error = refusal(network, stream, "wrong-s/cret")
+    assert asked[0] == "/guard/live?pwd=p%26s%2Fs%20w%C3%B6rd"
+    assert error.code is ErrorCode.UNAUTHORIZED
+    assert "cret" not in f"{error!r}"
+    gone = refusal(network, stream, "wrong-s/cret")
+    assert gone.code is ErrorCode.UNREACHABLE
+    assert "cret" not in f"{gone!r}"
+
+
 def test_headers_are_sent_along_but_credentials_never_to_another_host(network: Network) -> None:
     seen: dict[str, dict[str, str]] = {}
 

@@ -84,6 +84,17 @@ def test_what_leads_to_a_forbidden_network_is_refused(host: str) -> None:
     assert "leads to 10.0.0.1" in str(error)
 
 
+@pytest.mark.parametrize(
+    "stream",
+    [an_rtsp("rtsp://camera/{password}"), replace(an_rtsp(), sub_url="rtsp://camera/{password}")],
+)
+def test_an_address_that_wants_a_password_needs_one(stream: StreamConfig) -> None:
+    assert refusal(stream).code is ErrorCode.UNAUTHORIZED
+    maker = Makers()
+    sources(maker)(a_camera(stream=replace(stream, password_encrypted=b"secret")))
+    assert maker.passwords == ["secret"]
+
+
 @pytest.mark.parametrize("opened", [None, b"\xff"])
 def test_a_password_that_cannot_be_opened_is_an_authorisation_error(opened: bytes | None) -> None:
     def decrypt(_: bytes) -> bytes:

@@ -264,3 +264,7 @@ def test_name_and_password_go_into_the_address_and_nowhere_else() -> None:
     alone = RtspCameras()(a_camera(stream=stream))
     assert isinstance(alone, RtspSource)
     assert alone._url() == "rtsp://ad%20min@camera:554/live?channel=1"
+    within = replace(stream, url="rtsp://camera/user={username}&password={password}/1.sdp")
+    filled = RtspCameras()(a_camera(stream=within), "p@ss/wörd")
+    assert isinstance(filled, RtspSource)
+    assert filled._url().endswith("@camera/user=ad%20min&password=p%40ss%2Fw%C3%B6rd/1.sdp")

@@ -5,6 +5,7 @@ import json
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -109,6 +110,24 @@ def test_a_message_may_tell_when_its_picture_was_taken(network: Network) -> None
         assert (second.claimed, second.source) == (None, TimestampSource.ARRIVAL)
         assert first.size == len(message)
         source.close()
+
+
+def test_a_password_in_the_address_goes_nowhere_else(network: Network) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def talk(connection: ServerConnection) -> None:
+        request = connection.request
+        assert request is not None
+        asked.append((request.path, request.headers.get("Authorization")))
+        connection.send(IMAGES[0])
+
+    with server(talk) as port:
+        stream = a_websocket(port, username="guard")
+        within = replace(stream, url=f"{stream.url}?u={{username}}&p={{password}}")
+        source = opened(network, within, "p&ss")
+        assert pictures(source, 1) == IMAGES[:1]
+        source.close()
+    assert asked == [("/stream?u=guard&p=p%26ss", None)]
 
 
 def test_a_broken_picture_is_passed_over(network: Network) -> None:

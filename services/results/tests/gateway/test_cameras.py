@@ -108,6 +108,25 @@ async def test_credentials_within_an_address_are_taken_out_of_it(world: World) -
     assert world.deps.cipher.decrypt(entry.camera.stream.password_encrypted) == b"p@ss"
 
 
+async def test_a_password_in_the_query_of_an_address_leaves_a_place_for_it(world: World) -> None:
+    pasted = "http://cam:81/mjpg?user=root&PWD=p%40ss&res={username}"
+    body = await created(world, stream_config={"stream_type": "HTTP_MJPEG", "url": pasted})
+    shown = body["stream_config"]
+    assert shown["url"] == "http://cam:81/mjpg?user=root&PWD={password}&res={username}"
+    assert shown["has_password"] is True
+    entry = world.cameras.camera(body["camera_id"])
+    assert entry is not None
+    assert entry.camera.stream.password_encrypted is not None
+    assert world.deps.cipher.decrypt(entry.camera.stream.password_encrypted) == b"p@ss"
+    path, again = f"{PATH}/{body['camera_id']}", {"stream_type": "HTTP_MJPEG", "url": shown["url"]}
+    moved = again | {"url": "http://other/?pwd={password}"}
+    async with world.client() as client:
+        kept = await client.patch(path, json={"stream_config": again})
+        lost = await client.patch(path, json={"stream_config": moved})
+    assert kept.json()["stream_config"]["has_password"] is True
+    assert (lost.status_code, lost.json()["error"]["field"]) == (422, "stream_config.password")
+
+
 async def test_a_new_host_never_gets_the_old_password(world: World) -> None:
     body = await created(world)
     path = f"{PATH}/{body['camera_id']}"
@@ -281,8 +300,30 @@ async def test_a_stream_in_error_shows_when_it_is_tried_again(world: World) -> N
             "stream_config.host",
         ),
         (
-            {"stream_config": STREAMS["HTTP_MJPEG"] | {"url": "http://cam/?pwd=hunter2"}},
+            {"stream_config": STREAMS["HTTP_MJPEG"] | {"url": "http://a:b@cam/?pwd=hunter2"}},
             "CREDENTIALS_IN_URL",
+            "stream_config.url",
+        ),
+        (
+            {
+                "stream_config": STREAM
+                | {
+                    "sub_rtsp_url": "rtsp://192.168.1.100/?pass=hunter2",
+                    "rtsp_url": "rtsp://192.168.1.100/?pass=other",
+                    "password": None,
+                }
+            },
+            "CREDENTIALS_IN_URL",
+            "stream_config.sub_rtsp_url",
+        ),
+        (
+            {"stream_config": {"stream_type": "HTTP_MJPEG", "url": "http://cam/{password}.mjpg"}},
+            "MISSING_FIELD",
+            "stream_config.password",
+        ),
+        (
+            {"stream_config": STREAMS["HTTP_MJPEG"] | {"url": "http://{password}.example/"}},
+            "INVALID_URL",
             "stream_config.url",
         ),
         (

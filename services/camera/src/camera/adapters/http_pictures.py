@@ -12,6 +12,7 @@ from camera.domain.life import ErrorCode
 from camera.domain.redaction import redact
 from camera.ports import SourceError
 from mesh.addresses import SCHEMES, ForbiddenAddressError
+from mesh.credentials import filled
 from mesh.events import StreamConfig, StreamType
 
 AUTH_TYPES = ("basic", "digest")
@@ -68,7 +69,8 @@ class HttpPictures:
 
     async def _follow(self, stream: StreamConfig, password: str | None) -> aiohttp.ClientResponse:
         """The answer at the end of all redirects, asked for with credentials only at the start."""
-        url = start = URL(stream.url or "", encoded=True).with_user(None)
+        asked = filled(stream.url or "", stream.username, password)
+        url = start = URL(asked, encoded=True).with_user(None)
         for _ in range(_MOST_REDIRECTS + 1):
             self._names.check_literal(url.host or "")
             if url.origin() == start.origin():

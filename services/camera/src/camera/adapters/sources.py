@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from camera.domain.life import ErrorCode
 from camera.ports import FrameSource, SourceError
 from mesh.addresses import AddressError, AddressPolicy, Resolve, resolve
+from mesh.credentials import names_password
 from mesh.errors import ConfigurationError
 from mesh.events import Camera, StreamConfig, StreamType
 
@@ -57,7 +58,12 @@ class Sources:
         except AddressError as error:
             code = ErrorCode.FORBIDDEN_ADDRESS if error.forbidden else ErrorCode.UNSUPPORTED
             raise SourceError(code, str(error)) from error
-        return maker(camera, self._password(stream))
+        password = self._password(stream)
+        urls = filter(None, (stream.url, stream.sub_url))
+        if password is None and any(map(names_password, urls)):
+            why = "the address wants a password, and none is stored"
+            raise SourceError(ErrorCode.UNAUTHORIZED, why)
+        return maker(camera, password)
 
     def _password(self, stream: StreamConfig) -> str | None:
         if stream.password_encrypted is None:

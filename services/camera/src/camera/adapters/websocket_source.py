@@ -22,6 +22,7 @@ from camera.domain.messages import message_of
 from camera.domain.splitting import BROKEN
 from camera.ports import FrameSource, SourceError
 from mesh.addresses import endpoints
+from mesh.credentials import filled, names_password
 from mesh.events import Camera, StreamConfig
 
 PROTOCOLS = ("binary", "base64", "json")
@@ -93,7 +94,7 @@ class WebSocketStream:
         secure = endpoint.scheme == "wss"
         try:
             self._socket = await _Connect(
-                self._stream.url or "",
+                filled(self._stream.url or "", self._stream.username, self._password),
                 sock=connection,
                 ssl=(self._trust or ssl.create_default_context()) if secure else None,
                 additional_headers={**self._stream.headers, **self._credentials()},
@@ -150,7 +151,7 @@ class WebSocketStream:
         return Received(*whole, size, brought.taken)
 
     def _credentials(self) -> dict[str, str]:
-        if self._stream.username is None:
+        if self._stream.username is None or names_password(self._stream.url or ""):
             return {}
         return {"Authorization": basic_authorization(self._stream.username, self._password)}
 

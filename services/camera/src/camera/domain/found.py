@@ -7,12 +7,13 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from camera.domain.redaction import redact
+from mesh.credentials import PASSWORD
 from mesh.events import FoundDevice, FoundStream
 
 KINDS = ("onvif", "usb")
 _LONGEST_WORDS = 200
 _SCOPE = re.compile(r"onvif://www\.onvif\.org/(?P<kind>name|hardware)/(?P<value>.+)", re.IGNORECASE)
-_PASSWORD = re.compile(r"(?P<name>pass(?:w(?:or)?d)?|pwd)=[^&_;/?#]*", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?P<name>pass(?:w(?:or)?d)?|pwd)=[^&_;/?#]+", re.IGNORECASE)
 _NEIGHBOURS = {4: 24, 6: 64}
 _CODECS = {"H264": "h264", "H265": "h265", "HEVC": "h265", "JPEG": "mjpeg", "MPEG4": "mpeg4"}
 Address = IPv4Address | IPv6Address
@@ -94,6 +95,7 @@ def codec_of(encoding: str | None) -> str | None:
 def stream_url(told: str, asked: Asked, password: str | None = None) -> str:
     """The address of a stream as it can be reached and shown: without credentials.
 
+    Where a password was within path or query, `{password}` stands, which connecting fills in.
     Devices behind a translating router, or with several addresses, tell hosts that nobody can
     reach. A host is believed if it is the one that answered or a neighbour of it, which happens
     where one device speaks for others.
@@ -107,7 +109,7 @@ def stream_url(told: str, asked: Asked, password: str | None = None) -> str:
     where = f"[{host}]" if ":" in host else host
     place = where if port is None else f"{where}:{port}"
     url = urlunsplit(parts._replace(netloc=place, fragment=""))
-    return _without(_PASSWORD.sub(r"\g<name>=", redact(url)), password)
+    return _without(_PASSWORD.sub(rf"\g<name>={PASSWORD}", redact(url)), password)
 
 
 def service_url(told: str, asked: Asked, port: int | None = None) -> str:
@@ -166,11 +168,11 @@ def split_host(text: str) -> tuple[str, int | None]:
 
 
 def _without(url: str, password: str | None) -> str:
-    """The address with `***` where the password is a segment of the path or a value."""
+    """The address with `{password}` where the password is a segment of the path or a value."""
     if not password:
         return url
     forms = "|".join(re.escape(form) for form in {password, quote(password, safe="")})
-    return re.sub(rf"(?<=[/=])(?:{forms})(?=[/&_;?#]|$)", "***", url)
+    return re.sub(rf"(?<=[/=])(?:{forms})(?=[/&_;?#]|$)", PASSWORD, url)
 
 
 def _believed(told: str, answered: str) -> bool:

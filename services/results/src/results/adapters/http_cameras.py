@@ -18,7 +18,7 @@ from results.adapters.http_camera_models import (
 )
 from results.adapters.http_deps import BEARER, Admin, Deps, GatewayDeps, Noted, Operator, Viewer
 from results.adapters.http_fields import Body, CameraId, PageParams
-from results.adapters.http_stream_models import stream_event
+from results.adapters.http_stream_events import stream_event
 from results.domain.camera_report import heard_of, render_camera
 from results.domain.cameras import CameraEntry, check_camera, same_peer
 from results.domain.errors import ApiError, invalid, not_found

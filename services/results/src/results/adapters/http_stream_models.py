@@ -1,22 +1,16 @@
 """Bodies of streams, specification 3.1: one kind per stream type."""
 
 import re
-from dataclasses import replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from mesh.events import StreamConfig, StreamType
 from results.adapters.http_fields import Body, refusal
-from results.domain.cameras import STREAM_FIELDS, URL_FIELDS, Address, split_credentials
 
-MASKS = ("encrypted_password", "********")
-"""Texts that stand for a password without being one."""
 _DELIMITER = re.compile(r"(?:\\x[0-9A-Fa-f]{2}){1,16}")
 _CREDENTIAL_HEADERS = {
     "api-key", "authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token",
 }  # fmt: skip
-_STREAM = "stream_config"
 
 
 def _no_credentials(headers: dict[str, str]) -> dict[str, str]:
@@ -40,7 +34,14 @@ def _never_or_seconds(value: float) -> float:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=200)]
-Url = Annotated[str, Field(min_length=1, max_length=2048)]
+Url = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=2048,
+        description="`{username}` and `{password}` in path or query are filled in at connecting.",
+    ),
+]
 Size = Annotated[str, Field(pattern=r"^[1-9]\d{0,4}x[1-9]\d{0,4}$")]
 Rate = Annotated[float, Field(gt=0, le=240)]
 Seconds = Annotated[float, Field(ge=1, le=120)]
@@ -199,49 +200,3 @@ Stream = Annotated[
     RtspStream | UsbStream | MjpegStream | WebSocketStream | SocketStream | FileStream,
     Field(discriminator="stream_type"),
 ]
-_EXTRAS = ("backend",)
-_COPIED = (
-    "transport", "codec", "fps", "device_id", "auth_type", "headers", "protocol", "host", "port",
-    "loop", "timeout_seconds", "frozen_seconds", "hardware", "resolution", "pace",
-)  # fmt: skip
-_RENAMED = {"max_message_size": "max_message_bytes"}
-_IF_GIVEN = ("ping_interval", "keepalive", "max_message_size")
-"""Fields that have a value of their own where the client names none."""
-
-
-def stream_event(stream: Any) -> tuple[StreamConfig, str | None, dict[str, Any]]:
-    """A stream's configuration, its password in clear text, and what only clients read.
-
-    Credentials within the address are taken out of it; fields of their own win.
-
-    Raises:
-        ApiError: The address cannot be read.
-    """
-    kind = StreamType(stream.stream_type)
-    address = _address(stream, URL_FIELDS.get(kind))
-    sub = _address(stream, STREAM_FIELDS["sub_url"])
-    plain = {name: getattr(stream, name) for name in _COPIED if hasattr(stream, name)}
-    named = {_RENAMED.get(name, name): getattr(stream, name, None) for name in _IF_GIVEN}
-    delimiter = getattr(stream, "frame_delimiter", None)
-    config = StreamConfig(
-        stream_type=kind,
-        url=address.url if address else None,
-        sub_url=sub.url if sub else None,
-        username=getattr(stream, "username", None) or (address.username if address else None),
-        frame_delimiter=bytes.fromhex(delimiter.replace("\\x", "")) if delimiter else None,
-        **plain,
-    )
-    config = replace(config, **{name: value for name, value in named.items() if value is not None})
-    given = getattr(stream, "password", None)
-    password = (None if given in MASKS else given) or (address.password if address else None)
-    extras = {name: getattr(stream, name, None) for name in _EXTRAS}
-    return config, password, {name: value for name, value in extras.items() if value is not None}
-
-
-def _address(stream: Any, name: str | None) -> Address | None:
-    text = getattr(stream, name, None) if name else None
-    if text is None:
-        return None
-    if stream.stream_type == "FILE":
-        return Address(text)
-    return split_credentials(text, field=f"{_STREAM}.{name}")

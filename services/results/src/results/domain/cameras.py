@@ -3,14 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from mesh.addresses import AddressError, AddressPolicy, Resolve
-from mesh.events import (
-    Camera,
-    StreamConfig,
-    StreamType,
-)
+from mesh.credentials import PASSWORD, names_host, names_password, without_passwords
+from mesh.events import Camera, StreamConfig, StreamType
 from results.domain.errors import invalid
 
 URL_FIELDS = {
@@ -22,8 +19,7 @@ URL_FIELDS = {
 """What the specification calls the address of each stream type, 3.1."""
 STREAM_FIELDS = {"sub_url": "sub_rtsp_url", "max_message_bytes": "max_message_size"}
 """What clients call a field of `StreamConfig`, where that is another name."""
-_PASSWORDS = frozenset({"password", "passwd", "passphrase", "pass", "pwd"})
-"""Names that cameras give a password in the query of an address."""
+_INSTEAD = f"{PASSWORD} in its place, and the password itself in password"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,26 +43,34 @@ class Address:
 def split_credentials(url: str, *, field: str) -> Address:
     """Take user name and password out of an address.
 
+    A password in the query leaves `{password}` behind, which the camera service fills in.
+
     Raises:
-        ApiError: It cannot be read, or holds a password that cannot be taken out.
+        ApiError: It cannot be read, or holds passwords of which nobody knows which one it is.
     """
     limit = "scheme://host[:port]/path, with special characters quoted"
     try:
         parts = urlsplit(url)
         port = parts.port
+        misplaced = names_host(url)
     except ValueError as error:
         # What is wrong with it may be a part of a password.
         raise invalid("INVALID_URL", f"{field} is malformed", field=field, limit=limit) from error
-    if any(name.lower() in _PASSWORDS for name, _ in parse_qsl(parts.query)):
-        message = f"{field} holds a password in its query, where everybody would read it"
-        raise invalid("CREDENTIALS_IN_URL", message, field=field, limit="username and password")
+    if misplaced:
+        message = f"{field} asks for credentials in place of its host"
+        raise invalid("INVALID_URL", message, field=field, limit=f"{PASSWORD} in path or query")
+    query, passwords = without_passwords(parts.query)
+    if parts.password:
+        passwords |= {unquote(parts.password)}
+    if len(passwords) > 1:
+        message = f"{field} holds several passwords"
+        raise invalid("CREDENTIALS_IN_URL", message, field=field, limit=_INSTEAD)
     name = parts.hostname or ""
     host = f"[{name}]" if ":" in name else name
     place = host if port is None else f"{host}:{port}"
-    clean = urlunsplit((parts.scheme, place, parts.path, parts.query, ""))
+    clean = urlunsplit((parts.scheme, place, parts.path, query, ""))
     username = unquote(parts.username) if parts.username else None
-    password = unquote(parts.password) if parts.password else None
-    return Address(clean, username, password)
+    return Address(clean, username, next(iter(passwords), None))
 
 
 def is_pushed(stream: StreamConfig) -> bool:
@@ -92,6 +96,7 @@ def check_camera(camera: Camera, policy: AddressPolicy, resolve: Resolve | None)
         raise invalid("MISSING_FIELD", message, field="node", limit=limit)
     if is_pushed(stream):
         return
+    _check_password(stream)
     try:
         policy.check_stream(stream, resolve)
         if stream.sub_url is not None:
@@ -101,6 +106,16 @@ def check_camera(camera: Camera, policy: AddressPolicy, resolve: Resolve | None)
         field = f"stream_config.{name or STREAM_FIELDS.get(error.field, error.field)}"
         code = "FORBIDDEN_ADDRESS" if error.forbidden else "INVALID_URL"
         raise invalid(code, f"{field} {error.why}", field=field, limit=error.allowed) from error
+
+
+def _check_password(stream: StreamConfig) -> None:
+    """Refuse an address with a place for a password that there is not."""
+    if stream.stream_type is StreamType.FILE or stream.password_encrypted is not None:
+        return
+    if any(names_password(url) for url in (stream.url, stream.sub_url) if url):
+        field = "stream_config.password"
+        message = f"the address holds {PASSWORD}, so there must be one"
+        raise invalid("MISSING_FIELD", message, field=field, limit="a password")
 
 
 def _same_host(url: str, sub_url: str) -> None:
