@@ -63,7 +63,7 @@ def test_jars_come_once_and_the_registry_unpacked(repository: Path, tmp_path: Pa
     jars = provide(tmp_path / "cache", report=said.append, environ=environ, pins=pins)
     assert [path.read_bytes() for path in jars.broker] == [b"jar"]
     assert (jars.registry / "quarkus-run.jar").read_bytes() == b"run"
-    assert said[0].startswith("Java parts of broker and registry: 2 files")
+    assert said[0].startswith("Java parts: 2 files")
 
     said.clear()
     nowhere = {"SIGHTLINE_MAVEN_URL": "http://127.0.0.1:9"}

@@ -1,4 +1,4 @@
-"""The jars of broker and registry: resolved once by jgo, then pinned by a lock."""
+"""The jars of broker, registry and object server: resolved once by jgo, then pinned by a lock."""
 
 import fcntl
 import os
@@ -23,6 +23,8 @@ BROKER = (
     # Kafka logs through slf4j 1.7, hence not log4j-slf4j2-impl.
     "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4",
 )
+OBJECTS = ("org.gaul", "s3proxy", "4.1.0", "jar-with-dependencies", "jar")
+"""S3 over a folder, for tests alone: the embedded platform keeps objects in a folder itself."""
 REGISTRY = ("io.apicurio", "apicurio-registry-app", "3.3.3", "all", "tar.gz")
 
 
@@ -31,7 +33,7 @@ class Pin:
     """One file of the lock.
 
     Args:
-        use: "broker" or "registry".
+        use: "broker", "registry" or "objects".
         path: Its path in a Maven repository.
         sha256: Its digest, in hexadecimal.
         size: Its length in bytes.
@@ -114,13 +116,33 @@ def provide(
     cache.mkdir(parents=True, exist_ok=True)
     with _alone(cache / ".jars.lock"):
         unpacked = _registry_folder(cache, pins)
-        wanted = [pin for pin in pins if pin.use == "broker" or not _is_unpacked(unpacked, pin)]
+        wanted = [
+            pin
+            for pin in pins
+            if pin.use == "broker" or (pin.use == "registry" and not _is_unpacked(unpacked, pin))
+        ]
         _download(cache, wanted, report=report, environ=environ)
         for pin in wanted:
             if pin.use == "registry":
                 _unpack(cache / "maven" / pin.path, unpacked, pin, report=report)
     jars = tuple(cache / "maven" / pin.path for pin in pins if pin.use == "broker")
     return Jars(broker=jars, registry=unpacked)
+
+
+def provide_object_server(
+    cache: Path, *, report: Report, environ: Mapping[str, str] = os.environ
+) -> Path:
+    """Downloads the object server's jar, unless it is there, and verifies it.
+
+    Raises:
+        TransientError: The download failed; the next call resumes it.
+        ConfigurationError: The file differs from the lock.
+    """
+    pin = next(pin for pin in committed_lock() if pin.use == "objects")
+    cache.mkdir(parents=True, exist_ok=True)
+    with _alone(cache / ".jars.lock"):
+        _download(cache, [pin], report=report, environ=environ)
+    return cache / "maven" / pin.path
 
 
 @contextmanager
@@ -137,7 +159,7 @@ def _download(
     if not missing:
         return
     total = sum(pin.size for pin in missing)
-    report(f"Java parts of broker and registry: {len(missing)} files, {megabytes(total)}")
+    report(f"Java parts: {len(missing)} files, {megabytes(total)}")
     origin = environ.get("SIGHTLINE_MAVEN_URL", "").rstrip("/") or MAVEN_CENTRAL_URL
     with client(environ) as http:
         for number, pin in enumerate(missing, 1):
@@ -198,6 +220,9 @@ def resolve(cache: Path) -> tuple[Pin, ...]:
     registry = context.project(group, artifact).at_version(version)
     found = [("broker", each.artifact.resolve()) for each in (*inputs, *transitive)]
     found.append(("registry", registry.artifact(classifier, packaging).resolve()))
+    group, artifact, version, classifier, packaging = OBJECTS
+    server = context.project(group, artifact).at_version(version)
+    found.append(("objects", server.artifact(classifier, packaging).resolve()))
     pins = (
         Pin(use, str(path.relative_to(cache)), sha256_of(path), path.stat().st_size)
         for use, path in found

@@ -11,9 +11,10 @@ import pytest
 
 from local.doctor import find_chromium
 from local.infrastructure import Infrastructure, Ports
-from local.jars import provide
+from local.jars import provide, provide_object_server
 from local.layout import Layout, state_root
 from local.network import free_ports
+from local.object_server import BUCKET, object_server, s3_environment
 from local.supervisor import Supervisor
 
 
@@ -71,6 +72,54 @@ class SessionInfrastructure:
         self._running.add(name)
         self.supervisor.add([specs[name]()])
         self.supervisor.start()
+
+
+class ObjectServer:
+    """A real S3 server that tests may stop and start again; it keeps what it had.
+
+    Args:
+        folder: A folder of its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        (port,) = free_ports(1)
+        jar = provide_object_server(Layout.at(state_root(os.environ)).cache, report=print)
+        self.url = f"s3://{BUCKET}"
+        self.environment = s3_environment(port)
+        self._supervisor = Supervisor(
+            [object_server(jar=jar, data=folder / "data", port=port)],
+            log=folder / "log",
+            run=folder / "run",
+        )
+
+    def start(self) -> None:
+        """Starts it, unless it runs; returns once it answers."""
+        self._supervisor.start()
+
+    def stop(self) -> None:
+        """Stops it."""
+        self._supervisor.stop()
+
+
+@pytest.fixture(scope="session")
+def session_s3() -> Iterator[ObjectServer]:
+    """The session's S3 server; stopped and removed at its end."""
+    folder = Path(tempfile.mkdtemp(prefix="sightline-s3-"))
+    server = ObjectServer(folder)
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def s3(session_s3: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> ObjectServer:
+    """A real S3 server that runs, and that this process's clients find."""
+    for name, value in session_s3.environment.items():
+        monkeypatch.setenv(name, value)
+    session_s3.start()
+    return session_s3
 
 
 @pytest.fixture(scope="session")

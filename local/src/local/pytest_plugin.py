@@ -1,9 +1,9 @@
-"""Gives tests a real broker, registry and database, started once per session when asked for.
+"""Gives tests a real broker, registry, database and S3 server, started when first asked for.
 
-Tests that use one of the fixtures `kafka`, `registry` or `postgres` carry the marker `integration`
-or `e2e`; SIGHTLINE_TEST_KAFKA, SIGHTLINE_TEST_REGISTRY and SIGHTLINE_TEST_POSTGRES name running
-ones to use instead. A test that is skipped because Chromium or GStreamer is absent fails where
-SIGHTLINE_REQUIRE_SYSTEM is set.
+Tests that use one of the fixtures `kafka`, `registry`, `postgres` or `s3` carry the marker
+`integration` or `e2e`; SIGHTLINE_TEST_KAFKA, SIGHTLINE_TEST_REGISTRY and SIGHTLINE_TEST_POSTGRES
+name running ones to use instead. A test that is skipped because Chromium or GStreamer is absent
+fails where SIGHTLINE_REQUIRE_SYSTEM is set.
 """
 
 import os
@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterable
 
 import pytest
 
-_INFRASTRUCTURE = frozenset({"kafka", "registry", "postgres"})
+_INFRASTRUCTURE = frozenset({"kafka", "registry", "postgres", "s3"})
 _TIERS = ("integration", "e2e")
 _SYSTEM = re.compile("Chromium|GStreamer")
 

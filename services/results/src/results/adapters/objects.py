@@ -10,6 +10,8 @@ from mesh.objects import ObjectFolder
 from results.domain.errors import AwayError
 
 _FOLDER = "snapshots"
+_SHARD = 2
+"""Digits of the digest that name the folder of a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,11 @@ class ObjectStore:
 
     def __iter__(self) -> Iterator[StoredObject]:
         """Every picture, in no order; what comes or goes meanwhile may be missing."""
-        for shard in range(256):
+        with _translated():
+            shards = [name for name in self._folder.folders() if len(name) == _SHARD]
+        for shard in shards:
             with _translated():
-                found = self._folder.files(f"{shard:02x}")
+                found = self._folder.files(shard)
             for item in found:
                 yield StoredObject(item.name.rpartition("/")[2], item.modified_at)
 
@@ -79,7 +83,7 @@ class ObjectStore:
 def _path(sha256: str) -> str:
     if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
         raise KeyError(sha256)
-    return f"{sha256[:2]}/{sha256}"
+    return f"{sha256[:_SHARD]}/{sha256}"
 
 
 @contextmanager
