@@ -1,3 +1,4 @@
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ import pytest
 
 from bench.bare_cameras import Totals
 from bench.camera_books import Books
+from bench.camera_seen import Frames
 from bench.camera_site import Broker
 from bench.cameras import Cost, Options, goals, measure
 from bench.farm import HEIGHT, WIDTH, make_clip
@@ -35,17 +37,22 @@ def an_entry(first: int, last: int, *, reason: str | None = None, closes: bool =
 
 def a_round(**changes: Any) -> dict[str, Any]:
     ledger = {"captured": 10, "unaccounted": 0, "open_epochs": 0}
-    return {"ratio": 1.1, "all_live_s": 5.0, "heal_s": 20.0, "ledger": ledger, **changes}
+    return {
+        "ratio": 1.1, "all_live_s": 5.0, "heal_s": 20.0, "ledger": ledger,
+        "connections_at_once": 8, "published_share": 1.0, **changes,
+    }  # fmt: skip
 
 
 def test_bare_work_is_counted_by_what_the_service_did() -> None:
     bare = Totals(decoded=10, encoded=5, reading_s=0.02, encoding_s=0.01)
-    cost = Cost(seconds=10.0, streams=2, service_s=0.72, decoded=200, kept=100, bare=bare)
+    frames = Frames(decoded=200, skipped=90, published=100, dropped=Counter(max_age=10))
+    cost = Cost(seconds=10.0, streams=2, fps=15, service_s=0.72, frames=frames, bare=bare)
 
     found = cost.figures()
 
     assert found["bare_cpu_per_stream"] == pytest.approx(100 * (0.4 + 0.2) / 10 / 2)
     assert found["ratio"] == pytest.approx(1.2)
+    assert found["published_share"] == pytest.approx(1.0)
 
 
 def test_books_balance_when_every_number_was_published_or_shed() -> None:
@@ -74,7 +81,15 @@ def test_a_frame_that_nobody_accounts_for_unbalances_the_books() -> None:
 
 
 @pytest.mark.parametrize(
-    "missed", [{"ratio": 1.3}, {"all_live_s": None}, {"heal_s": 61.0}, {"ledger": {"captured": 0}}]
+    "missed",
+    [
+        {"ratio": 1.3},
+        {"all_live_s": None},
+        {"heal_s": 61.0},
+        {"ledger": {"captured": 0}},
+        {"connections_at_once": 9},
+        {"published_share": 0.9},
+    ],
 )
 def test_a_goal_holds_only_if_it_does_in_every_round(missed: dict[str, Any]) -> None:
     assert all(goals([a_round(), a_round()]).values())

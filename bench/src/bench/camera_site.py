@@ -7,19 +7,19 @@ import sys
 import threading
 import time
 import uuid
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import httpx
 import psutil  # type: ignore[import-untyped]  # ships no types
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.camera_books import Books
+from bench.camera_seen import Frames, Seen
 from bench.figures import say
 from local.infrastructure import Infrastructure, Ports
 from local.jars import provide
@@ -31,18 +31,12 @@ from mesh.codec import AvroCodec
 from mesh.errors import TransientError
 from mesh.events import (
     Camera,
-    CameraStatus,
     DetectionConfig,
-    FrameCaptured,
-    LedgerEntry,
     StreamConfig,
-    StreamState,
     StreamType,
-    TimestampSource,
 )
 from mesh.identity import new_id
 from mesh.kafka import EventProducer, KafkaTail, create_topics
-from mesh.record import Record
 from mesh.registry import ConfluentRegistry, compatibility
 from mesh.schemas import SchemaLibrary
 from mesh.settings import MeshSettings
@@ -74,45 +68,6 @@ def a_broker() -> Iterator[Broker]:
         specs = [parts.kafka(), parts.registry()]
         with Supervisor(specs, log=Path(root) / "log", run=Path(root) / "run"):
             yield Broker(parts.bootstrap, parts.registry_url)
-
-
-class Seen:
-    """What a consumer sees of cameras; filled by one thread, read by others."""
-
-    def __init__(self) -> None:
-        self.books = Books()
-        self.statuses: dict[str, CameraStatus] = {}
-        """The newest of each camera."""
-        self.camera_ms: list[float] = []
-        """Ages of frames that arrived, by the camera's clock, milliseconds."""
-        self.service_ms: list[float] = []
-        """The same, since the service had decoded them."""
-
-    def forget_ages(self) -> None:
-        """Begin to note ages anew."""
-        self.camera_ms.clear()
-        self.service_ms.clear()
-
-    def take(self, record: Record[Any]) -> None:
-        """A record arrived."""
-        event = record.event
-        if isinstance(event, FrameCaptured):
-            self._age(event, datetime.now(UTC))
-            self.books.frame(event)
-        elif isinstance(event, LedgerEntry):
-            self.books.entry(event)
-        elif isinstance(event, CameraStatus):
-            self.statuses[event.camera_id] = event
-
-    def states(self) -> list[StreamState]:
-        """Of every camera that was heard of."""
-        return [status.state for status in list(self.statuses.values())]
-
-    def _age(self, event: FrameCaptured, now: datetime) -> None:
-        header = event.frame
-        self.service_ms.append(1000 * (now - header.received_timestamp).total_seconds())
-        if header.timestamp_source is not TimestampSource.ARRIVAL:
-            self.camera_ms.append(1000 * (now - header.camera_timestamp).total_seconds())
 
 
 class CameraSite:
@@ -181,16 +136,23 @@ class CameraSite:
         """Its resident memory, megabytes."""
         return float(self.process.memory_info().rss) / 1e6
 
-    def frames(self) -> tuple[float, float]:
-        """How many it has decoded, and how many of these sampling left out."""
+    def frames(self) -> Frames:
+        """What became of the frames until now."""
         text = httpx.get(f"{self._address}/metrics", timeout=10, trust_env=False).text
-        values = {
-            sample.name: sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        }
-        name = "sightline_camera_frames_{}_total"
-        return values[name.format("captured")], values[name.format("skipped")]
+        values: defaultdict[str, float] = defaultdict(float)
+        dropped: Counter[str] = Counter()
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                name = sample.name.removeprefix("sightline_camera_frames_")
+                values[name] += sample.value
+                if name == "dropped_total":
+                    dropped[sample.labels["reason"]] += int(sample.value)
+        return Frames(
+            decoded=int(values["captured_total"]),
+            skipped=int(values["skipped_total"]),
+            published=self.seen.published,
+            dropped=dropped,
+        )
 
     def stop(self) -> None:
         """Asks the service to end, and waits until it has and the ledger is known."""

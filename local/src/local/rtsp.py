@@ -6,6 +6,7 @@ The video is cut into access units once and never encoded again.
 """
 
 import argparse
+import select
 import signal
 import subprocess
 import sys
@@ -132,7 +133,10 @@ class Projector:
 
 @dataclass
 class Door:
-    """Counts the clients that have connected and are not shown anything yet."""
+    """Counts the clients that have connected and are not shown anything yet.
+
+    A client that has hung up again is none, though a busy server notices it much later.
+    """
 
     most: int = 0
     """At once, since it was last asked."""
@@ -142,7 +146,7 @@ class Door:
     def enter(self, _server: Any, client: Any) -> None:
         """A client has connected."""
         with self._lock:
-            self._opening.add(client)
+            self._opening = {one for one in self._opening if _holds(one)} | {client}
             self.most = max(self.most, len(self._opening))
         client.connect("play-request", self._leave)
         client.connect("closed", self._leave)
@@ -157,6 +161,17 @@ class Door:
     def _leave(self, client: Any, _context: Any = None) -> None:
         with self._lock:
             self._opening.discard(client)
+
+
+def _holds(client: Any) -> bool:
+    """Whether a client has not closed its connection."""
+    connection = client.get_connection()
+    socket = None if connection is None else connection.get_read_socket()
+    if socket is None or socket.is_closed():
+        return False
+    asked = select.poll()
+    asked.register(socket.get_fd(), select.POLLRDHUP)
+    return not asked.poll(0)
 
 
 def split(gst: Any, video: str) -> Clip:
