@@ -55,7 +55,7 @@ def readings(
         heads: pictures with a face in the middle.
     """
     pack = ModelRegistry.load().pack(DEFAULT_PACK)
-    models = {one.task: one.model for one in load_further(pack, store, tasks=TASKS, threads=1)}
+    models = {one.task: one.model for one in load_further(pack, store, tasks=TASKS)}
     rows: dict[str, Any] = {}
     if EYES in models:
         rows["eye_state"] = eye_state(models[EYES], images)

@@ -87,6 +87,13 @@ def test_the_state_of_a_link_is_told(
     assert event.attributes["state"] == state
 
 
+def test_a_further_model_has_a_task_of_its_own(world: World) -> None:
+    change = Change("model_degraded", GPU, LinkState.DEGRADED, "slow")
+    world.news.changed(change)
+    world.news.changed(change, task="liveness")
+    assert [event.attributes["task"] for event in world.told()] == [TELLER.task, "liveness"]
+
+
 def test_a_switch_and_a_refusal_are_the_same_event_however_often_they_are_told(
     world: World,
 ) -> None:

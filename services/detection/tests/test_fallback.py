@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from detection.adapters.chained import ChainedFaceModel, Places, places_of
+from detection.adapters.face_networks import empty_view as a_view
 from detection.adapters.fallback import Detectors, FallbackDetector
 from detection.domain.face import Picture, RawFace
-from detection.ports import EngineError, EngineTimeoutError, FaceDetector, ModelInfo
+from detection.ports import EngineError, EngineTimeoutError, FaceDetector, FaceView, ModelInfo
 from detection.settings import DetectionSettings
 from inference.chain import Chain, ChainTimeoutError
 from inference.links import Link
@@ -191,3 +193,48 @@ def test_what_no_link_answers_is_an_error_that_tells_time_outs_apart() -> None:
     only.trouble = ChainTimeoutError("no answer")
     with pytest.raises(EngineTimeoutError):
         detector.detect([PICTURE])
+
+
+class FakeFaceModel(FakeDetector):
+    """Says where it runs, or fails as it is told."""
+
+    def read(self, faces: Sequence[FaceView]) -> list[str]:
+        if self.trouble is not None:
+            raise self.trouble
+        return [self.info.device for _ in faces]
+
+
+def test_a_further_model_goes_on_where_its_device_fails() -> None:
+    built = {device: FakeFaceModel("m", device) for device in ("GPU-0", "CPU")}
+    told: list[tuple[str, str]] = []
+    places = Places(
+        devices=("GPU-0", "CPU"), tell=lambda task, change: told.append((task, change.kind))
+    )
+    model = ChainedFaceModel(
+        places.chain("liveness", "m", built.__getitem__, devices=places.devices)
+    )
+    model.warm_up()
+    assert [one.warm for one in built.values()] == [WARM_UP_RUNS] * 2
+    assert (model.read([a_view()]), model.info.fallback_used) == (["GPU-0"], False)
+    built["GPU-0"].trouble = EngineError("out of memory")
+    assert (model.read([a_view()]), model.info.fallback_used) == (["CPU"], True)
+    assert (model.state(), model.info.device) == ("degraded", "CPU")
+    assert told == [("liveness", "model_degraded"), ("liveness", "model_fallback")]
+
+
+def test_a_further_model_that_every_device_refuses_is_an_engine_error() -> None:
+    broken = FakeFaceModel("m")
+    broken.trouble = EngineError("no")
+    model = ChainedFaceModel(Places().chain("liveness", "m", lambda _: broken, devices=["CPU"]))
+    with pytest.raises(EngineError, match="no"):
+        model.read([a_view()])
+
+
+def test_further_models_run_where_the_detector_runs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTLINE_DEVICE", "GPU-0")
+    monkeypatch.setenv("SIGHTLINE_DETECTION_THREADS", "3")
+    places = places_of(DetectionSettings.load(), world.news)
+    assert (places.devices, places.threads) == (["GPU-0", "CPU"], 3)
+    assert [places.timeout(device) for device in places.devices] == [5, 10]

@@ -3,12 +3,16 @@
 import shutil
 import threading
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typing_extensions import override
 
 from detection.adapters.engines import load_detector
@@ -52,7 +56,7 @@ def store(models_dir: Path) -> ModelStore:
 
 @pytest.fixture(scope="module")
 def loaded(store: ModelStore) -> Sequence[Loaded]:
-    found = load_further(PACK, store, tasks=EVERYTHING, threads=1)
+    found = load_further(PACK, store, tasks=EVERYTHING)
     if {item.task for item in found} != {
         *("object-detection", "liveness", "face-landmarks", "eye-state", "head-pose"),
         "age-gender",
@@ -71,6 +75,12 @@ def detector(store: ModelStore) -> FaceDetector:
     return load_detector(PACK, store, long_side=640, threads=1, max_batch=1)
 
 
+@pytest.fixture
+def pictures(astronaut: Picture, hopper: Picture) -> Sequence[Picture]:
+    """Of three sizes."""
+    return astronaut, hopper, cv2.resize(astronaut, (400, 300)).astype(np.uint8)
+
+
 def faces(detector: FaceDetector, image: Picture) -> list[FaceView]:
     (found,) = detector.detect([image])
     return [FaceView(image, face) for face in found]
@@ -78,23 +88,23 @@ def faces(detector: FaceDetector, image: Picture) -> list[FaceView]:
 
 def test_without_files_nothing_is_loaded(tmp_path: Path) -> None:
     nowhere = ModelStore(folder=tmp_path, cache=tmp_path)
-    assert load_further(PACK, nowhere, tasks=EVERYTHING, threads=1) == []
+    assert load_further(PACK, nowhere, tasks=EVERYTHING) == []
     assert equip([], persons=ShortTermTracker()).tasks == {"face-detection"}
 
 
 def test_an_altered_file_refuses_the_start_by_name(tmp_path: Path) -> None:
     (tmp_path / "yolox_nano_416.onnx").write_bytes(b"nonsense")
     with pytest.raises(ConfigurationError, match=r"yolox_nano_416\.onnx"):
-        load_further(PACK, ModelStore(folder=tmp_path, cache=tmp_path), tasks=["person"], threads=1)
+        load_further(PACK, ModelStore(folder=tmp_path, cache=tmp_path), tasks=["person"])
 
 
 def test_only_models_of_the_wanted_tasks_are_loaded(models_dir: Path, tmp_path: Path) -> None:
     for path in (models_dir / "eye_state").glob("*.onnx"):
         shutil.copy(path, tmp_path / path.name)
     here = ModelStore(folder=tmp_path, cache=tmp_path)
-    (eyes,) = load_further(PACK, here, tasks=["face", "drowsiness"], threads=1)
+    (eyes,) = load_further(PACK, here, tasks=["face", "drowsiness"])
     assert (eyes.task, eyes.infos[0].model_id) == ("eye-state", "open-closed-eye-0001")
-    assert load_further(PACK, here, tasks=["face", "liveness"], threads=1) == []
+    assert load_further(PACK, here, tasks=["face", "liveness"]) == []
 
 
 def test_every_network_has_a_heartbeat(loaded: Sequence[Loaded]) -> None:
@@ -180,24 +190,47 @@ def test_a_photo_of_a_photo_is_not_alive(
     assert max(scores["image_F1"], scores["image_F2"]) < 0.5
 
 
+def numbers(reading: Any) -> list[float]:
+    """Every number of a reading, texts left out."""
+    if isinstance(reading, np.ndarray | float | int):
+        return [float(value) for value in np.ravel(reading)]
+    if isinstance(reading, str) or reading is None:
+        return []
+    return [value for each in fields(reading) for value in numbers(getattr(reading, each.name))]
+
+
+@pytest.mark.parametrize("name", ["meshes", "eyes", "poses", "liveness", "ages"])
 def test_what_is_said_of_a_face_does_not_depend_on_the_other_faces(
-    models: FurtherModels, detector: FaceDetector, astronaut: Picture, hopper: Picture
+    models: FurtherModels, detector: FaceDetector, pictures: Sequence[Picture], name: str
 ) -> None:
-    views = [*faces(detector, astronaut), *faces(detector, hopper)]
-    assert models.liveness is not None
-    assert models.ages is not None
-    together = models.liveness.model.read(views)
-    alone = [models.liveness.model.read([view])[0] for view in views]
-    assert [said.score for said in together] == pytest.approx([said.score for said in alone])
-    assert models.ages.model.read(views) == [models.ages.model.read([v])[0] for v in views]
+    model = getattr(models, name).model
+    views = [view for image in pictures for view in faces(detector, image)]
+    alone = [model.read([view])[0] for view in views]
+
+    @settings(max_examples=8, deadline=None)
+    @given(st.lists(st.sampled_from(range(len(views))), min_size=1, max_size=6))
+    def any_batch(places: list[int]) -> None:
+        together = model.read([views[place] for place in places])
+        for said, place in zip(together, places, strict=True):
+            assert numbers(said) == pytest.approx(numbers(alone[place]), rel=1e-3, abs=1e-3)
+
+    any_batch()
 
 
 def test_pictures_do_not_mix_in_the_object_detector(
-    models: FurtherModels, astronaut: Picture, hopper: Picture
+    models: FurtherModels, pictures: Sequence[Picture]
 ) -> None:
     assert models.objects is not None
-    together = models.objects.model.detect([astronaut, hopper])
-    assert together == [models.objects.model.detect([image])[0] for image in (astronaut, hopper)]
+    model = models.objects.model
+    alone = [model.detect([image])[0] for image in pictures]
+
+    @settings(max_examples=5, deadline=None)
+    @given(st.lists(st.sampled_from(range(len(pictures))), min_size=1, max_size=10))
+    def any_batch(places: list[int]) -> None:
+        together = model.detect([pictures[place] for place in places])
+        assert together == [alone[place] for place in places]
+
+    any_batch()
 
 
 class BrokenBox(Box):

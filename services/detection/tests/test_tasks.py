@@ -74,13 +74,16 @@ class Scene:
 class Says:
     """Says the same of every face."""
 
-    def __init__(self, info: ModelInfo, reading: Any) -> None:
+    def __init__(self, info: ModelInfo, reading: Any, *, most: int = 100) -> None:
         self.info = info
         self._reading = reading
+        self._most = most
 
     def read(self, faces: Sequence[FaceView]) -> list[Any]:
         if isinstance(self._reading, EngineError):
             raise self._reading
+        if len(faces) > self._most:
+            raise EngineError("too many")
         return [self._reading for _ in faces]
 
     def warm_up(self) -> None:
@@ -330,6 +333,39 @@ def test_a_face_that_a_model_fails_on_goes_without(service: Service, jpeg: Encod
     assert face.attributes is not None
     assert face.attributes.liveness is None
     assert (service.further.failures, service.further.counts) == (1, [])
+
+
+def test_faces_of_all_frames_of_a_batch_are_asked_about_together(
+    service: Service, jpeg: Encode
+) -> None:
+    alive = service.says(Liveness(score=0.9, model_id="m"))
+    frames = [
+        seen(jpeg(side=80), "face", "liveness"),
+        seen(jpeg(side=80), "face", number=1),
+        seen(jpeg(side=80), "face", "liveness", number=2),
+    ]
+    outcomes = service.stage(liveness=alive).process(frames)
+    found = [only([outcome]) for outcome in outcomes]
+    said = [
+        face.attributes.liveness if face.attributes else None
+        for (face,) in (event.faces for event in found)
+    ]
+    assert [reading is None for reading in said] == [False, True, False]
+    assert service.further.counts == [2]
+    assert [len(event.models) for event in found] == [2, 1, 2]
+
+
+def test_a_frame_that_a_model_fails_on_costs_the_others_nothing(
+    service: Service, jpeg: Encode
+) -> None:
+    picky = Says(service.detector.info, Liveness(score=0.9, model_id="m"), most=1)
+    frames = [seen(jpeg(side=80), "face", "liveness", number=number) for number in (0, 1)]
+    outcomes = service.stage(liveness=picky).process(frames)
+    for outcome in outcomes:
+        (face,) = only([outcome]).faces
+        assert face.attributes is not None
+        assert face.attributes.liveness is not None
+    assert (service.further.failures, service.further.counts) == (0, [1, 1])
 
 
 @pytest.mark.parametrize(

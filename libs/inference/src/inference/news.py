@@ -53,8 +53,8 @@ class ModelNews:
         self._clock = clock
         self._waiting: deque[LogEvent] = deque(maxlen=_KEPT)
 
-    def changed(self, change: Change[Any]) -> None:
-        """A chain told a change."""
+    def changed(self, change: Change[Any], *, task: str | None = None) -> None:
+        """A chain told a change; of another task than the teller's if one is named."""
         link, stand_in = change.link, change.stand_in
         attributes = {
             "model_id": link.model_id,
@@ -62,6 +62,7 @@ class ModelNews:
             "link": link.name,
             "state": change.state.value,
             "reason": change.reason,
+            "task": task or self._teller.task,
         }
         message = f"{link.model_id} on {link.device} is {change.state}: {change.reason}"
         if stand_in is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
+from detection.adapters.chained import places_of
 from detection.adapters.engines import load_detector
 from detection.adapters.fallback import Detectors, FallbackDetector
 from detection.adapters.frame_store import ObjectFrameStore
@@ -75,9 +76,7 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
             background.start(work)
         detector.warm_up()
         meter.loaded()
-        further = load_further(
-            pack, store, tasks=settings.tasks, threads=settings.detection_threads
-        )
+        further = load_further(pack, store, tasks=settings.tasks, places=places_of(settings, news))
         background.start(further_heartbeats(settings, codec, further, store.drift))
         follow_commands(settings, codec, detectors.switch(detector), background)
         policy = WorkerPolicy(

@@ -24,6 +24,9 @@ Row = dict[str, NDArray[np.float32]]
 Cut = Callable[[FaceView, InputSpec], Sequence[Picture]]
 """The cuts that a network is to see of a face, BGR, of the size that it takes."""
 
+_AT_ONCE = 64
+"""Faces per call of an engine, at most: what a crowd takes in memory has a bound."""
+
 
 @dataclass(frozen=True, slots=True)
 class Network:
@@ -68,13 +71,15 @@ class FaceNetwork(Generic[Reading]):
         Raises:
             EngineError: an engine refused one of the faces.
         """
-        if not faces:
-            return []
-        rows = [self._run(network, faces) for network in self._networks]
-        return [
-            self._read([row for network in rows for row in network[index]])
-            for index in range(len(faces))
-        ]
+        readings: list[Reading] = []
+        for start in range(0, len(faces), _AT_ONCE):
+            part = faces[start : start + _AT_ONCE]
+            rows = [self._run(network, part) for network in self._networks]
+            readings += [
+                self._read([row for network in rows for row in network[index]])
+                for index in range(len(part))
+            ]
+        return readings
 
     def warm_up(self) -> None:
         """Run once on an empty face."""

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-import inference.engine
+from detection.adapters.chained import Chained
 from detection.domain.face import Picture, RawFace
-from detection.ports import EngineError, EngineTimeoutError, FaceDetector, ModelInfo
+from detection.ports import FaceDetector
 from detection.settings import REKOGNITION, DetectionSettings
-from inference.chain import Chain, ChainTimeoutError
+from inference.chain import Chain
 from inference.links import Link
 from inference.news import ModelNews
 from inference.running import warm
@@ -109,28 +109,11 @@ class Detectors:
         )
 
 
-class FallbackDetector:
-    """Asks the links of a chain; another chain takes over between two calls.
+class FallbackDetector(Chained[FaceDetector]):
+    """Faces from the first link that answers; another chain takes over between two calls.
 
-    Used from one thread; only `exchange`, `serving` and `state` may be called from others.
+    `exchange` may be called from another thread than the one that detects.
     """
-
-    def __init__(self, chain: Chain[FaceDetector]) -> None:
-        self._chain = chain
-        self._answered = chain.tools[0].info
-
-    @property
-    def info(self) -> ModelInfo:
-        """What answered the last call; before the first what is to answer it."""
-        return self._answered
-
-    def serving(self) -> ModelInfo:
-        """What would answer now."""
-        return self._chain.serving.info
-
-    def state(self) -> str:
-        """available, degraded or failed."""
-        return self._chain.state
 
     def exchange(self, chain: Chain[FaceDetector]) -> None:
         """Use another chain from the next call on."""
@@ -139,17 +122,5 @@ class FallbackDetector:
     def detect(
         self, images: Sequence[Picture], *, long_side: int | None = None
     ) -> list[list[RawFace]]:
-        """The faces of each picture, from the first link that answers; see `FaceDetector`."""
-        try:
-            answer = self._chain.run(lambda one: one.detect(images, long_side=long_side))
-        except ChainTimeoutError as error:
-            raise EngineTimeoutError(str(error)) from error
-        except inference.engine.EngineError as error:
-            raise EngineError(str(error)) from error
-        info = answer.tool.info
-        self._answered = replace(info, fallback_used=True) if answer.stood_in else info
-        return answer.value
-
-    def warm_up(self) -> None:
-        """Run every link until it is warm."""
-        self._chain.warm_up()
+        """The faces of each picture; see `FaceDetector`."""
+        return self._ask(lambda one: one.detect(images, long_side=long_side))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import numpy as np
 
 import inference.engine
 from detection.adapters import face_networks
+from detection.adapters.chained import ChainedFaceModel, ChainedObjectDetector, Places
 from detection.adapters.face_networks import Network
 from detection.adapters.object_detector import YoloDetector
 from detection.domain.wishes import AGES, EYES, LANDMARKS, LIVENESS, OBJECTS, POSE
 from detection.ports import EngineError, FurtherModels, Metered, ModelInfo, Tracker
+from inference.chain import Chain
+from inference.choice import AUTO
 from inference.engine import EngineInfo, EngineOptions
 from inference.opening import open_engine
 from mesh.clock import SystemClock
@@ -37,6 +41,17 @@ class Loaded:
     """What is known of each network that is read for it; the first one's meter is the model's."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The models of a task that are to be loaded."""
+
+    task: str
+    found: tuple[tuple[ModelSpec, Files], ...]
+    """Each with its files; several are read together."""
+    pack: str
+    threads: int
+
+
 def equip(loaded: Sequence[Loaded], persons: Tracker) -> FurtherModels:
     """The models by what the stage calls them.
 
@@ -57,7 +72,11 @@ def equip(loaded: Sequence[Loaded], persons: Tracker) -> FurtherModels:
 
 
 def load_further(
-    pack: Pack, store: ModelStore, *, tasks: Collection[str], threads: int
+    pack: Pack,
+    store: ModelStore,
+    *,
+    tasks: Collection[str],
+    places: Places | None = None,
 ) -> list[Loaded]:
     """The pack's optional models that serve one of the tasks; absent files are no error.
 
@@ -65,7 +84,7 @@ def load_further(
         pack: from the model registry.
         store: where files lie.
         tasks: of cameras, that the operator allows.
-        threads: that one run may use.
+        places: one thread on the CPU by default.
 
     Raises:
         ConfigurationError: a file is altered, or an engine cannot run it.
@@ -73,7 +92,7 @@ def load_further(
     wanted = {
         model for task in tasks if task != FACE for model in (*NEEDS[task], *HELPS.get(task, ()))
     }
-    loaded = []
+    loaded, where = [], places or Places()
     for task in sorted(wanted):
         found = [
             (model, files)
@@ -82,7 +101,8 @@ def load_further(
             if files is not None
         ]
         if found:
-            loaded.append(_load(task, found, pack.name, threads))
+            asked = _Asked(task, tuple(found), pack.name, where.threads)
+            loaded.append(_load(asked, where))
     return loaded
 
 
@@ -94,37 +114,55 @@ def _files(model: ModelSpec, store: ModelStore) -> Files | None:
         return None
 
 
-def _load(task: str, found: Sequence[tuple[ModelSpec, Files]], pack: str, threads: int) -> Loaded:
+def _load(asked: _Asked, places: Places) -> Loaded:
+    """The models of a task behind a chain of devices; a chain of one costs nothing."""
+    model_id = "+".join(model.model_id for model, _ in asked.found)
+    # OpenVINO reads the landmarker's files, and is used on the CPU.
+    devices = ["CPU"] if asked.task == LANDMARKS else places.devices
+    chain: Chain[Any] = places.chain(asked.task, model_id, partial(_build, asked), devices=devices)
+    runs = ChainedObjectDetector(chain) if asked.task == OBJECTS else ChainedFaceModel[Any](chain)
     meter = ModelMeter(SystemClock())
-    if task == LANDMARKS:
-        from detection.adapters.face_landmarker import (  # noqa: PLC0415 -- brings its runtime
-            ENGINE,
-            FaceLandmarker,
-        )
-
-        model, files = found[0]
-        info = _info(model, files, pack, ENGINE)
-        landmarker = FaceLandmarker(next(iter(files.values())), info=info, threads=threads)
-        meter.loaded()
-        return Loaded(task, landmarker, meter, [info])
-    networks = [_network(model, files, threads) for model, files in found]
-    infos = [
-        _info(model, files, pack, network.engine.info)
-        for (model, files), network in zip(found, networks, strict=True)
-    ]
-    runs = _running(task, networks, _together(infos), found[0][0].decoder)
+    meter.follow(runs.state)
+    runs.warm_up()
     meter.loaded()
-    return Loaded(task, runs, meter, infos)
+    serves = runs.serving()
+    engine = EngineInfo(
+        engine=serves.engine, device=serves.device, precision=serves.precision or "f32"
+    )
+    infos = [_info(model, files, asked.pack, engine) for model, files in asked.found]
+    return Loaded(asked.task, runs, meter, infos)
 
 
-def _running(task: str, networks: Sequence[Network], info: ModelInfo, decoder: str | None) -> Any:
-    if task == OBJECTS:
+def _build(asked: _Asked, device: str) -> Any:
+    """What runs the models of a task on a device."""
+    if asked.task == LANDMARKS:
+        return _landmarker(asked)
+    networks = [_network(model, files, asked.threads, device) for model, files in asked.found]
+    info = _together(
+        [
+            _info(model, files, asked.pack, network.engine.info)
+            for (model, files), network in zip(asked.found, networks, strict=True)
+        ]
+    )
+    if asked.task == OBJECTS:
+        decoder = asked.found[0][0].decoder
         shape = networks[0].shape
         return YoloDetector(networks[0].engine, info=info, shape=shape, decoder=decoder)
     try:
-        return _BUILDERS[task](networks, info)
+        return _BUILDERS[asked.task](networks, info)
     except (EngineError, KeyError, ValueError) as error:
         raise ConfigurationError(f"model {info.model_id}: {error}") from error
+
+
+def _landmarker(asked: _Asked) -> Any:
+    from detection.adapters.face_landmarker import (  # noqa: PLC0415 -- brings its runtime
+        ENGINE,
+        FaceLandmarker,
+    )
+
+    model, files = asked.found[0]
+    info = _info(model, files, asked.pack, ENGINE)
+    return FaceLandmarker(next(iter(files.values())), info=info, threads=asked.threads)
 
 
 _BUILDERS: Mapping[str, Callable[[Sequence[Network], ModelInfo], Any]] = {
@@ -135,12 +173,16 @@ _BUILDERS: Mapping[str, Callable[[Sequence[Network], ModelInfo], Any]] = {
 }
 
 
-def _network(model: ModelSpec, files: Mapping[str, Path], threads: int) -> Network:
+def _network(model: ModelSpec, files: Files, threads: int, device: str) -> Network:
     shape = model.input
     if shape is None or not shape.width or not shape.height:
         raise ConfigurationError(f"model {model.model_id}: its input needs a width and a height")
     engine, _ = open_engine(
-        model, files, _sample(shape), options=EngineOptions(threads=threads), wanted=model.engine
+        model,
+        files,
+        _sample(shape),
+        options=EngineOptions(device=device, threads=threads),
+        wanted=model.engine if device == "CPU" else AUTO,
     )
     return Network(engine, shape)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TypeVar
 
 from detection.domain.face import EyeState
@@ -28,7 +29,10 @@ class _Said:
 
 
 class AttributeReader:
-    """Asks each further model once per frame; faces that a model fails on go without it."""
+    """Asks each further model once per batch, about the faces of all frames that ask for it.
+
+    Frames that a model fails on even alone go without it.
+    """
 
     def __init__(self, tools: Tools) -> None:
         self._clock = tools.clock
@@ -36,40 +40,58 @@ class AttributeReader:
 
     def read(self, works: Sequence[FrameWork]) -> None:
         """Note what is said of the faces of each frame that asks; others cost nothing."""
-        for work in works:
-            if work.faces and not work.tasks.isdisjoint(_TASKS):
-                work.notes = [_notes(said) for said in self._say(work)]
-
-    def _say(self, work: FrameWork) -> list[_Said]:
+        asking = [work for work in works if work.faces and not work.tasks.isdisjoint(_TASKS)]
         further = self._further
-        drowsy, alive, aged = (task in work.tasks for task in _TASKS)
         columns = (
-            self._ask(further.meshes if drowsy else None, LANDMARKS, work),
-            self._ask(further.eyes if drowsy else None, EYES, work),
-            self._ask(further.poses if drowsy else None, POSE, work),
-            self._ask(further.liveness if alive else None, LIVENESS, work),
-            self._ask(further.ages if aged else None, AGES, work),
+            self._ask(further.meshes, LANDMARKS, "drowsiness", asking),
+            self._ask(further.eyes, EYES, "drowsiness", asking),
+            self._ask(further.poses, POSE, "drowsiness", asking),
+            self._ask(further.liveness, LIVENESS, "liveness", asking),
+            self._ask(further.ages, AGES, "age_gender", asking),
         )
-        return [_Said(*said) for said in zip(*columns, strict=True)]
+        for work, *said in zip(asking, *columns, strict=True):
+            work.notes = [_notes(_Said(*one)) for one in zip(*said, strict=True)]
 
     def _ask(
-        self, asked: Metered[FaceModel[Reading]] | None, task: str, work: FrameWork
-    ) -> Sequence[Reading | None]:
-        """What a model says of each face of a frame; nothing if it is not loaded or fails."""
-        nothing = [None] * len(work.faces)
-        if asked is None or work.image is None:
-            return nothing
-        views = [FaceView(work.image, face) for face in work.faces]
+        self,
+        asked: Metered[FaceModel[Reading]] | None,
+        task: str,
+        wish: str,
+        works: Sequence[FrameWork],
+    ) -> list[Sequence[Reading | None]]:
+        """By frame what a model says of each face; nothing where nobody asks, or it fails."""
+        said: list[Sequence[Reading | None]] = [[None] * len(work.faces) for work in works]
+        places = [index for index, work in enumerate(works) if wish in work.tasks]
+        if asked is not None and places:
+            readings = self._read(asked, task, [works[index] for index in places])
+            for index, reading in zip(places, readings, strict=True):
+                said[index] = reading
+        return said
+
+    def _read(
+        self, asked: Metered[FaceModel[Reading]], task: str, works: Sequence[FrameWork]
+    ) -> list[Sequence[Reading | None]]:
+        """What the model says of the faces of these frames, together or else frame by frame."""
+        views = [
+            FaceView(work.image, face)
+            for work in works
+            if work.image is not None
+            for face in work.faces
+        ]
         started = self._clock.monotonic()
         try:
-            readings = asked.model.read(views)
+            readings = iter(asked.model.read(views))
         except EngineError:
+            if len(works) > 1:
+                return [said for work in works for said in self._read(asked, task, [work])]
             asked.meter.failed()
-            return nothing
-        seconds = self._clock.monotonic() - started
-        asked.meter.worked(len(views), seconds)
-        work.models.append(model_use(task, asked.model.info, seconds))
-        return readings
+            return [[None] * len(work.faces) for work in works]
+        seconds = (self._clock.monotonic() - started) / len(views)
+        asked.meter.worked(len(views), seconds * len(views))
+        for work in works:
+            use = model_use(task, asked.model.info, seconds * len(work.faces))
+            work.models.append(use)
+        return [list(islice(readings, len(work.faces))) for work in works]
 
 
 def _notes(said: _Said) -> FaceNotes:
