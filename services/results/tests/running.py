@@ -76,9 +76,11 @@ class Installation:
         return found
 
     @contextmanager
-    def role(self, name: str, *, ready: bool = True) -> Iterator[subprocess.Popen[bytes]]:
+    def role(
+        self, name: str, *, ready: bool = True, port: int | None = None
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """The role as a process; it is ready on entry, and gone after the block."""
-        port = free_port()
+        port = port or free_port()
         environment = {
             **os.environ,
             **self.environment,
