@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mesh.events import (
+    Answer,
     CameraStatus,
     FrameCaptured,
     Lane,
     ModelStatus,
     ModelUse,
+    Outcome,
     Priority,
     Purpose,
     StreamState,
@@ -33,6 +35,7 @@ from mesh.testing import (
     a_stage_time,
     an_embedding,
 )
+from results.domain.answers import model_timeout, processed
 from results.domain.cameras import split_credentials
 from results.domain.errors import ApiError
 from results.domain.frame_report import processing_info
@@ -289,3 +292,30 @@ def test_a_model_without_a_heartbeat_is_not_there() -> None:
     )
     assert health["stages"]["detection"]["state"] == "down"
     assert health["stages"]["gateway"] == {"state": "degraded", "problems": {"x": "y"}}
+
+
+@pytest.mark.parametrize(
+    ("stood_in", "used", "model"),
+    [(None, None, None), (False, False, None), (True, True, "M")],
+)
+def test_a_timeout_tells_of_a_fallback_only_what_is_known(
+    stood_in: bool | None, used: bool | None, model: str | None
+) -> None:
+    use = ModelUse(
+        task="face-detection", model_id="m", name="M", version="1", device="CPU",
+        engine="onnxruntime", latency_ms=1.0, fallback_used=bool(stood_in),
+    )  # fmt: skip
+    models = () if stood_in is None else (use,)
+    result = a_frame_result(
+        outcome=Outcome.FAILED, reason="model_timeout", detections=(), models=models
+    )
+    answer = Answer(
+        request_id="req_1", kind="frame", status="error", code="MODEL_TIMEOUT", message="late",
+        result=result, answered_at=NOON,
+    )  # fmt: skip
+    with pytest.raises(ApiError) as raised:
+        processed(answer, field="frame_data")
+    assert raised.value.status == 504
+    assert raised.value.details["fallback_used"] is used
+    assert raised.value.details["fallback_model"] == model
+    assert model_timeout("frame_1", 5000).details["fallback_used"] is None

@@ -151,7 +151,7 @@ _ERROR: dict[str, Any] = {
         "limit": 5000,
         "frame_id": "frame_12345678",
         "timeout_ms": 5000,
-        "fallback_used": False,
+        "fallback_used": None,
         "fallback_model": None,
     },
 }

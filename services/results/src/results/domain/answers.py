@@ -1,9 +1,9 @@
 """What the mesh answered, in the words of HTTP."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mesh.events import Answer, FrameResult, Outcome
+from mesh.events import Answer, FrameResult, ModelUse, Outcome
 from results.domain.errors import ApiError
 from results.domain.persons import CONSENT_LIMIT, render_outcome
 
@@ -20,6 +20,7 @@ _STATUS = {
     "MODEL_TIMEOUT": 504,
     "DEADLINE_EXCEEDED": 504,
 }
+_TIMEOUT = 504
 _EXPECTED: Mapping[str, tuple[str, str]] = {
     "CONSENT_REQUIRED": ("consent", CONSENT_LIMIT),
     "PERSON_EXISTS": ("image", "a face that nobody else is enrolled with"),
@@ -38,13 +39,17 @@ def model_timeout(frame_id: str | None, timeout_ms: int) -> ApiError:
         f"Detection model exceeded timeout ({timeout_ms}ms). Frame dropped.",
         field="detection_options.processing.timeout_ms",
         limit=timeout_ms,
-        details={
-            "frame_id": frame_id,
-            "timeout_ms": timeout_ms,
-            "fallback_used": False,
-            "fallback_model": None,
-        },
+        details={"frame_id": frame_id, "timeout_ms": timeout_ms, **_fallback(())},
     )
+
+
+def _fallback(models: Sequence[ModelUse]) -> dict[str, Any]:
+    """Whether a model stood in for another; null where no model told, as without an answer."""
+    stood = [model.name for model in models if model.fallback_used]
+    return {
+        "fallback_used": bool(stood) if models else None,
+        "fallback_model": stood[0] if stood else None,
+    }
 
 
 def refusal(answer: Answer) -> ApiError:
@@ -86,6 +91,7 @@ def processed(answer: Answer, *, field: str) -> FrameResult:
         details={
             "frame_id": result.frame.frame_id if result else None,
             "reason": result.reason if result else None,
+            **(_fallback(result.models if result else ()) if status == _TIMEOUT else {}),
         },
         headers={"Retry-After": "1"} if status == 503 else None,
     )
