@@ -105,15 +105,9 @@ class RtspSource:
     def read(self) -> VideoFrame | None:
         """The next picture; a camera that hangs up ends the stream without an error of FFmpeg's."""
         try:
-            with translated(self._failed):
-                return next(self._frames, None)
-        except SourceError as error:
-            if error.code is ErrorCode.TIMEOUT:
-                seconds = self._stream.timeout_seconds
-                raise SourceError(ErrorCode.FROZEN, f"no picture for {seconds:g} s") from error
-            if error.code is ErrorCode.UNSUPPORTED:
-                raise SourceError(ErrorCode.UNREACHABLE, str(error)) from error
-            raise
+            return next(self._frames, None)
+        except av.error.FFmpegError as error:
+            raise self._broken(self._failed(error)) from None  # it names the password
 
     def catch_up(self) -> None:
         """Decodes nothing more until the next key frame, if these come often enough."""
@@ -192,6 +186,15 @@ class RtspSource:
         secret = "" if self._password is None else ":" + quote(self._password, safe="")
         place = parts.netloc.rpartition("@")[2]
         return urlunsplit(parts._replace(netloc=f"{user}{secret}@{place}"))
+
+    def _broken(self, error: SourceError) -> SourceError:
+        """Why a connection that stood broke."""
+        if error.code is ErrorCode.TIMEOUT:
+            seconds = self._stream.timeout_seconds
+            return SourceError(ErrorCode.FROZEN, f"no picture for {seconds:g} s")
+        if error.code is ErrorCode.UNSUPPORTED:
+            return SourceError(ErrorCode.UNREACHABLE, str(error))
+        return error
 
     def _failed(self, error: av.error.FFmpegError) -> SourceError:
         code = code_of(error, otherwise=ErrorCode.UNREACHABLE)

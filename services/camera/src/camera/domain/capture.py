@@ -117,16 +117,15 @@ class Capture:
         with self._lock:
             believed = self._clock.believed(arrival.monotonic)
             jump = self._clock.tells(arrival.claimed, arrival.received, arrival.monotonic)
-            skew = (arrival.claimed - arrival.received).total_seconds()
             if jump is not None and believed:
                 seconds = f"{jump.total_seconds():+.1f}"
                 told = Notice(
                     f"the camera's clock jumped by {seconds} s", {"clock_jump_s": seconds}
                 )
                 self._notices.append(told)
-            if not self._clock.believed(arrival.monotonic):
-                return replace(arrival, skew=skew, claimed=None)
-            return replace(arrival, skew=skew)
+            if self._clock.believed(arrival.monotonic):
+                return arrival
+            return replace(arrival, claimed=None)
 
     def keeps(self, arrival: Arrival) -> bool:
         """Counts a decoded frame; whether sampling keeps it and it did not come too late."""
@@ -215,6 +214,8 @@ class Capture:
 
     def passed_over(self, counts: Mapping[str, int]) -> None:
         """Pictures that the present connection left out so far, which became no frames."""
+        if not counts:
+            return
         with self._lock:
             for reason, count in counts.items():
                 if count > self._passed_over[reason]:
@@ -223,6 +224,8 @@ class Capture:
 
     def notices(self) -> list[Notice]:
         """What happened since the last question that people should hear of."""
+        if not self._notices:
+            return []
         with self._lock:
             return [self._notices.popleft() for _ in range(len(self._notices))]
 

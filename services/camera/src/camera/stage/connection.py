@@ -137,16 +137,18 @@ class Connection:
 
     def _arrival(self, frame: VideoFrame, aside: float) -> Arrival:
         before, self._spent = self._spent, self._parts.thread_seconds() + aside
-        self._heard = self._parts.clock.monotonic()
+        self._heard, received = self._parts.clock.monotonic(), self._parts.clock.now()
+        claimed = frame.claimed
         return Arrival(
-            received=self._parts.clock.now(),
+            received=received,
             monotonic=self._heard,
             media_time=frame.media_time,
-            claimed=frame.claimed,
+            claimed=claimed,
             source=frame.source,
             width=frame.width,
             height=frame.height,
             size=frame.size,
+            skew=None if claimed is None else (claimed - received).total_seconds(),
             cpu=self._spent - before,
         )
 
