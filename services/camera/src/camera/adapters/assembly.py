@@ -23,19 +23,15 @@ from mesh.events import StreamType
 from mesh.kafka import EventProducer, KafkaConsumer, KafkaProducer, KafkaTail
 from mesh.ports import Heartbeat, WorkerMetrics
 
-_LINGER_MS = 10
 Decrypt = Callable[[bytes], bytes]
 
 
 def build_producer(settings: CameraSettings, codec: WatchedCodec) -> EventProducer:
-    """Without compression: nearly all bytes are those of JPEG, which it only costs time.
-
-    The pictures of several cameras share a request.
-    """
+    """Without compression: nearly all bytes are those of JPEG, which it only costs time."""
     plain = KafkaProducer(
         settings.kafka_bootstrap,
         instance_id=settings.instance_id,
-        config={"compression.type": "none", "linger.ms": _LINGER_MS},
+        config={"compression.type": "none"},
     )
     return EventProducer(settings, codec, producer=plain)
 
