@@ -28,7 +28,8 @@ class TraceContext:
     @classmethod
     def new(cls) -> "TraceContext":
         """The root span of a new trace."""
-        return cls(trace_id=secrets.token_hex(16), span_id=secrets.token_hex(8))
+        digits = secrets.token_hex(24)
+        return cls(trace_id=digits[:32], span_id=digits[32:])
 
     @classmethod
     def parse(cls, traceparent: str) -> "TraceContext | None":

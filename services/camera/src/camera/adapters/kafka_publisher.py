@@ -92,8 +92,12 @@ class KafkaPublisher:
             self._epochs.append(epoch)
 
     def wake(self) -> None:
-        """There are new frames; never blocks, called from any thread."""
-        self._wake.set()
+        """There are new frames; never blocks, called from any thread.
+
+        A turn that was asked for before clears the flag first, and then sees these frames too.
+        """
+        if not self._wake.is_set():
+            self._wake.set()
 
     def status(self, status: CameraStatus) -> None:
         """The latest status of a camera; replaces one that was not sent yet."""
