@@ -204,3 +204,12 @@ def test_a_browser_pushes_the_pictures_of_its_camera(world: World, chromium: str
     (last,) = [entry for entry in world.sent("ledger") if entry.closes_epoch]
     assert last.ranges[0].last == len(frames) - 1
     assert problems == []
+
+
+def test_the_description_of_the_api_shows_without_any_other_server(page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(page.url.split("#")[0].rstrip("/") + "/docs")
+    expect(page.get_by_text("/api/v1/detections/process-frame").first).to_be_visible()
+    origin = page.url.removesuffix("/docs")
+    assert [url for url in asked if not url.startswith((origin, "data:", "blob:"))] == []

@@ -14,6 +14,7 @@ from results.adapters import (
     http_cameras,
     http_detections,
     http_discovery,
+    http_docs,
     http_errors,
     http_frames,
     http_jobs,
@@ -51,6 +52,7 @@ def create_app(deps: GatewayDeps, *, page: Path = PAGE) -> FastAPI:
         version="1.0.0",
         description=_DESCRIPTION,
         lifespan=_lifespan,
+        docs_url=None,
         redoc_url=None,
     )
     app.state.deps = deps
@@ -61,6 +63,7 @@ def create_app(deps: GatewayDeps, *, page: Path = PAGE) -> FastAPI:
     app.add_middleware(RequestIds)
     app.add_middleware(MeasuredRequests, metrics=deps.metrics)
     app.include_router(http_system.public)
+    app.include_router(http_docs.router)
     # `process-frame` before `{detection_id}`, `discover` before `{camera_id}`: the first wins.
     app.include_router(http_frames.router)
     app.include_router(http_jobs.router)

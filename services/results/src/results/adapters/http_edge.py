@@ -32,7 +32,6 @@ _POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
     "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
-_DOCUMENTATION = ("/docs", "/redoc")
 UNAUTHORIZED = ApiError(
     401,
     "UNAUTHORIZED",
@@ -69,8 +68,7 @@ class RequestIds:
                 headers[REQUEST_ID] = request_id
                 for name, value in _SECURITY.items():
                     headers.setdefault(name, value)
-                if not path.startswith(_DOCUMENTATION):
-                    headers.setdefault("Content-Security-Policy", _POLICY)
+                headers.setdefault("Content-Security-Policy", _POLICY)
                 if path.startswith(_API):
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)
