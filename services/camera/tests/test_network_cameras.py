@@ -205,6 +205,7 @@ def test_closing_is_repeatable_and_allowed_at_any_time(kind: StreamType) -> None
     network.close()
     source.close()
     network.close()
+    assert source.read() is None
 
 
 def test_a_hundred_cameras_share_one_thread(network: Network) -> None:

@@ -26,11 +26,12 @@ from mesh.events import FoundDevice
 
 pytestmark = pytest.mark.integration
 
-NOBODY = ProbeSettings(interfaces=[])
 ASK = Search(kinds=("onvif",), username="viewer", password="pa&ss<1>", seconds=1.0)
 
 
-def a_finder(policy: str = "", probe: ProbeSettings = NOBODY) -> OnvifFinder:
+def a_finder(policy: str = "", probe: ProbeSettings | None = None) -> OnvifFinder:
+    """One that asks nobody whom nobody named, unless it is told how to probe."""
+    probe = probe or ProbeSettings(interfaces=[])
     return OnvifFinder(AddressPolicy.parse(policy), SystemClock(), probe=probe, node="edge-1")
 
 

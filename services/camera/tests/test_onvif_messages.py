@@ -176,9 +176,11 @@ def test_hostile_answers_are_refused(data: bytes) -> None:
 
 @given(st.binary(max_size=300))
 def test_garbage_is_refused_and_never_raises_anything_else(data: bytes) -> None:
-    for put in (data, HIKVISION.encode().replace(b"AA-01", data)):
+    for put, most in ((data, 0), (HIKVISION.encode().replace(b"AA-01", data), 1)):
+        found = []
         with contextlib.suppress(SoapError):
-            matches(put, "192.0.2.4", ID)
+            found = list(matches(put, "192.0.2.4", ID))
+        assert len(found) <= most
 
 
 def test_a_deep_answer_is_read_without_going_deep() -> None:

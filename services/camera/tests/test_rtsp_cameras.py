@@ -3,12 +3,12 @@
 import os
 import signal
 import socket
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from services.camera.tests.rtsp_servers import Start, rtsp_servers
 
 from camera.adapters.checked_urls import CheckedUrls
 from camera.adapters.rtsp_source import RtspCameras
@@ -20,45 +20,20 @@ from mesh.testing import a_camera
 
 pytestmark = pytest.mark.integration
 PASSWORD = "pä/ss@wörd"
-Serve = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def serve(clip: Path) -> Iterator[Serve]:
-    """Starts RTSP servers of the clip; the address of camera 0 is in their `args[-1]`."""
-    reason = rtsp.missing()
-    if reason:
-        pytest.skip(reason)
-    running: list[subprocess.Popen[str]] = []
-
-    def start(*options: str, port: int = 0) -> "subprocess.Popen[str]":
-        command = rtsp.command(clip, port, 1, *options)
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        running.append(process)
-        assert process.stdout is not None
-        ready = process.stdout.readline().split()
-        assert ready[0] == "ready"
-        process.args = [ready[1]]
-        return process
-
-    yield start
-    for process in running:
-        process.kill()
-        process.wait(10)
-        if process.stdout:
-            process.stdout.close()
-
-
-def address(process: "subprocess.Popen[str]") -> str:
-    assert isinstance(process.args, list)
-    return str(process.args[0])
+def serve(clip: Path) -> Iterator[Start]:
+    """Starts RTSP servers of the clip."""
+    with rtsp_servers() as start:
+        yield lambda *options, port=0: start(*rtsp.command(clip, port, 1, *options))
 
 
 def connect(
     url: str,
     password: str | None = None,
     transport: str = "tcp",
-    seconds: float = 5.0,
+    seconds: float = 20.0,
     cameras: RtspCameras | None = None,
 ) -> FrameSource:
     stream = StreamConfig(
@@ -83,8 +58,8 @@ def read(source: FrameSource, count: int) -> list[VideoFrame]:
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp", "auto"])
-def test_a_camera_is_read_over_every_transport(serve: Serve, transport: str) -> None:
-    source = connect(address(serve()), transport=transport)
+def test_a_camera_is_read_over_every_transport(serve: Start, transport: str) -> None:
+    source = connect(serve().address, transport=transport)
     frames = read(source, 5)
     times = [frame.media_time for frame in frames]
     assert times == sorted(set(times))
@@ -93,8 +68,8 @@ def test_a_camera_is_read_over_every_transport(serve: Serve, transport: str) -> 
     source.close()
 
 
-def test_the_camera_tells_its_clock_within_seconds(serve: Serve) -> None:
-    source = connect(address(serve()))
+def test_the_camera_tells_its_clock_within_seconds(serve: Start) -> None:
+    source = connect(serve().address)
     for _ in range(80):
         (frame,) = read(source, 1)
         if frame.claimed is not None:
@@ -107,43 +82,43 @@ def test_the_camera_tells_its_clock_within_seconds(serve: Serve) -> None:
 
 @pytest.mark.parametrize("method", ["basic", "digest"])
 def test_the_right_password_opens_and_a_wrong_one_is_unauthorized(
-    serve: Serve, method: str
+    serve: Start, method: str
 ) -> None:
     server = serve("--auth", method, "--user", "guard", "--password", PASSWORD)
-    source = connect(address(server), PASSWORD)
+    source = connect(server.address, PASSWORD)
     assert len(read(source, 2)) == 2
     source.close()
     for wrong in ("wr0ng/secret", None):
         with pytest.raises(SourceError) as caught:
-            connect(address(server), wrong)
+            connect(server.address, wrong)
         assert caught.value.code is ErrorCode.UNAUTHORIZED
         assert "secret" not in f"{caught.value!r}{caught.value.__cause__!r}"
 
 
 @pytest.mark.parametrize("addresses", [["127.0.0.1"], ["::1", "127.0.0.1"]])
 def test_the_address_that_was_checked_is_the_one_that_is_connected_to(
-    serve: Serve, addresses: list[str]
+    serve: Start, addresses: list[str]
 ) -> None:
     """FFmpeg could not resolve the name; digest signs the address that is asked for."""
     server = serve("--auth", "digest", "--user", "guard", "--password", PASSWORD)
     urls = CheckedUrls(resolve=lambda *_: addresses)
-    named = address(server).replace("127.0.0.1", "camera.invalid")
+    named = server.address.replace("127.0.0.1", "camera.invalid")
     source = connect(named, PASSWORD, cameras=RtspCameras(urls=urls))
     assert len(read(source, 2)) == 2
     source.close()
 
 
-def test_a_stream_that_does_not_exist_is_not_found(serve: Serve) -> None:
+def test_a_stream_that_does_not_exist_is_not_found(serve: Start) -> None:
     with pytest.raises(SourceError) as caught:
-        connect(address(serve()).replace("cam0", "cam7"))
+        connect(serve().address.replace("cam0", "cam7"))
     assert caught.value.code is ErrorCode.NOT_FOUND
 
 
-def test_a_frozen_camera_is_frozen_after_one_time_out(serve: Serve) -> None:
+def test_a_frozen_camera_is_frozen_after_one_time_out(serve: Start) -> None:
     server = serve()
-    source = connect(address(server), seconds=2.0)
+    source = connect(server.address, seconds=2.0)
     read(source, 3)
-    os.kill(server.pid, signal.SIGUSR1)
+    os.kill(server.process.pid, signal.SIGUSR1)
     with pytest.raises(SourceError) as caught:
         read(source, 50)
     assert caught.value.code is ErrorCode.FROZEN
@@ -151,13 +126,12 @@ def test_a_frozen_camera_is_frozen_after_one_time_out(serve: Serve) -> None:
     source.close()
 
 
-def test_a_killed_camera_ends_the_stream_and_a_restarted_one_is_read_again(serve: Serve) -> None:
+def test_a_killed_camera_ends_the_stream_and_a_restarted_one_is_read_again(serve: Start) -> None:
     server = serve()
-    url = address(server)
+    url = server.address
     source = connect(url)
     read(source, 3)
     server.kill()
-    server.wait(10)
     assert len(read(source, 50)) < 50
     source.close()
     serve(port=int(url.split(":")[2].split("/")[0]))

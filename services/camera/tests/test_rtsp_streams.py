@@ -1,7 +1,6 @@
 """RTSP as cameras do it: UDP that is refused or comes to nothing, MJPEG, changing sizes."""
 
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import simplejpeg
 from services.camera.tests.rtsp_gate import Gate
+from services.camera.tests.rtsp_servers import rtsp_servers
 
 from camera.adapters.rtsp_source import RtspCameras
 from camera.domain.life import ErrorCode
@@ -34,26 +34,9 @@ _UDP_PORTS = re.compile(rb"client_port=\d+-\d+")
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts a program that prints `ready` and its address; gives the address."""
-    reason = rtsp.missing()
-    if reason:
-        pytest.skip(reason)
-    running: list[subprocess.Popen[str]] = []
-
-    def run(*command: str) -> str:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        running.append(process)
-        assert process.stdout is not None
-        ready = process.stdout.readline().split()
-        assert ready[0] == "ready"
-        return ready[1]
-
-    yield run
-    for process in running:
-        process.kill()
-        process.wait(10)
-        if process.stdout:
-            process.stdout.close()
+    """Starts a program that serves; gives its address."""
+    with rtsp_servers() as start:
+        yield lambda *command: start(*command).address
 
 
 @pytest.fixture

@@ -196,23 +196,25 @@ class World:
         return camera
 
 
-@pytest.fixture
-def world() -> World:
-    clock, topics = SystemClock(), Topics()
-    health = Health(ready={"http": lambda: None})
-    cameras, results, snapshots = InMemoryCameras(), InMemoryResults(), InMemorySnapshots()
-    persons, publisher = InMemoryPersons([a_person()]), InMemoryPublisher()
-    ledger, statistics, audit = InMemoryLedger(), InMemoryStatistics(), InMemoryAudit()
-    sessions = InMemorySessions()
-    answers, editor, jobs = Answers(), PillowPictures(), InMemoryJobs(clock)
-    answers.listen(jobs.answered)
-    load = [Load()]
-    gate = Gate(
-        load=lambda: load[-1],
+def a_gate(load: Callable[[], Load]) -> Gate:
+    return Gate(
+        load=load,
         monotonic=time.monotonic,
         metrics=RequestMetrics(CollectorRegistry()),
         admission=AdmissionPolicy(max_queue=10, urgent_per_second=1, urgent_burst=2),
     )
+
+
+@pytest.fixture
+def world() -> World:
+    clock, topics, load = SystemClock(), Topics(), [Load()]
+    sessions = InMemorySessions()
+    health = Health(ready={"http": lambda: None})
+    cameras, results, snapshots = InMemoryCameras(), InMemoryResults(), InMemorySnapshots()
+    persons, publisher = InMemoryPersons([a_person()]), InMemoryPublisher()
+    ledger, statistics, audit = InMemoryLedger(), InMemoryStatistics(), InMemoryAudit()
+    answers, editor, jobs = Answers(), PillowPictures(), InMemoryJobs(clock)
+    answers.listen(jobs.answered)
     deps = GatewayDeps(
         cameras=cameras,
         persons=persons,
@@ -226,7 +228,7 @@ def world() -> World:
             publisher=publisher,
             answers=answers,
             records=SharedRecords(InMemoryFrameIdentifiers(clock), jobs),
-            gate=gate,
+            gate=a_gate(lambda: load[-1]),
             topics=topics,
             clock=clock,
             instance_id="gateway-1",

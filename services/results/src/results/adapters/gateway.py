@@ -162,7 +162,7 @@ class Gateway:
         results = PostgresResults(self._database)
         answers, editor, state = Answers(), PillowPictures(), LiveState()
         frames = ClaimingPublisher(self._publisher, self._claims, editor)
-        jobs, metrics = PostgresJobs(self._database), RequestMetrics(self._process.metrics.registry)
+        jobs = PostgresJobs(self._database)
         self._process.health.ready["database"] = partial(_database_problem, results)
         return GatewayDeps(
             cameras=PostgresCameras(
@@ -179,12 +179,7 @@ class Gateway:
                 publisher=frames,
                 answers=answers,
                 records=SharedRecords(PostgresFrameIdentifiers(self._database), jobs),
-                gate=Gate(
-                    load=partial(self._load, state, metrics),
-                    monotonic=clock.monotonic,
-                    metrics=metrics,
-                    admission=config.admission,
-                ),
+                gate=self._gate(state, clock),
                 topics=mesh.topics,
                 clock=clock,
                 instance_id=mesh.instance_id,
@@ -217,6 +212,15 @@ class Gateway:
             ),
             resolve=within(_RESOLVE_SECONDS, resolve),
             known_models=config.models,
+        )
+
+    def _gate(self, state: LiveState, clock: SystemClock) -> Gate:
+        metrics = RequestMetrics(self._process.metrics.registry)
+        return Gate(
+            load=partial(self._load, state, metrics),
+            monotonic=clock.monotonic,
+            metrics=metrics,
+            admission=self._config.admission,
         )
 
     def _load(self, state: LiveState, metrics: RequestMetrics) -> Load:

@@ -41,29 +41,24 @@ def writer_loop(
     Raises:
         ConfigurationError: a key, the registry or the object store is misconfigured.
     """
-    consumer = KafkaConsumer(
-        settings.kafka_bootstrap,
-        settings.group(f"results-{name}"),
-        instance_id=settings.instance_id,
-        session_timeout=settings.session_timeout,
-        config=settings.writer_fetch,
-    )
+    consumer = _consumer(settings, name)
     store = PostgresStore(settings.database_url)
     reader = PositionedReader(
         consumer=consumer, positions=store, clock=SystemClock(), instance_id=settings.instance_id
     )
+    batches = BatchWriter(
+        reader=reader,
+        store=store,
+        pictures=PictureUploader(ObjectStore(settings.objects_url)),
+        dead_letters=_parking(settings, process),
+        codec=_codec(settings),
+        catalogue_name=lambda topic: settings.topics.spec(topic).name,
+        observer=observer,
+        clock=SystemClock(),
+    )
     writer = Writer(
         reader=reader,
-        batches=BatchWriter(
-            reader=reader,
-            store=store,
-            pictures=PictureUploader(ObjectStore(settings.objects_url)),
-            dead_letters=_parking(settings, process),
-            codec=_codec(settings),
-            catalogue_name=lambda topic: settings.topics.spec(topic).name,
-            observer=observer,
-            clock=SystemClock(),
-        ),
+        batches=batches,
         retry=PATIENT,
         clock=SystemClock(),
         heartbeat=process.health.heartbeat(name),
@@ -82,6 +77,16 @@ def writer_loop(
             store.close()
 
     return run
+
+
+def _consumer(settings: ResultsSettings, name: str) -> KafkaConsumer:
+    return KafkaConsumer(
+        settings.kafka_bootstrap,
+        settings.group(f"results-{name}"),
+        instance_id=settings.instance_id,
+        session_timeout=settings.session_timeout,
+        config=settings.writer_fetch,
+    )
 
 
 def _codec(settings: ResultsSettings) -> AvroCodec:
