@@ -79,6 +79,7 @@ def _inference(arguments: argparse.Namespace) -> dict[str, Any]:
         models=tuple(arguments.models),
         threads=arguments.threads,
         insightface=not arguments.alone,
+        soak_minutes=arguments.soak,
     )
     return inference.measure(model_store(), material(), options)
 
@@ -139,6 +140,7 @@ def _inference_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", default=[], help="by model_id")
     parser.add_argument("--threads", type=int, default=1, help="of an engine")
     parser.add_argument("--alone", action="store_true", help="without stock InsightFace")
+    parser.add_argument("--soak", type=float, default=0.0, help="minutes of saturation at the end")
 
 
 if __name__ == "__main__":

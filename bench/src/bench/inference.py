@@ -15,6 +15,7 @@ from bench.figures import say, table
 from bench.machine import has_amx, in_words, machine
 from bench.material import Material
 from bench.rounds import Times, Turns, middle, take_turns
+from bench.soak import soak
 from bench.subjects import Subject, subjects
 from mesh.errors import ConfigurationError
 from mesh.models import ModelStore
@@ -37,6 +38,8 @@ class Options:
     """Of an engine."""
     insightface: bool = True
     """Compare with stock InsightFace too."""
+    soak_minutes: float = 0.0
+    """Of saturation at the end."""
 
 
 def measure(store: ModelStore, where: Material, options: Options) -> dict[str, Any]:
@@ -57,6 +60,8 @@ def measure(store: ModelStore, where: Material, options: Options) -> dict[str, A
         "vs_insightface": beside.get("ratio"),
         "insightface": beside,
     }
+    if options.soak_minutes:
+        report["soak"] = soak(store, where, options.soak_minutes)
     report["goals"] = goals(report)
     _tell(report)
     return report
@@ -111,6 +116,8 @@ def goals(report: Mapping[str, Any]) -> dict[str, bool]:
     if ratio is not None:
         least = _FASTER_WITH_AMX if has_amx(report["machine"]) else _FASTER
         found[f">= {least:g} x stock InsightFace"] = ratio >= least
+    if "soak" in report:
+        found["no growth at saturation"] = not report["soak"]["grows"]
     return found
 
 
@@ -175,5 +182,7 @@ def _tell(report: Mapping[str, Any]) -> None:
             f"beside InsightFace: {beside['ours_fps']:.1f} / {beside['stock_fps']:.1f} frames/s "
             f"= {beside['ratio']:.2f}"
         )
+    if "soak" in report:
+        say(f"soak: {report['soak']}")
     for goal, holds in report["goals"].items():
         say(f"{'holds ' if holds else 'MISSED'}  {goal}")
