@@ -8,9 +8,10 @@ import pytest
 
 from bench.bare_cameras import Totals
 from bench.camera_books import Books
+from bench.camera_cost import Cost
 from bench.camera_seen import Frames
 from bench.camera_site import Broker
-from bench.cameras import Cost, Options, goals, measure
+from bench.cameras import Options, goals, measure
 from bench.farm import HEIGHT, WIDTH, make_clip
 from local import rtsp
 from mesh.events import Lane, LedgerEntry, SequenceRange
@@ -44,8 +45,11 @@ def a_round(**changes: Any) -> dict[str, Any]:
 
 
 def test_bare_work_is_counted_by_what_the_service_did() -> None:
-    bare = Totals(decoded=10, encoded=5, reading_s=0.02, encoding_s=0.01)
-    frames = Frames(decoded=200, skipped=90, published=100, dropped=Counter(max_age=10))
+    bare = Totals(
+        decoded=10, encoded=5, received=10, receiving_s=0.005, decoding_s=0.01, encoding_s=0.01
+    )
+    dropped = Counter(max_age=10, catching_up=200)
+    frames = Frames(decoded=200, skipped=90, published=100, dropped=dropped)
     cost = Cost(seconds=10.0, streams=2, fps=15, service_s=0.72, frames=frames, bare=bare)
 
     found = cost.figures()

@@ -30,8 +30,11 @@ class Totals:
 
     decoded: int = 0
     encoded: int = 0
-    reading_s: float = 0.0
-    """Processor seconds for receiving and decoding."""
+    received: int = 0
+    """Packets."""
+    receiving_s: float = 0.0
+    """Processor seconds for receiving them."""
+    decoding_s: float = 0.0
     encoding_s: float = 0.0
     """Processor seconds for JPEG, colours included."""
 
@@ -46,8 +49,8 @@ class BareCamera(threading.Thread):
 
     def __init__(self, url: str, step: int) -> None:
         super().__init__(daemon=True)
-        self.decoded = self.encoded = 0
-        self.seconds = self.encoding_s = 0.0
+        self.received = self.decoded = self.encoded = 0
+        self.receiving_s = self.decoding_s = self.encoding_s = 0.0
         self._url, self._step = url, step
 
     @override
@@ -58,14 +61,19 @@ class BareCamera(threading.Thread):
             track.codec_context.thread_count = 1
             to_rgb, began = VideoReformatter(), time.thread_time()
             for packet in container.demux(track):
-                for picture in packet.decode():
+                received = time.thread_time()
+                pictures = packet.decode()
+                decoded = time.thread_time()
+                for picture in pictures:
                     self.decoded += 1
                     if self.decoded % self._step == 0:
-                        before = time.thread_time()
                         jpeg(picture, to_rgb)
                         self.encoded += 1
-                        self.encoding_s += time.thread_time() - before
-                self.seconds = time.thread_time() - began
+                self.received += 1
+                self.receiving_s += received - began
+                self.decoding_s += decoded - received
+                began = time.thread_time()
+                self.encoding_s += began - decoded
 
 
 class BareCameras(Child):
@@ -95,7 +103,9 @@ def _totals(cameras: Sequence[BareCamera]) -> Totals:
     return Totals(
         decoded=sum(camera.decoded for camera in cameras),
         encoded=sum(camera.encoded for camera in cameras),
-        reading_s=sum(camera.seconds - camera.encoding_s for camera in cameras),
+        received=sum(camera.received for camera in cameras),
+        receiving_s=sum(camera.receiving_s for camera in cameras),
+        decoding_s=sum(camera.decoding_s for camera in cameras),
         encoding_s=sum(camera.encoding_s for camera in cameras),
     )
 

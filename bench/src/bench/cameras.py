@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench.bare_cameras import BareCameras, Totals
-from bench.camera_seen import Frames
+from bench.bare_cameras import BareCameras
+from bench.camera_cost import SAMPLED, Cost
 from bench.camera_site import Broker, CameraSite, a_replica
 from bench.farm import HEIGHT, WIDTH, Farm, make_clip
 from bench.figures import percentiles, say, slope, table
@@ -22,8 +22,6 @@ from mesh.events import StreamState
 
 RATES = (5, 15)
 """Frames per second of the cameras, by round."""
-SAMPLED = 5.0
-"""Frames per second that are kept."""
 RATIO = 1.2
 HEALED_SECONDS = 60.0
 PUBLISHED = 0.95
@@ -50,41 +48,6 @@ class Options:
     """Of measuring, in each round."""
     soak_minutes: float = 0.0
     """Of the first round, after everything else."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """Processor time of a span, and what was done for it."""
-
-    seconds: float
-    streams: int
-    fps: float
-    """Of the cameras."""
-    service_s: float
-    frames: Frames
-    bare: Totals
-
-    def figures(self) -> dict[str, float]:
-        """Percent of one core per stream, of the service and of the bare loop for the same work.
-
-        A frame that was shed counts as decoded and not as encoded, and one that was left out to
-        catch up not at all, though receiving it cost the service something.
-        """
-        reading = self.bare.reading_s / max(self.bare.decoded, 1)
-        encoding = self.bare.encoding_s / max(self.bare.encoded, 1)
-        bare_s = reading * self.frames.decoded + encoding * self.frames.published
-        share = 100 / self.seconds / self.streams
-        wanted = min(self.fps, SAMPLED) * self.seconds * self.streams
-        return {
-            "cpu_per_stream": round(self.service_s * share, 3),
-            "bare_cpu_per_stream": round(bare_s * share, 3),
-            "ratio": round(self.service_s / bare_s, 3) if bare_s else float("nan"),
-            "decoded_fps": round(self.frames.decoded / self.seconds / self.streams, 2),
-            "published_fps": round(self.frames.published / self.seconds / self.streams, 2),
-            "published_share": round(min(1.0, self.frames.published / wanted), 3),
-            "bare_reading_ms": round(1000 * reading, 3),
-            "bare_encoding_ms": round(1000 * encoding, 3),
-        }
 
 
 def measure(broker: Broker, options: Options) -> dict[str, Any]:
