@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.batching import BUCKETS, BucketedEngine, bucket_for, padded, patience, portions
+from inference.batching import BUCKETS, BucketedEngine, bucket_for, padded, portions
 from inference.engine import EngineInfo, Outputs, Tensor
 
 
@@ -59,42 +59,3 @@ def test_closing_closes_the_engine_behind_it() -> None:
     engine = Doubling()
     BucketedEngine(engine).close()
     assert engine.closed
-
-
-GPU = {1: 0.004, 2: 0.0042, 4: 0.0048, 8: 0.006}
-CPU = {1: 0.010, 2: 0.020, 4: 0.041, 8: 0.083}
-
-
-def test_nobody_waits_where_batches_are_no_cheaper() -> None:
-    assert patience(1, float("inf"), CPU) == 0
-
-
-def test_nobody_waits_with_a_full_batch_or_with_none() -> None:
-    assert patience(8, float("inf"), GPU) == 0
-    assert patience(20, float("inf"), GPU) == 0
-    assert patience(0, float("inf"), GPU) == 0
-
-
-def test_where_batches_are_cheaper_one_waits_a_little() -> None:
-    assert patience(1, float("inf"), GPU, longest=0.003) == 0.003
-
-
-def test_a_near_deadline_shortens_the_wait() -> None:
-    assert 0 < patience(1, 0.006, GPU, longest=0.003) < 0.003
-    assert patience(1, 0.004, GPU) == 0
-    assert patience(1, -1.0, GPU) == 0
-
-
-@given(
-    st.integers(0, 40),
-    st.floats(-1, 1),
-    st.dictionaries(st.sampled_from(BUCKETS), st.floats(1e-4, 0.2), max_size=6),
-    st.floats(0, 0.01),
-)
-def test_the_wait_never_makes_the_oldest_frame_late(
-    waiting: int, seconds_left: float, times: dict[int, float], longest: float
-) -> None:
-    wait = patience(waiting, seconds_left, times, longest=longest)
-    assert 0 <= wait <= longest
-    larger = sorted(bucket for bucket in times if bucket > waiting)
-    assert wait == 0 or wait + times[larger[0]] <= seconds_left + 1e-9

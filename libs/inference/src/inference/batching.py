@@ -1,6 +1,6 @@
-"""Batch sizes: a few buckets, padding and splitting, and how long to wait for more frames."""
+"""Batch sizes: a few buckets, padding and splitting."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -8,9 +8,6 @@ from inference.engine import Engine, EngineInfo, Outputs, Tensor
 
 BUCKETS = (1, 2, 4, 8, 16, 32)
 """Batch sizes that are prepared ahead (compiled, captured), rising."""
-
-WORTHWHILE = 0.9
-"""A larger batch must take at most this share of the time per item, else nobody waits for it."""
 
 
 def bucket_for(count: int, buckets: Sequence[int] = BUCKETS) -> int:
@@ -77,30 +74,3 @@ class BucketedEngine:
     def close(self) -> None:
         """Close the engine behind it."""
         self._engine.close()
-
-
-def patience(
-    waiting: int, seconds_left: float, times: Mapping[int, float], *, longest: float = 0.005
-) -> float:
-    """How long to wait for more frames before the ones at hand are worked on.
-
-    It waits only where a larger batch is cheaper per frame, and never so long that the frame with
-    the oldest deadline could not be finished in time within the larger batch.
-
-    Args:
-        waiting: frames at hand.
-        seconds_left: until the oldest deadline among them; infinite where there is none.
-        times: measured seconds of one run by bucket.
-        longest: never more than this, seconds.
-
-    Returns:
-        Seconds, 0 or more.
-    """
-    larger = sorted(bucket for bucket in times if bucket > waiting)
-    if waiting < 1 or not larger:
-        return 0.0
-    bucket, now = larger[0], waiting
-    at_hand = times.get(now, times[bucket])
-    if times[bucket] / bucket > WORTHWHILE * at_hand / now:
-        return 0.0
-    return min(longest, max(0.0, seconds_left - times[bucket]))
