@@ -21,8 +21,10 @@ from pydantic import SecretStr
 from typing_extensions import override
 
 from mesh.auth import Tokens
+from mesh.crypto import Cipher
 from mesh.events import Answer, FrameCaptured, Lane, ModelStatus
 from mesh.kafka import KafkaTail
+from mesh.letters import original_of
 from mesh.record import Record
 from mesh.testing import a_frame_result, a_result_detection
 from results.adapters.http_frame_models import EXAMPLE
@@ -30,7 +32,7 @@ from results.adapters.job_rounds import REASON
 
 from .conftest import new_database
 from .gateway.conftest import a_model
-from .running import Installation, eventually, free_port, install
+from .running import SECRET, Installation, eventually, free_port, install
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -262,8 +264,12 @@ def test_a_job_of_one_gateway_is_known_to_the_other_and_its_callback_is_signed(
     assert site.job(redirected)["callback"]["last_error"] == "answered with 307"
     assert not site.calls(redirected)
     letters = site.mesh.read("dead-letters", 2)
-    assert {letter.key for letter in letters} == {refused, redirected}
+    assert {letter.headers["job-id"].decode() for letter in letters} == {refused, redirected}
     assert all(letter.headers["reason"].startswith(REASON.encode()) for letter in letters)
+    originals = [original_of(letter, Cipher(SecretStr(SECRET))) for letter in letters]
+    assert {original.topic for original in originals} == {site.mesh.settings.topics("answers")}
+    asked = [site.mesh.codec.decode(each.topic, each.value or b"") for each in originals]
+    assert {answer.kind for answer in asked} == {"callback"}
 
 
 def test_a_frame_repeated_at_the_other_gateway_is_answered_with_the_first_result(

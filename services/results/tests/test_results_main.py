@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from results.adapters import job_rounds, keeper, ledger_loop, migrate, outbox
+
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -29,3 +31,10 @@ def test_a_setting_out_of_range_is_named() -> None:
     ended = run("keeper", SIGHTLINE_SNAPSHOT_DAYS="0")
     assert ended.returncode == 78
     assert "SIGHTLINE_SNAPSHOT_DAYS" in ended.stderr
+
+
+def test_no_two_parts_wait_for_the_same_lock() -> None:
+    locks = [
+        keeper._LOCK, ledger_loop._LOCK, job_rounds._LOCK, migrate._LOCK, outbox._LOCK
+    ]  # fmt: skip
+    assert len(set(locks)) == len(locks)

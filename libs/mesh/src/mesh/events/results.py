@@ -226,7 +226,7 @@ class Answer:
     frame_key: str | None = None
     """Frame that carried the request."""
     kind: str
-    """frame, enrollment, command, search or discovery."""
+    """frame, enrollment, command, search, discovery, or callback: post it once more."""
     status: str
     """success, rejected or error."""
     code: str | None = None

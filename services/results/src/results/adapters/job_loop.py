@@ -7,24 +7,30 @@ from typing import Any
 import psycopg
 
 from mesh.clock import SystemClock
+from mesh.codec import AvroCodec
 from mesh.crypto import Cipher
 from mesh.deadletters import DeadLetters
 from mesh.errors import TransientError
+from mesh.events import Answer
 from mesh.kafka import KafkaProducer
 from mesh.logs import package_version
 from mesh.process import Process
 from mesh.record import RawRecord, Record
+from mesh.registry import ConfluentRegistry
 from mesh.retry import PATIENT
+from mesh.schemas import SchemaLibrary
 from results.adapters.backlog import TopicEnds
 from results.adapters.callback_post import CallbackPost
 from results.adapters.callback_targets import CallbackTargets
 from results.adapters.job_rounds import JobRounds, Post
 from results.adapters.request_metrics import JobMetrics
+from results.adapters.writer_jobs import CALLBACK_AGAIN
+from results.domain.jobs import Job
 from results.settings import ResultsSettings
 
 _FLUSH = timedelta(seconds=10)
-_ORIGIN = "callbacks"
-"""In the place of a topic: the letter holds no record that could be published again."""
+_ORIGIN = "answers"
+"""Where the record goes that posts a callback again."""
 _POSITIONS = "SELECT partition, next_offset FROM results.writer_offsets WHERE topic = %s"
 
 
@@ -68,6 +74,10 @@ class AnsweredUntil:
 
 class _Letters:
     def __init__(self, settings: ResultsSettings) -> None:
+        self._topic = settings.topics(_ORIGIN)
+        self._codec = AvroCodec(
+            ConfluentRegistry(settings.registry_url), settings.topics, SchemaLibrary.packaged()
+        )
         self._producer = KafkaProducer(settings.kafka_bootstrap, instance_id=settings.instance_id)
         self._letters = DeadLetters(
             self._producer,
@@ -77,10 +87,28 @@ class _Letters:
             version=package_version("results"),
         )
 
-    def park(self, key: str, content: bytes, reason: str) -> None:
+    def park(self, job: Job, reason: str) -> None:
+        """A letter whose original, published again, makes the callback due again.
+
+        Neither it nor its letter holds what the callback says: that is in the job.
+        """
         now = SystemClock().now()
+        again = Answer(
+            request_id=job.request_id,
+            kind=CALLBACK_AGAIN,
+            status="success",
+            message=f"the callback of {job.job_id} is to be posted again",
+            answered_at=now,
+        )
+        content = self._codec.encode(self._topic, again)
         record: RawRecord = Record(
-            topic=_ORIGIN, partition=0, offset=0, key=key, event=content, headers={}, timestamp=now
+            topic=self._topic,
+            partition=0,
+            offset=0,
+            key=job.request_id,
+            event=content,
+            headers={"job-id": job.job_id.encode()},
+            timestamp=now,
         )
         self._letters.write(record, content, reason)
         self._producer.flush(_FLUSH)

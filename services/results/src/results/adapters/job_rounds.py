@@ -1,6 +1,5 @@
 """Ends jobs that nobody answered, and posts callbacks; one process at a time."""
 
-import json
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +24,7 @@ from results.domain.jobs import GRACE, LIMIT, Job, callback_body, overdue
 Connection = psycopg.Connection[dict[str, Any]]
 REASON = "callback_failed"
 """First word of the reason of a callback's dead letter."""
-_LOCK = 0x51_67_68_74_00_03
+_LOCK = 0x51_67_68_74_00_05
 """Advisory lock of the one process that works; it falls with the connection that holds it."""
 _BATCH = 200
 _AT_ONCE = 16
@@ -68,8 +67,8 @@ class Post(Protocol):
 class Letters(Protocol):
     """Where callbacks go that nobody takes."""
 
-    def park(self, key: str, content: bytes, reason: str) -> None:
-        """Return once the broker has it; raises `TransientError`."""
+    def park(self, job: Job, reason: str) -> None:
+        """Return once the broker has what brings the callback back; raises `TransientError`."""
 
 
 class Metrics(Protocol):
@@ -233,9 +232,7 @@ class JobRounds:
         delay = retry_after(attempts)
         self._log.warning("callback_failed", job_id=job.job_id, attempts=attempts, message=error)
         if delay is None:
-            content = {"url": callback.url if callback else None, "body": sent.body}
-            letter = json.dumps(content, default=str).encode()
-            self._letters.park(job.job_id, letter, f"{REASON}: {error}")
+            self._letters.park(job, f"{REASON}: {error}")
         self._metrics.callback("failed" if delay is None else "retried")
         values = {
             "job_id": job.job_id,

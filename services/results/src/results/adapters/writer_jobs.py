@@ -11,6 +11,8 @@ from results.domain.jobs import Ending, ending_of
 
 CHANNEL = "results_jobs"
 """Notified when a job with a callback has ended."""
+CALLBACK_AGAIN = "callback"
+"""Kind of an answer that ends no job: an operator brought back a callback that nobody took."""
 FORGET_IN_JOBS = """
 UPDATE results.jobs SET body = results.job_without_person(body, %(person)s), embeddings = NULL,
     person_ids = array_remove(person_ids, %(person)s)
@@ -26,14 +28,27 @@ UPDATE results.jobs SET state = %(state)s, finished_at = now(), http_status = %(
     callback_due_at = CASE WHEN callback_state = 'pending' THEN now() END
 WHERE job_id = %(job_id)s
 """
+_AGAIN = """
+UPDATE results.jobs SET callback_state = 'pending', callback_attempts = 0,
+    callback_due_at = now(), callback_error = NULL
+WHERE request_id = ANY(%s) AND callback_state = 'failed'
+"""
 _ERASED = "SELECT person_id FROM results.erased_persons WHERE person_id = ANY(%s)"
 
 
 def complete_jobs(cursor: Cursor[Any], answers: Sequence[Answer]) -> None:
-    """End the open jobs that these answers belong to; the first answer of a job counts."""
-    if not answers:
+    """End the open jobs that these answers belong to; the first answer of a job counts.
+
+    What asks for a callback once more makes it due; without effect on one that was taken.
+    """
+    again = [answer.request_id for answer in answers if answer.kind == CALLBACK_AGAIN]
+    if again:
+        cursor.execute(_AGAIN, (again,))
+        cursor.execute("SELECT pg_notify(%s, '')", (CHANNEL,))
+    ends = [answer for answer in answers if answer.kind != CALLBACK_AGAIN]
+    if not ends:
         return
-    first = {answer.request_id: answer for answer in reversed(answers)}
+    first = {answer.request_id: answer for answer in reversed(ends)}
     for job_id, request_id, with_snapshots in cursor.execute(_OPEN, (list(first),)).fetchall():
         finish(cursor, job_id, ending_of(first[request_id], with_snapshots=with_snapshots))
 
