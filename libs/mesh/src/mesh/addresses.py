@@ -181,7 +181,7 @@ def endpoint_of(field: str, url: str | None, kind: StreamType) -> Endpoint:
     allowed = " or ".join(f"{scheme}://host[:port]/path" for scheme in schemes)
     if not url:
         raise AddressError(field, f"is missing: a {kind} stream needs one", allowed=allowed)
-    if not _PRINTABLE.fullmatch(url) or "\\" in url:
+    if not is_plain(url):
         why = "holds characters that no URL may hold unquoted"
         raise AddressError(field, why, allowed=allowed)
     try:
@@ -196,6 +196,11 @@ def endpoint_of(field: str, url: str | None, kind: StreamType) -> Endpoint:
         missing = "has no host" if not host else "has the port 0"
         raise AddressError(field, missing, allowed=allowed)
     return Endpoint(field, parts.scheme, host, port or schemes[parts.scheme])
+
+
+def is_plain(url: str) -> bool:
+    """Whether it has only characters that every program takes for the same part of an address."""
+    return _PRINTABLE.fullmatch(url) is not None and "\\" not in url
 
 
 def inner(address: Address) -> Address:

@@ -38,6 +38,7 @@ _CODES = {
     "less_than_equal": "OUT_OF_RANGE",
     "finite_number": "OUT_OF_RANGE",
 }
+_WORDS = {"missing": "required", "int_from_float": "integer"}
 _BOUNDS = ("limit", "ge", "gt", "le", "lt", "max_length", "min_length", "pattern")
 
 
@@ -145,8 +146,8 @@ def _limit(kind: str, problem: Mapping[str, Any], context: Mapping[str, Any]) ->
         if name in context:
             bound: Limit = context[name]
             return bound
-    if kind == "missing":
-        return "required"
+    if kind in _WORDS:
+        return _WORDS[kind]
     if kind.endswith(("_type", "_parsing")):
         return kind.removesuffix("_type").removesuffix("_parsing").replace("_", " ")
     return str(problem["msg"]) if kind in _CODES else None

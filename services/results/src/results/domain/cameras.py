@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from mesh.addresses import AddressError, AddressPolicy, Resolve
+from mesh.addresses import AddressError, AddressPolicy, Resolve, is_plain
 from mesh.credentials import PASSWORD, names_host, names_password, without_passwords
 from mesh.events import Camera, StreamConfig, StreamType
 from results.domain.errors import invalid
@@ -49,6 +49,9 @@ def split_credentials(url: str, *, field: str) -> Address:
         ApiError: It cannot be read, or holds passwords of which nobody knows which one it is.
     """
     limit = "scheme://host[:port]/path, with special characters quoted"
+    if not is_plain(url):
+        message = f"{field} holds characters that no URL may hold unquoted"
+        raise invalid("INVALID_URL", message, field=field, limit=limit)
     try:
         parts = urlsplit(url)
         port = parts.port
