@@ -108,6 +108,19 @@ def test_the_address_that_was_checked_is_the_one_that_is_connected_to(
     source.close()
 
 
+def test_a_reader_that_is_behind_goes_on_at_the_next_key_frame(serve: Start) -> None:
+    """Every tenth frame is one, the first included, of which no time is told."""
+    source = connect(serve().address)
+    read(source, 23)
+    source.catch_up()
+    assert len(read(source, 1)) == 1
+    assert 0 < source.passed_over["catching_up"] < 10
+    left_out = dict(source.passed_over)
+    assert len(read(source, 3)) == 3
+    assert source.passed_over == left_out
+    source.close()
+
+
 def test_a_stream_that_does_not_exist_is_not_found(serve: Start) -> None:
     with pytest.raises(SourceError) as caught:
         connect(serve().address.replace("cam0", "cam7"))
