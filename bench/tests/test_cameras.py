@@ -101,8 +101,9 @@ def test_a_goal_holds_only_if_it_does_in_every_round(missed: dict[str, Any]) -> 
 
 
 def test_memory_that_grows_in_a_soak_is_told() -> None:
-    soak = {"mb_per_hour": 6.0, "threads": [30, 30]}
+    soak = {"minutes": 60.0, "mb_per_hour": 6.0, "threads": [30, 30]}
     assert not goals([a_round(soak=soak)])["no growth"]
+    assert "no growth" not in goals([a_round(soak=soak | {"minutes": 2.0})])
 
 
 def test_the_clip_is_video_of_its_rate(tmp_path: Path) -> None:
