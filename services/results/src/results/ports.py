@@ -1,6 +1,7 @@
 """What the roles of this service need from the outside, as Protocols."""
 
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -150,8 +151,11 @@ class Jobs(Protocol):
 class AuditLog(Protocol):
     """Takes what was done to personal data."""
 
-    def note(self, entry: AuditEntry) -> None:
-        """Keep an entry; never blocks."""
+    def note(self, entry: AuditEntry) -> "Future[None]":
+        """Keep an entry; never blocks.
+
+        Done once the broker has it, or at once where nobody should wait for that.
+        """
 
 
 class Publisher(Protocol):

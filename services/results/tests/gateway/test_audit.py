@@ -1,7 +1,9 @@
 """Who saw or changed personal data is told to the audit, by identifiers and without waiting."""
 
+import asyncio
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -182,6 +184,19 @@ def test_entries_wait_for_a_broker_that_is_away() -> None:
     assert figures.get_sample_value("sightline_audit_entries_total") == 3
 
 
+def test_an_answer_waits_for_its_entry_only_while_there_is_a_broker() -> None:
+    broker = Broker(TransientError("away"))
+    audit = trail(broker, CollectorRegistry())
+    first = audit.note(an_entry())
+    assert not first.done()
+    audit.start()
+    first.result(10)
+    assert broker.done.wait(10)
+    audit.note(an_entry()).result(10)
+    audit.close()
+    assert len(broker.taken) == 2
+
+
 def test_what_does_not_fit_is_counted_and_nobody_waits() -> None:
     figures = CollectorRegistry()
     audit = trail(Broker(), figures, limit=2)
@@ -205,3 +220,16 @@ def test_what_is_given_up_is_counted(failures: list[Exception], reason: str) -> 
     audit.start()
     audit.close()
     assert dropped(figures, reason) == 1
+
+
+async def test_a_request_is_answered_once_its_entry_is_on_the_topic(world: World) -> None:
+    kept: Future[None] = Future()
+    world.audit.settled = kept
+    world.add_camera()
+    async with world.client() as client:
+        asked = asyncio.create_task(client.get(f"/api/v1/persons/{PERSON_ID}"))
+        while not world.audit:  # noqa: ASYNC110 -- what it waits for has no event
+            await asyncio.sleep(0)
+        assert not asked.done()
+        kept.set_result(None)
+        assert (await asked).status_code == 200

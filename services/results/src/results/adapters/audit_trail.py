@@ -1,7 +1,9 @@
-"""Audit entries on their way to the broker, from a thread of its own that no request waits for."""
+"""Audit entries on their way to the broker, from a thread of its own."""
 
 import queue
 import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter
 
@@ -17,11 +19,19 @@ _IDLE_SECONDS = 0.2
 _PAUSE_SECONDS = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    entry: AuditEntry
+    settled: "Future[None]" = field(default_factory=Future)
+
+
 class AuditTrail:
     """Publishes entries at least once; what does not fit into its queue is counted and lost.
 
-    While the broker is away entries wait. A repetition has the same `audit_id`, by which the
-    writer stores it once.
+    A request is answered once the broker has its entry, so that the death of this process costs
+    none that was answered. While the broker is away entries wait in memory and requests do not:
+    what waits is lost only if this process is killed before the broker is back. A repetition has
+    the same `audit_id`, by which the writer stores it once.
     """
 
     def __init__(
@@ -37,7 +47,8 @@ class AuditTrail:
         self._publisher = publisher
         self._topic = topic
         self._pause = pause_seconds
-        self._waiting: queue.Queue[AuditEntry] = queue.Queue(limit)
+        self._waiting: queue.Queue[_Noted] = queue.Queue(limit)
+        self._away = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._log = get_logger("audit")
@@ -53,12 +64,15 @@ class AuditTrail:
             registry=registry,
         )
 
-    def note(self, entry: AuditEntry) -> None:
-        """Queue an entry; never blocks."""
+    def note(self, entry: AuditEntry) -> "Future[None]":
+        """Queue an entry; never blocks. Done once it is settled, or at once without a broker."""
+        noted = _Noted(entry)
         try:
-            self._waiting.put_nowait(entry)
+            self._waiting.put_nowait(noted)
         except queue.Full:
             self._dropped.labels("queue_full").inc()
+            return done()
+        return done() if self._away else noted.settled
 
     def start(self) -> None:
         """Begin to publish."""
@@ -78,8 +92,8 @@ class AuditTrail:
                     return
                 self._stop.wait(self._pause)
 
-    def _batch(self) -> list[AuditEntry]:
-        batch: list[AuditEntry] = []
+    def _batch(self) -> "list[_Noted]":
+        batch: list[_Noted] = []
         try:
             batch.append(self._waiting.get(timeout=_IDLE_SECONDS))
             while len(batch) < _BATCH:
@@ -88,12 +102,15 @@ class AuditTrail:
             pass
         return batch
 
-    def _sent(self, batch: list[AuditEntry]) -> bool:
+    def _sent(self, batch: "list[_Noted]") -> bool:
         """Whether the batch is settled: acknowledged, or refused for good."""
-        outputs = [Output(self._topic, entry.person_id or entry.user_id, entry) for entry in batch]
+        entries = [noted.entry for noted in batch]
+        outputs = [Output(self._topic, each.person_id or each.user_id, each) for each in entries]
         try:
             self._publisher.publish(outputs)
         except TransientError as error:
+            self._away = True
+            _let_go(batch)
             self._log.warning("audit_waits", message=str(error), waiting=self._waiting.qsize())
             return False
         except MeshError as error:
@@ -101,8 +118,24 @@ class AuditTrail:
             self._dropped.labels("refused").inc(len(batch))
         else:
             self._published.inc(len(batch))
+            self._away = False
+        _let_go(batch)
         return True
 
     def _give_up(self, count: int) -> None:
         self._log.error("audit_lost", count=count)
         self._dropped.labels("stopped").inc(count)
+
+
+def done() -> "Future[None]":
+    """Nothing is to be waited for."""
+    settled: Future[None] = Future()
+    settled.set_result(None)
+    return settled
+
+
+def _let_go(batch: "list[_Noted]") -> None:
+    """Nobody waits any longer for these."""
+    for noted in batch:
+        if not noted.settled.done():
+            noted.settled.set_result(None)

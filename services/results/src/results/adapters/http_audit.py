@@ -1,6 +1,8 @@
 """Tells the audit of every answered request that touched personal data."""
 
-from collections.abc import MutableMapping
+import asyncio
+from collections.abc import Mapping, MutableMapping
+from concurrent.futures import Future
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -12,6 +14,7 @@ from results.domain.audit import Asked, audited
 from results.ports import AuditLog
 
 _FAILED = 500
+_PATIENCE_SECONDS = 2.0
 
 
 class Audited:
@@ -23,35 +26,43 @@ class Audited:
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; nothing waits for its entry."""
+        """Serve one request; its answer waits for its entry, for a moment at most."""
         identity: Identity | None = scope.get("state", {}).get("identity")
         if scope["type"] != "http" or identity is None:
             await self._app(scope, receive, send)
             return
         noted: dict[str, str] = {}
         scope["state"]["noted"] = noted
-        status = _FAILED
+        answered = False
 
         async def watched(message: Message) -> None:
-            nonlocal status
+            nonlocal answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                answered = True
+                settled = self._note(scope, identity, message["status"], noted)
+                if settled is not None:
+                    await asyncio.wait([asyncio.wrap_future(settled)], timeout=_PATIENCE_SECONDS)
             await send(message)
 
         try:
             await self._app(scope, receive, watched)
         finally:
-            asked = Asked(
-                method=scope["method"],
-                route=getattr(scope.get("route"), "path", ""),
-                status=status,
-                user_id=identity.subject,
-                address=address_of(scope),
-                given={**_given(scope), **noted},
-            )
-            entry = audited(asked, self._clock.now())
-            if entry is not None:
-                self._audit.note(entry)
+            if not answered:
+                self._note(scope, identity, _FAILED, noted)
+
+    def _note(
+        self, scope: Scope, identity: Identity, status: int, noted: Mapping[str, str]
+    ) -> "Future[None] | None":
+        asked = Asked(
+            method=scope["method"],
+            route=getattr(scope.get("route"), "path", ""),
+            status=status,
+            user_id=identity.subject,
+            address=address_of(scope),
+            given={**_given(scope), **noted},
+        )
+        entry = audited(asked, self._clock.now())
+        return None if entry is None else self._audit.note(entry)
 
 
 def address_of(scope: MutableMapping[str, Any]) -> str | None:

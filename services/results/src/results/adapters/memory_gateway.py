@@ -1,6 +1,7 @@
 """The gateway's ports in memory: the same contracts as on PostgreSQL and Kafka, for tests."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from mesh.clock import Clock
 from mesh.events import Answer, AuditEntry, CameraStatus, Person, Sighting
 from mesh.stage import Output
+from results.adapters.audit_trail import done
 from results.domain.balance import CameraBalance
 from results.domain.camera_report import SessionCounts
 from results.domain.cameras import CameraEntry
@@ -285,9 +287,12 @@ class InMemoryPublisher:
 class InMemoryAudit(list[AuditEntry]):
     """What was noted."""
 
-    def note(self, entry: AuditEntry) -> None:
+    settled: "Future[None]" = done()
+
+    def note(self, entry: AuditEntry) -> "Future[None]":
         """Keep an entry."""
         self.append(entry)
+        return self.settled
 
 
 class InMemorySnapshots(dict[str, bytes]):
