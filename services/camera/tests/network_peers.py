@@ -69,6 +69,17 @@ def pictures(source: FrameSource, count: int) -> list[bytes | None]:
     return [frame.jpeg() for frame in read(source, count)]
 
 
+def check_clip(source: BridgedSource) -> None:
+    """The twenty pictures of the clip come, and then the camera hangs up."""
+    frames = read(source, 20)
+    assert [(frame.width, frame.height) for frame in frames] == [(160, 96)] * 20
+    assert len({frame.fingerprint() for frame in frames}) == 20
+    assert source.read() is None
+    assert (source.transport, source.codec) == ("tcp", "mjpeg")
+    assert not source.passed_over
+    source.close()
+
+
 @contextmanager
 def tcp_peer(*pieces: bytes, hold: bool = True, hello: bool = False) -> Iterator[int]:
     """Sends the pieces to whoever connects, each in packets of its own; its port.

@@ -18,16 +18,15 @@ from services.camera.tests.network_peers import (
     a_jpeg,
     a_network,
     a_stream,
+    check_clip,
     http_peer,
     multipart,
     opened,
     pictures,
-    read,
     tcp_peer,
     tcp_server,
 )
 
-from camera.adapters.bridged_source import BridgedSource
 from camera.adapters.network import Network
 from camera.domain.life import ErrorCode
 from camera.ports import SourceError
@@ -74,17 +73,6 @@ def test_what_ffmpeg_muxes_is_read_until_it_hangs_up(network: Network, clip: Pat
 
     with tcp_server(send) as port:
         check_clip(opened(network, an_mjpeg(f"http://127.0.0.1:{port}/")))
-
-
-def check_clip(source: BridgedSource) -> None:
-    """The twenty pictures of the clip come, and then the camera hangs up."""
-    frames = read(source, 20)
-    assert [(frame.width, frame.height) for frame in frames] == [(160, 96)] * 20
-    assert len({frame.fingerprint() for frame in frames}) == 20
-    assert source.read() is None
-    assert (source.transport, source.codec) == ("tcp", "mjpeg")
-    assert not source.passed_over
-    source.close()
 
 
 def part(
