@@ -48,7 +48,7 @@ def test_a_broker_that_is_away_is_waited_for_and_the_patience_begins_anew_with_i
         membership.check()
 
 
-def test_a_lane_that_joins_in_time_is_never_spoken_of() -> None:
+def test_the_patience_begins_anew_with_every_lane_that_joined_in_time() -> None:
     clock = ManualClock()
     lane = FakeLane("live")
     membership = Membership([lane], clock, PATIENCE)
@@ -57,3 +57,7 @@ def test_a_lane_that_joins_in_time_is_never_spoken_of() -> None:
         looked(membership, clock, 60)
         lane.joined = True
         looked(membership, clock, 60)
+    lane.joined = False
+    looked(membership, clock, 61)
+    with pytest.raises(TransientError):
+        membership.check()

@@ -87,7 +87,7 @@ class Consumer(Protocol):
         """The partitions that this member owns now."""
 
     def answers(self) -> bool:
-        """Whether the broker answers, once subscribed; waits a second at most."""
+        """Whether the broker answers; waits two seconds at most."""
 
     def lag(self) -> Mapping[TopicPartition, int]:
         """Records behind the end of each owned partition, as far as is known without asking."""

@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import OFFSET_INVALID, KafkaException, Message
 from confluent_kafka import Consumer as VendorConsumer
 from confluent_kafka import TopicPartition as VendorPartition
+from confluent_kafka.admin import AdminClient
 
 from mesh.errors import MeshError, TransientError
 from mesh.kafka.client_log import client_log
@@ -27,7 +28,7 @@ from mesh.record import RawRecord, TopicPartition
 
 _log = logging.getLogger(__name__)
 _NOTHING_STORED = "_NO_OFFSET"
-_ANSWER_SECONDS = 1.0
+_ANSWER_SECONDS = 2.0
 _TURN_BYTES = 1024 * 1024
 """What one partition may give per fetch, so that a full one does not keep the others waiting; a
 larger record still comes alone."""
@@ -78,7 +79,7 @@ class KafkaConsumer:
             logger=client_log(),
         )
         self._answer_seconds = answer_timeout.total_seconds()
-        self._topics: Sequence[str] = ()
+        self._broker = {"bootstrap.servers": bootstrap, "client.id": instance_id}
         self._closed = False
         self._in_callback = False
 
@@ -96,7 +97,6 @@ class KafkaConsumer:
             self.resume(partitions)  # librdkafka remembers a pause beyond its assignment
             on_assign(partitions)
 
-        self._topics = topics
         self._vendor.subscribe(
             list(topics),
             on_assign=self._calling(assign),
@@ -177,9 +177,13 @@ class KafkaConsumer:
             return behind
 
     def answers(self) -> bool:
-        """Whether the broker answers this very client, within a second."""
+        """Whether the broker answers within two seconds.
+
+        A new client asks, for this one may be what is wrong.
+        """
+        asking = AdminClient(self._broker, logger=client_log())
         try:
-            self._vendor.list_topics(self._topics[0], timeout=_ANSWER_SECONDS)
+            asking.list_topics(timeout=_ANSWER_SECONDS)
         except KafkaException:
             return False
         return True

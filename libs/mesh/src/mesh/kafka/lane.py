@@ -174,7 +174,7 @@ class Lane:
         return self._consumer.lag().items()
 
     def answers(self) -> bool:
-        """Whether the broker answers the lane's client; waits a second at most."""
+        """Whether the broker answers; waits two seconds at most."""
         return self._consumer.answers()
 
     def close(self, *, orderly: bool) -> None:

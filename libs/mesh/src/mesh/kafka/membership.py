@@ -41,7 +41,7 @@ class Membership:
             TransientError: the broker has answered for longer than it may.
         """
         outside = [lane for lane in self._lanes if not lane.joined]
-        if not outside or not all(lane.answers() for lane in outside):
+        if not outside or not outside[0].answers():
             self._since = None
             return
         now = self._clock.monotonic()
