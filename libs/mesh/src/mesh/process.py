@@ -1,5 +1,6 @@
 """The frame of every service's `main`: logs, signals, health, and an exit code that tells."""
 
+import atexit
 import signal
 import sys
 import threading
@@ -17,6 +18,8 @@ from mesh.settings import MeshSettings, load
 S = TypeVar("S", bound=MeshSettings)
 EX_CONFIG = 78
 """sysexits.h: the process cannot start as configured."""
+_EXIT_SECONDS = 15
+"""For the interpreter to end, after the service has."""
 
 
 @dataclass(slots=True)
@@ -36,6 +39,7 @@ def run_service(name: str, settings_class: type[S], body: Callable[[S, Process],
     Exits with 78 if the process cannot start as configured and with 1 after any other failure.
     """
     process = Process(name)
+    atexit.register(_end_within, _EXIT_SECONDS)
     try:
         settings = load(settings_class)
         configure_logs(name, settings)
@@ -57,6 +61,12 @@ def run_service(name: str, settings_class: type[S], body: Callable[[S, Process],
     except Exception:  # noqa: BLE001 -- the one place: log, and exit non-zero
         get_logger(name).exception("service_crashed")
         sys.exit(1)
+
+
+def _end_within(seconds: int) -> None:
+    """A client library that hangs while the interpreter ends must not keep the process."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(seconds)
 
 
 def _stop_on_signals(stop: threading.Event) -> None:

@@ -22,7 +22,7 @@ class Member(Protocol):
 class Membership:
     """Looks whether every lane is in its group; the client's own attempts come first.
 
-    A client that lost its partitions while the broker was away can stay out for ever: seen once
+    A client that lost its partitions while the broker was away can stay out for ever: seen twice
     with librdkafka 2.16, in the chaos suite, while its three siblings came back. Only a new client
     helps, hence a new process.
     """
