@@ -14,6 +14,7 @@ _PLATFORM = ("session_infrastructure", "site")
 """Fixtures that start a broker and stores for the whole session."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs the platform stays in one process of `pytest -n`, and has it to itself."""
     for item in items:
