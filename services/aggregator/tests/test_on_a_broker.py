@@ -9,6 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ class Installation:
         )
         self.folder = folder
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.restarts: dict[str, Callable[[], None]] = {}
         self.ports: dict[str, int] = {}
         create_topics(self.settings)
         library, client = SchemaLibrary.packaged(), ConfluentRegistry(registry)
@@ -109,6 +111,7 @@ class Installation:
             **settings,
         }
         what = ["-m", "aggregator"] if script is None else ["-c", script]
+        self.restarts[name] = partial(self.start, name, script, **settings)
         with self.log(name).open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, *what], env=environment, stdout=log, stderr=subprocess.STDOUT
@@ -190,9 +193,19 @@ class Installation:
         return found
 
     def has_results_of(self, keys: Collection[str]) -> None:
-        """Waits for a result of each of these frames, and of no other."""
+        """Waits for a result of each of these frames, and of no other.
+
+        A process that ends itself, as one does whose partition stands still, is started again.
+        """
+
+        def complete() -> bool:
+            for name, process in self.processes.items():
+                if process.poll() not in {None, -signal.SIGKILL}:
+                    self.restarts[name]()
+            return set(self.results()) == set(keys)
+
         try:
-            eventually(lambda: set(self.results()) == set(keys))
+            eventually(complete)
         except AssertionError:
             found = set(self.results())
             missing = [index for index, key in enumerate(keys) if key not in found]
