@@ -40,6 +40,7 @@ def token(secret: SecretStr, minutes: int, role: str = "admin") -> str:
         f"Bearer {token(SECRET, -1)}",
         f"Bearer {token(SecretStr('another secret of thirty-two characters'), 5)}",
     ],
+    ids=["none", "no token", "no JWT", "another scheme", "expired", "of another secret"],
 )
 @pytest.mark.parametrize("path", ["/api/v1/cameras", "/api/v1/nothing", "/api/v1/persons/per_1"])
 async def test_every_bad_token_is_answered_alike(world: World, header: str, path: str) -> None:
