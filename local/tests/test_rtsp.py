@@ -3,6 +3,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -61,9 +62,11 @@ def serve(clip: Path) -> Iterator[Serve]:
         pytest.skip(reason)
     running: list[subprocess.Popen[str]] = []
 
-    def start(*options: str, cameras: int = 1) -> tuple["subprocess.Popen[str]", str]:
+    def start(
+        *options: str, cameras: int = 1, video: Path = clip
+    ) -> tuple["subprocess.Popen[str]", str]:
         process = subprocess.Popen(
-            rtsp.command(clip, 0, cameras, *options), stdout=subprocess.PIPE, text=True
+            rtsp.command(video, 0, cameras, *options), stdout=subprocess.PIPE, text=True
         )
         running.append(process)
         assert process.stdout is not None
@@ -142,3 +145,25 @@ def test_a_file_without_video_is_refused(serve: Serve, tmp_path: Path) -> None:
     )
     assert refused.returncode == 2
     assert "no H.264 or H.265 video" in refused.stdout
+
+
+def test_pictures_of_several_slices_arrive_whole(serve: Serve, tmp_path: Path) -> None:
+    """Parameter sets before every slice of a key frame would make two pictures of it."""
+    blocks = np.random.default_rng(0).integers(16, 240, (12, 20), np.uint8)
+    scene = np.repeat(np.kron(blocks, np.ones((16, 16), np.uint8))[..., None], 3, axis=2)
+    video = tmp_path / "slices.mp4"
+    with av.open(str(video), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"slices": "4"})
+        stream.width, stream.height, stream.pix_fmt = 320, 192, "yuv420p"
+        stream.codec_context.gop_size = 5
+        stream.codec_context.max_b_frames = 0
+        for _ in range(20):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(scene, format="rgb24")))
+        container.mux(stream.encode(None))
+
+    _, port = serve(video=video)
+    with av.open(f"rtsp://127.0.0.1:{port}/cam0", options={"rtsp_transport": "tcp"}) as camera:
+        pictures = islice(camera.decode(video=0), 12)
+        shown = [picture.to_ndarray(format="rgb24") for picture in pictures]
+    for picture in shown:
+        assert np.abs(picture.astype(int) - scene).mean() < 5

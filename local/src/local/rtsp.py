@@ -234,7 +234,7 @@ def _mount(repository: Any, server: Any, projector: Projector, arguments: Any) -
         factory.set_launch(
             "( appsrc name=units is-live=true do-timestamp=true format=time block=false "
             f'max-bytes={_FREEZE_LIMIT_BYTES} caps="video/x-{codec},stream-format=byte-stream,'
-            f'alignment=au" ! {codec}parse ! rtp{codec}pay name=pay0 pt=96 config-interval=-1 )'
+            f'alignment=au" ! {codec}parse ! rtp{codec}pay name=pay0 pt=96 )'
         )
         if arguments.auth != "none":
             role = "viewer,media.factory.access=(boolean)true,media.factory.construct=(boolean)true"
