@@ -4,6 +4,7 @@ import pytest
 
 from mesh.clock import ManualClock
 from mesh.errors import TransientError
+from mesh.kafka import WorkerPolicy
 from mesh.kafka.membership import Membership
 from mesh.scheduler import LaneSpec
 
@@ -33,6 +34,11 @@ def test_a_lane_that_is_kept_out_while_the_broker_answers_ends_the_worker() -> N
     looked(membership, clock, 61)
     with pytest.raises(TransientError, match=r"^no assignment of live in 61 s although the broker"):
         membership.check()
+
+
+def test_members_that_work_on_a_long_batch_have_time_to_finish_it() -> None:
+    assert WorkerPolicy().join_timeout == timedelta(seconds=75)
+    assert WorkerPolicy(batch_timeout=timedelta(minutes=5)).join_timeout == timedelta(seconds=315)
 
 
 def test_a_broker_that_is_away_is_waited_for_and_the_patience_begins_anew_with_it() -> None:

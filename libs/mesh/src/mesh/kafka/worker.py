@@ -29,6 +29,8 @@ _ZERO = timedelta(0)
 _TICK = timedelta(milliseconds=100)
 _REPORT_SECONDS = 5.0
 _CATCH_UP_SECONDS = 0.25
+_USUAL_BATCH_TIMEOUT = timedelta(minutes=1)
+_JOIN_MARGIN = timedelta(seconds=15)
 
 
 class StoppedError(MeshError):
@@ -49,9 +51,14 @@ class WorkerPolicy:
     """The attempt at which a record is given up instead of being processed."""
     batch_timeout: timedelta | None = None
     """A batch that takes longer ends the process, uncleanly: a hung engine never returns."""
-    join_timeout: timedelta = timedelta(seconds=75)
-    """The process ends if the broker answers for so long without letting every lane in its group;
-    members that are busy delay the others, so this is more than a batch takes."""
+
+    @property
+    def join_timeout(self) -> timedelta:
+        """The process ends if the broker answers for so long and keeps a lane out of its group.
+
+        Members that are busy delay the others, so this is more than a batch may take.
+        """
+        return (self.batch_timeout or _USUAL_BATCH_TIMEOUT) + _JOIN_MARGIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
