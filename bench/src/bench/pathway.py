@@ -15,14 +15,6 @@ from detection.ports import FaceDetector
 from mesh.errors import ConfigurationError
 from mesh.events import DetectionConfig, FaceChip
 
-_CAMERA = DetectionConfig()
-_LIMITS = FaceFilter(
-    min_confidence=_CAMERA.confidence_threshold,
-    min_face_size=_CAMERA.min_face_size,
-    max_faces=_CAMERA.max_faces_per_frame,
-)
-"""What a camera that nobody configured reports."""
-
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -79,7 +71,7 @@ def faces_of(detector: FaceDetector, picture: Picture) -> list[RawFace]:
     """The faces that detection would report of a picture with a camera's usual limits."""
     height, width = picture.shape[:2]
     [found] = detector.detect([picture])
-    return select_faces(found, _LIMITS, width=width, height=height)
+    return select_faces(found, _limits(), width=width, height=height)
 
 
 def look(detector: FaceDetector, picture: Picture) -> Seen | None:
@@ -96,6 +88,16 @@ def look(detector: FaceDetector, picture: Picture) -> Seen | None:
                 abs(face.box.x1 + face.box.x2 - width) + abs(face.box.y1 + face.box.y2 - height)
             ),
         ),
+    )
+
+
+def _limits() -> FaceFilter:
+    """What a camera that nobody configured reports."""
+    camera = DetectionConfig()
+    return FaceFilter(
+        min_confidence=camera.confidence_threshold,
+        min_face_size=camera.min_face_size,
+        max_faces=camera.max_faces_per_frame,
     )
 
 
