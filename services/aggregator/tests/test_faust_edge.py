@@ -47,7 +47,7 @@ def test_a_record_that_a_stream_skipped_is_never_acknowledged() -> None:
 PLACE = TP("recognitions", 0)
 
 
-def a_consumer(committed: int, *, earliest: int = 0) -> Any:
+def a_consumer(committed: int | None, *, earliest: int = 0) -> Any:
     """Faust's bookkeeping of one partition, without a broker."""
 
     class Bookkeeping(GuardedConsumer):
@@ -73,6 +73,14 @@ def test_nothing_is_committed_past_a_record_that_is_not_done() -> None:
     assert consumer._new_offset(PLACE) is None
     consumer.done(31)
     assert consumer._new_offset(PLACE) == 34
+
+
+def test_nothing_is_committed_past_a_first_record_that_is_not_done() -> None:
+    consumer = a_consumer(None)
+    consumer.done(22, 23)
+    assert consumer._new_offset(PLACE) is None
+    consumer.done(*range(22))
+    assert consumer._new_offset(PLACE) == 24
 
 
 async def test_records_that_the_broker_still_has_are_never_taken_for_deleted() -> None:

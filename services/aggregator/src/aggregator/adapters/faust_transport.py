@@ -1,6 +1,7 @@
 """Faust's Kafka transport, made to keep the mesh's promises about delivery."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from faust.transport.drivers import aiokafka
@@ -23,23 +24,81 @@ class GuardedConsumer(aiokafka.Consumer):  # type: ignore[misc]  # Faust is unty
     During a rebalance a stream skips the records that it still holds, and acknowledges them: one at
     the committed offset would be lost. A skipped record was never tracked. Faust also commits past
     one missing record at the committed offset, and takes for deleted whatever it did not read in
-    order; here the first must be done, and the broker says what was deleted. What is never read
-    again stands still, which `StallWatch` ends.
+    order; here the first must be done, and the broker says what was deleted. A partition without a
+    committed offset is read again from its beginning: aiokafka would go on behind what was skipped.
+    Nothing of a source goes to a stream between an assignment and the seek that belongs to it, for
+    what was read before the seek would come out of order. What is never read again stands still,
+    which `StallWatch` ends.
     """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._place = asyncio.Lock()
+        self._seeks = 0
+        self._fetched_after = 0
+        self._sought_generation: int | None = None
+
+    async def perform_seek(self) -> None:
+        """Go back to where the group is, in all owned partitions."""
+        async with self._place:
+            generation = self.app.consumer_generation_id
+            await super().perform_seek()
+            self._seeks += 1
+            self._sought_generation = generation
+
+    async def getmany(
+        self,
+        timeout: float,  # noqa: ASYNC109 -- Faust's signature
+    ) -> AsyncIterator[tuple[TP, Message]]:
+        """What the broker has, without what was fetched before a seek or needs one first."""
+        async for place, message in super().getmany(timeout):
+            in_place = (
+                self._fetched_after == self._seeks
+                and self._sought_generation == self.app.consumer_generation_id
+            )
+            if in_place or not self.app.topics.acks_enabled_for(place.topic):
+                yield place, message
+
+    async def _getmany(
+        self,
+        active_partitions: set[TP] | None,
+        timeout: float,  # noqa: ASYNC109 -- Faust's signature
+    ) -> Any:
+        async with self._place:
+            self._fetched_after = self._seeks
+            return await super()._getmany(active_partitions, timeout)
+
+    async def seek_to_committed(self) -> Mapping[TP, int | None]:
+        """Go back to the committed offsets, or to the beginning of what has none.
+
+        Returns:
+            Where each owned partition is read from; nothing for a changelog without an offset.
+        """
+        offsets: dict[TP, int | None] = dict(await super().seek_to_committed())
+        uncommitted = [
+            place
+            for place, offset in offsets.items()
+            if not offset and self.app.topics.acks_enabled_for(place.topic)
+        ]
+        if uncommitted:
+            beginnings = await self.earliest_offsets(*uncommitted)
+            await self.seek_wait(beginnings)
+            offsets.update(beginnings)
+        return offsets
 
     def ack(self, message: Message) -> bool:
         """Mark a delivered message as done; a skipped one is read again."""
         return bool(message.tracked and super().ack(message))
 
     def committed(self, partition: TP) -> int | None:
-        """The offset that the group has committed in an owned partition, if it has."""
+        """Where an owned partition is read from after a restart; nothing for offset 0."""
         offset: int | None = self._committed_offset[partition]
         return offset
 
     def _new_offset(self, tp: TP) -> int | None:
         """The next offset to commit; none while the record at the committed one is not done."""
-        first = self.committed(tp)
-        if first and first not in self._acked_index[tp] and not self._gap[tp].overlaps(first):
+        first = self.committed(tp) or 0
+        if first not in self._acked_index[tp] and not self._gap[tp].overlaps(first):
             return None
         offset: int | None = super()._new_offset(tp)
         return offset
