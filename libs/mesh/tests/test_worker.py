@@ -1,4 +1,5 @@
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -761,6 +762,25 @@ def test_a_worker_is_not_ready_while_its_partitions_are_lost(world: World) -> No
     assert worker.ready() is None
     lane._on_lost([TopicPartition(FRAMES, 0)])
     assert worker.ready() == "no partitions assigned yet: request"
+    lane.close(orderly=True)
+
+
+def test_a_worker_whose_client_fetches_nothing_is_not_ready(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(InMemoryConsumer, "_fetch", lambda *_: [])
+    worker = world.worker(FakeStage(threading.Event()))
+    (lane,) = worker._lanes
+    worker._join()
+    for _ in range(20):
+        world.frames(0)
+        worker._run_once()
+        world.clock.advance(5)
+        while worker._standstill._asking:
+            time.sleep(0.001)
+    problem = worker.ready()
+    assert problem is not None
+    assert problem.startswith(f"not moving: {FRAMES}/0 (")
     lane.close(orderly=True)
 
 

@@ -4,7 +4,7 @@ It keeps the same contract as the real one (`tests/contract/broker_contract.py`)
 are tested without a network. Safe to use from several threads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from mesh.clock import Clock, SystemClock
@@ -52,6 +52,21 @@ class InMemoryBroker:
     def producer(self) -> "InMemoryProducer":
         """A producer."""
         return InMemoryProducer(self)
+
+    def bounds(
+        self, topics: Sequence[str]
+    ) -> Callable[[], Mapping[TopicPartition, tuple[int, int]]]:
+        """What tells where the partitions of some topics begin and end."""
+
+        def ask() -> Mapping[TopicPartition, tuple[int, int]]:
+            with self._cluster.lock:
+                return {
+                    TopicPartition(topic, number): (log.start, log.start + len(log.records))
+                    for topic in topics
+                    for number, log in enumerate(self._cluster.logs(topic))
+                }
+
+        return ask
 
     def append(
         self, topic: str, key: str | None, value: bytes | None, headers: Headers | None = None

@@ -16,6 +16,7 @@ from mesh.kafka.handler import Handler
 from mesh.kafka.lane import Lane
 from mesh.kafka.outbox import Outbox
 from mesh.kafka.platform import KafkaPlatform, Platform, flush_timeout
+from mesh.kafka.standstill import Standstill
 from mesh.kafka.worker import StreamWorker, Surroundings, WorkerPolicy
 from mesh.logs import package_version
 from mesh.ports import Codec, Heartbeat, NoMetrics, Producer, WorkerMetrics
@@ -87,6 +88,11 @@ def build_worker(
             watchdog=watchdog,
         ),
         outbox=outbox,
+        standstill=Standstill(
+            platform.bounds([topic for lane in lanes for topic in lane.topics]),
+            options.clock,
+            options.policy.join_timeout,
+        ),
         policy=options.policy,
         surroundings=Surroundings(
             stop=stop,

@@ -173,6 +173,12 @@ class Lane:
         """Records that wait in the broker, by partition."""
         return self._consumer.lag().items()
 
+    def read_until(self) -> Mapping[TopicPartition, int | None]:
+        """The next offset to arrive of each partition that should move; a held lane has none."""
+        if self.spec.held():
+            return {}
+        return {source: progress.expected for source, progress in self._progress.items()}
+
     def answers(self) -> bool:
         """Whether the broker answers; waits two seconds at most."""
         return self._consumer.answers()

@@ -1,11 +1,14 @@
 """Where a worker reads and publishes."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
 from mesh.kafka.consumer import KafkaConsumer
+from mesh.kafka.ends import KafkaEnds
 from mesh.kafka.producer import KafkaProducer
+from mesh.kafka.standstill import Bounds
 from mesh.ports import Consumer, Producer
 from mesh.settings import MeshSettings
 
@@ -18,6 +21,9 @@ class Platform(Protocol):
 
     def producer(self) -> Producer:
         """A producer."""
+
+    def bounds(self, topics: Sequence[str]) -> Callable[[], Bounds]:
+        """What asks where the partitions of some topics begin and end; it may block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,17 @@ class KafkaPlatform:
             instance_id=self.settings.instance_id,
             delivery_timeout=flush_timeout(self.settings),
         )
+
+    def bounds(self, topics: Sequence[str]) -> Callable[[], Bounds]:
+        """Asks with a new client each time, for an old one may be what is wrong."""
+
+        def ask() -> Bounds:
+            ends = KafkaEnds(
+                self.settings.kafka_bootstrap, topics, instance_id=self.settings.instance_id
+            )
+            return ends.read()
+
+        return ask
 
 
 def flush_timeout(settings: MeshSettings) -> timedelta:

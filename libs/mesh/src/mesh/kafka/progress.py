@@ -116,6 +116,11 @@ class PartitionProgress:
         return min(lowest, self._gaps[0].first)
 
     @property
+    def expected(self) -> int | None:
+        """The next offset to arrive; `None` while nothing is known."""
+        return self._expected
+
+    @property
     def gaps(self) -> Sequence[Gap]:
         """What was missing and is not reported yet; the position stays before it until it is."""
         return tuple(self._gaps)

@@ -16,6 +16,7 @@ from mesh.kafka.lane import Consumed, Lane
 from mesh.kafka.membership import Membership
 from mesh.kafka.outbox import Leaving, Outbox, Settled
 from mesh.kafka.progress import Gap
+from mesh.kafka.standstill import Standstill
 from mesh.logs import handling
 from mesh.ports import Codec, Heartbeat, NoMetrics, WorkerMetrics
 from mesh.retry import RetryPolicy
@@ -126,6 +127,7 @@ class StreamWorker:
         codec: Codec,
         handler: Handler,
         outbox: Outbox,
+        standstill: Standstill,
         policy: WorkerPolicy,
         surroundings: Surroundings,
     ) -> None:
@@ -139,6 +141,7 @@ class StreamWorker:
         self._undecodable: list[Settled] = []
         self._flight: _Flight | None = None
         self._slice = policy.max_wait if len(lanes) == 1 else policy.max_wait / 50
+        self._standstill = standstill
         self._membership = Membership(lanes, surroundings.clock, policy.join_timeout)
         self._report_due = 0.0
         self._stuck = False
@@ -187,9 +190,11 @@ class StreamWorker:
         self._report()
 
     def ready(self) -> str | None:
-        """What is missing before work can be done; nothing once every lane joined its group."""
+        """What keeps work from being done; nothing once every lane joined its group and moves."""
         missing = [lane.spec.name for lane in self._lanes if not lane.joined]
-        return f"no partitions assigned yet: {', '.join(missing)}" if missing else None
+        if missing:
+            return f"no partitions assigned yet: {', '.join(missing)}"
+        return self._standstill.problem()
 
     def _read(self) -> None:
         """Read what there is room for; wait for a first record only if nothing can be done.
@@ -362,8 +367,14 @@ class StreamWorker:
         self._report_due = now + _REPORT_SECONDS
         self._membership.check()
         metrics = self._around.metrics
+        told = self._standstill.look(
+            {place: offset for lane in self._lanes for place, offset in lane.read_until().items()}
+        )
         for lane in self._lanes:
             metrics.waiting(lane.spec.name, self._scheduler.waiting(lane.spec.name))
             metrics.paused(lane.spec.name, paused=lane.spec.held())
-            for source, records in lane.lag():
-                metrics.lag(source, records)
+            known = dict(lane.lag())
+            for source in lane.read_until().keys() | known:
+                records = max(known.get(source, -1), told.get(source, -1))
+                if records >= 0:
+                    metrics.lag(source, records)
