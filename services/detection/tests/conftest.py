@@ -12,7 +12,8 @@ import pytest
 import skimage.data
 
 from detection.domain.face import Picture, RawFace
-from detection.ports import EngineError, FaceDetector, ModelInfo
+from detection.ports import FaceDetector, ModelInfo
+from inference.engine import EngineError
 from mesh.events import BoundingBox, Point
 from mesh.models import package_folder
 

@@ -14,7 +14,8 @@ from detection.adapters.engines import load_detector
 from detection.domain.dlib_points import confidence_of, from_dlib_points
 from detection.domain.face import Picture, RawFace
 from detection.domain.geometry import iou_matrix
-from detection.ports import EngineError, FaceDetector, ModelInfo
+from detection.ports import FaceDetector, ModelInfo
+from inference.engine import EngineError
 from inference.running import Running
 from mesh.errors import ConfigurationError
 from mesh.models import ModelRegistry, ModelStore, Pack

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from typing_extensions import override
 
-import inference.engine
 from detection.adapters import face_networks
 from detection.adapters.face_landmarker import FaceLandmarker, back
 from detection.adapters.face_networks import Network, turned
@@ -28,8 +27,8 @@ from detection.domain.face_mesh import (
     attributes_of,
     eye_aspect_ratio,
 )
-from detection.ports import EngineError, FaceView, ModelInfo
-from inference.engine import EngineInfo, Outputs, Tensor
+from detection.ports import FaceView, ModelInfo
+from inference.engine import EngineError, EngineInfo, Outputs, Tensor
 from mesh.errors import ConfigurationError
 from mesh.events import BoundingBox, Point
 from mesh.models import InputSpec
@@ -59,7 +58,7 @@ class FakeEngine:
     def run(self, batch: Tensor) -> Outputs:
         self.batches.append(batch)
         if self.refuses:
-            raise inference.engine.EngineError("no")
+            raise EngineError("no")
         return {
             name: np.tile(np.asarray(values, np.float32), (len(batch), 1))
             for name, values in self._outputs.items()
@@ -258,7 +257,7 @@ class Grid(FakeEngine):
     @override
     def run(self, batch: Tensor) -> Outputs:
         if self.refuses:
-            raise inference.engine.EngineError("no")
+            raise EngineError("no")
         rows: NDArray[np.float32] = np.zeros((len(batch), count(416, 416), 85), np.float32)
         rows[:, 0, 2:4] = np.log(5)
         rows[:, 0, 4:6] = 0.9

@@ -10,9 +10,10 @@ from detection.adapters.chained import ChainedFaceModel, Places, places_of
 from detection.adapters.face_networks import empty_view as a_view
 from detection.adapters.fallback import Detectors, FallbackDetector
 from detection.domain.face import Picture, RawFace
-from detection.ports import EngineError, EngineTimeoutError, FaceDetector, FaceView, ModelInfo
+from detection.ports import FaceDetector, FaceView, ModelInfo
 from detection.settings import DetectionSettings
 from inference.chain import Chain, ChainTimeoutError
+from inference.engine import EngineError
 from inference.links import Link
 from inference.news import ModelNews, Teller
 from inference.running import WARM_UP_RUNS, Running
@@ -191,7 +192,7 @@ def test_what_no_link_answers_is_an_error_that_tells_time_outs_apart() -> None:
     with pytest.raises(EngineError, match="bad picture"):
         detector.detect([PICTURE])
     only.trouble = ChainTimeoutError("no answer")
-    with pytest.raises(EngineTimeoutError):
+    with pytest.raises(ChainTimeoutError):
         detector.detect([PICTURE])
 
 

@@ -8,13 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import inference.engine
 from detection.adapters.canvas import Canvas, letterbox
 from detection.adapters.network_detector import FAMILIES, Family, NetworkDetector, sample
 from detection.domain.face import Picture, RawFace
 from detection.domain.letterbox import Letterbox
-from detection.ports import EngineError, ModelInfo
-from inference.engine import EngineInfo, Outputs, Tensor
+from detection.ports import ModelInfo
+from inference.engine import EngineError, EngineInfo, Outputs, Tensor
 from mesh.errors import ConfigurationError
 from mesh.events import BoundingBox
 from mesh.models import InputSpec
@@ -45,7 +44,7 @@ class Brightness:
     def run(self, batch: Tensor) -> Outputs:
         self.shapes.append(batch.shape)
         if batch.max() > 250:
-            raise inference.engine.EngineError("too bright")
+            raise EngineError("too bright")
         return {"mean": batch.reshape(len(batch), -1).mean(axis=1, keepdims=True)}
 
     def close(self) -> None:

@@ -12,8 +12,9 @@ import pytest
 from typing_extensions import override
 
 from detection.adapters.rekognition import RekognitionDetector
-from detection.ports import CloudPolicy, EngineError
+from detection.ports import CloudPolicy
 from detection.settings import DetectionSettings
+from inference.engine import EngineError
 from mesh.errors import ConfigurationError
 
 PICTURE = np.full((200, 400, 3), 90, np.uint8)

@@ -13,8 +13,9 @@ from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
 from detection.adapters.tracker import ShortTermTracker
 from detection.domain.face import Picture, RawFace
 from detection.domain.quality import QualityPolicy
-from detection.ports import EngineError, FaceDetector, ModelInfo
+from detection.ports import FaceDetector, ModelInfo
 from detection.stage import DetectionPolicy, DetectionStage, Tools
+from inference.engine import EngineError
 from mesh.clock import ManualClock
 from mesh.events import (
     BoundingBox,

@@ -14,17 +14,11 @@ from detection.adapters.tracker import ShortTermTracker
 from detection.domain.face import EyeState, Picture
 from detection.domain.face_mesh import POINTS, SHAPES, FaceMesh
 from detection.domain.thing import RawObject
-from detection.ports import (
-    EngineError,
-    EngineTimeoutError,
-    FaceDetector,
-    FaceView,
-    FurtherModels,
-    Metered,
-    ModelInfo,
-)
+from detection.ports import FaceDetector, FaceView, FurtherModels, Metered, ModelInfo
 from detection.stage import DetectionPolicy, DetectionStage, Tools
 from detection.stage.notices import Notices
+from inference.chain import ChainTimeoutError
+from inference.engine import EngineError
 from mesh.clock import ManualClock
 from mesh.events import (
     AgeGender,
@@ -369,7 +363,7 @@ def test_a_frame_that_a_model_fails_on_costs_the_others_nothing(
 
 
 @pytest.mark.parametrize(
-    ("problem", "reason"), [(EngineError, "engine_error"), (EngineTimeoutError, "model_timeout")]
+    ("problem", "reason"), [(EngineError, "engine_error"), (ChainTimeoutError, "model_timeout")]
 )
 def test_an_object_detector_that_fails_fails_the_frames_that_ask_for_it(
     service: Service, jpeg: Encode, problem: type[EngineError], reason: str

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-import inference.engine
 from detection.domain.activity import Postures
 from detection.domain.chip import ChipWindow
 from detection.domain.face import EyeState, GreyFace, Picture, RawFace
@@ -15,14 +14,6 @@ from mesh.events import AgeGender, BoundingBox, FrameHeader, FrameRef, Liveness,
 
 Model_co = TypeVar("Model_co", covariant=True)
 Reading_co = TypeVar("Reading_co", covariant=True)
-
-
-class EngineError(inference.engine.EngineError):
-    """An engine could not work on a picture."""
-
-
-class EngineTimeoutError(EngineError):
-    """No engine answered in time."""
 
 
 class ImageUnavailableError(Exception):
@@ -82,8 +73,8 @@ class FaceDetector(Protocol):
             long_side: pictures are scaled down to this, pixels; none leaves it to the detector.
 
         Raises:
-            EngineTimeoutError: no engine answered in time.
-            EngineError: the engine failed on at least one of the pictures.
+            inference.chain.ChainTimeoutError: no engine answered in time.
+            inference.engine.EngineError: the engine failed on at least one of the pictures.
         """
 
     def warm_up(self) -> None:
@@ -101,7 +92,7 @@ class ObjectDetector(Protocol):
         """The objects of each picture, most confident first; as `FaceDetector.detect`.
 
         Raises:
-            EngineError: the engine failed on at least one of the pictures.
+            inference.engine.EngineError: the engine failed on at least one of the pictures.
         """
 
     def warm_up(self) -> None:
@@ -204,7 +195,7 @@ class FaceModel(Protocol[Reading_co]):
         """What it says of each face, in order; blocks while the engine works.
 
         Raises:
-            EngineError: the engine failed on at least one of the faces.
+            inference.engine.EngineError: the engine failed on at least one of the faces.
         """
 
     def warm_up(self) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from detection.domain.face import Picture
 from detection.domain.letterbox import Letterbox, fit, fit_into
-from detection.ports import EngineError
+from inference.engine import EngineError
 from mesh.models import InputSpec
 
 

@@ -1,90 +1,25 @@
 """Models behind a fallback chain, as the stage knows them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
-import inference.engine
 from detection.domain.face import Picture
 from detection.domain.thing import RawObject
-from detection.ports import (
-    EngineError,
-    EngineTimeoutError,
-    FaceModel,
-    FaceView,
-    ModelInfo,
-    ObjectDetector,
-)
+from detection.ports import FaceModel, FaceView, ModelInfo, ObjectDetector
 from detection.settings import DetectionSettings
-from inference.chain import Chain, ChainTimeoutError
+from inference.chain import Chain
+from inference.chained import Chained, Model
 from inference.links import Change, Link
 from inference.news import ModelNews
 from inference.running import warm
 
-
-class Model(Protocol):
-    """What every model can be asked."""
-
-    @property
-    def info(self) -> ModelInfo:
-        """The model that runs."""
-
-    def warm_up(self) -> None:
-        """Run once."""
-
-
-Tool = TypeVar("Tool", bound=Model)
-Out = TypeVar("Out")
+Tool = TypeVar("Tool", bound=Model[ModelInfo])
 Reading = TypeVar("Reading")
 
 
-class Chained(Generic[Tool]):
-    """Asks the links of a chain.
-
-    Used from one thread; only `serving` and `state` may be called from others.
-    """
-
-    def __init__(self, chain: Chain[Tool]) -> None:
-        self._chain = chain
-        self._answered = chain.tools[0].info
-
-    @property
-    def info(self) -> ModelInfo:
-        """What answered the last call; before the first what is to answer it."""
-        return self._answered
-
-    def serving(self) -> ModelInfo:
-        """What would answer now."""
-        return self._chain.serving.info
-
-    def state(self) -> str:
-        """available, degraded or failed."""
-        return self._chain.state
-
-    def warm_up(self) -> None:
-        """Run every link until it is warm."""
-        self._chain.warm_up()
-
-    def _ask(self, use: Callable[[Tool], Out]) -> Out:
-        """What the first link says that answers.
-
-        Raises:
-            EngineTimeoutError: no link answered in time.
-            EngineError: every link refused.
-        """
-        try:
-            answer = self._chain.run(use)
-        except ChainTimeoutError as error:
-            raise EngineTimeoutError(str(error)) from error
-        except inference.engine.EngineError as error:
-            raise EngineError(str(error)) from error
-        info = answer.tool.info
-        self._answered = replace(info, fallback_used=True) if answer.stood_in else info
-        return answer.value
-
-
-class ChainedFaceModel(Chained[FaceModel[Reading]], Generic[Reading]):
+class ChainedFaceModel(Chained[FaceModel[Reading], ModelInfo], Generic[Reading]):
     """What the first link that answers says of faces."""
 
     def read(self, faces: Sequence[FaceView]) -> Sequence[Reading]:
@@ -92,7 +27,7 @@ class ChainedFaceModel(Chained[FaceModel[Reading]], Generic[Reading]):
         return self._ask(lambda one: one.read(faces))
 
 
-class ChainedObjectDetector(Chained[ObjectDetector]):
+class ChainedObjectDetector(Chained[ObjectDetector, ModelInfo]):
     """Objects as the first link that answers finds them."""
 
     def detect(self, images: Sequence[Picture]) -> list[list[RawObject]]:

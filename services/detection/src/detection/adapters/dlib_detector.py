@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from detection.domain.dlib_points import confidence_of, from_dlib_points
 from detection.domain.face import Picture, RawFace
-from detection.ports import EngineError, ModelInfo
+from detection.ports import ModelInfo
+from inference.engine import EngineError
 from mesh.errors import ConfigurationError
 from mesh.events import BoundingBox
 

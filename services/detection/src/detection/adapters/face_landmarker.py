@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from detection.adapters.face_networks import empty_view, turned
 from detection.domain.crops import Square, mesh_square
 from detection.domain.face_mesh import POINTS, SHAPE_POINTS, SHAPES, Coordinates, FaceMesh
-from detection.ports import EngineError, FaceView, ModelInfo
-from inference.engine import EngineInfo
+from detection.ports import FaceView, ModelInfo
+from inference.engine import EngineError, EngineInfo
 from inference.openvino_core import process_core
 from mesh.errors import ConfigurationError
 

@@ -8,11 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-import inference.engine
 from detection.domain.age import age_group
 from detection.domain.crops import Square, eye_squares, inside
 from detection.domain.face import EyeState, Picture, RawFace
-from detection.ports import EngineError, FaceView, ModelInfo
+from detection.ports import FaceView, ModelInfo
 from inference.engine import Engine, Outputs
 from mesh.events import AgeGender, BoundingBox, Liveness, Point, Pose
 from mesh.models import InputSpec
@@ -89,10 +88,7 @@ class FaceNetwork(Generic[Reading]):
         """The outputs of a network by face and cut."""
         cuts = [self._cut(face, network.shape) for face in faces]
         batch = np.stack([_planes(cut, network.shape) for face in cuts for cut in face])
-        try:
-            outputs = network.engine.run(batch)
-        except inference.engine.EngineError as error:
-            raise EngineError(str(error)) from error
+        outputs = network.engine.run(batch)
         rows = [_row(outputs, index) for index in range(len(batch))]
         each = len(cuts[0])
         return [rows[start : start + each] for start in range(0, len(rows), each)]

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from detection.adapters.chained import Chained
 from detection.domain.face import Picture, RawFace
-from detection.ports import FaceDetector
+from detection.ports import FaceDetector, ModelInfo
 from detection.settings import REKOGNITION, DetectionSettings
 from inference.chain import Chain
+from inference.chained import Chained
 from inference.links import Link
 from inference.news import ModelNews
 from inference.running import warm
@@ -109,7 +109,7 @@ class Detectors:
         )
 
 
-class FallbackDetector(Chained[FaceDetector]):
+class FallbackDetector(Chained[FaceDetector, ModelInfo]):
     """Faces from the first link that answers; another chain takes over between two calls.
 
     `exchange` may be called from another thread than the one that detects.

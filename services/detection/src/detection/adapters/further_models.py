@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 
-import inference.engine
 from detection.adapters import face_networks
 from detection.adapters.chained import ChainedFaceModel, ChainedObjectDetector, Places
 from detection.adapters.face_networks import Network
 from detection.adapters.object_detector import YoloDetector
 from detection.domain.wishes import AGES, EYES, LANDMARKS, LIVENESS, OBJECTS, POSE
-from detection.ports import EngineError, FurtherModels, Metered, ModelInfo, Tracker
+from detection.ports import FurtherModels, Metered, ModelInfo, Tracker
 from inference.chain import Chain
 from inference.choice import AUTO
-from inference.engine import EngineInfo, EngineOptions
+from inference.engine import EngineError, EngineInfo, EngineOptions, Tensor
 from inference.opening import open_engine
 from mesh.clock import SystemClock
 from mesh.errors import ConfigurationError
@@ -187,10 +186,10 @@ def _network(model: ModelSpec, files: Files, threads: int, device: str) -> Netwo
     return Network(engine, shape)
 
 
-def _sample(shape: InputSpec) -> inference.engine.Tensor:
+def _sample(shape: InputSpec) -> Tensor:
     noise = np.random.default_rng(0).uniform(0, 255, (1, 3, shape.height, shape.width))
     mean, scale = (np.reshape(values, (3, 1, 1)) for values in (shape.mean, shape.scale))
-    sample: inference.engine.Tensor = ((noise - mean) / scale).astype(np.float32)
+    sample: Tensor = ((noise - mean) / scale).astype(np.float32)
     return sample
 
 

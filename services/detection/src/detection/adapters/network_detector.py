@@ -10,12 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-import inference.engine
 from detection.adapters.canvas import Canvas, letterbox
 from detection.domain import scrfd, yolo_face, yunet
 from detection.domain.face import Picture, RawFace
 from detection.domain.letterbox import Letterbox
-from detection.ports import EngineError, ModelInfo
+from detection.ports import ModelInfo
 from inference.engine import Engine
 from mesh.errors import ConfigurationError
 from mesh.models import InputSpec
@@ -119,7 +118,8 @@ class NetworkDetector:
             groups[box.height, box.width].append(index)
         found: list[list[RawFace]] = [[] for _ in images]
         for members in cut(groups.values(), self._at_once):
-            heads = self._run([images[i] for i in members], [boxes[i] for i in members])
+            laid = self._canvas.lay([images[i] for i in members], [boxes[i] for i in members])
+            heads = self._engine.run(laid)
             for row, index in enumerate(members):
                 found[index] = self._family.decode(
                     {name: values[row] for name, values in heads.items()},
@@ -132,14 +132,6 @@ class NetworkDetector:
     def warm_up(self) -> None:
         """Run once on an empty picture of the usual shape."""
         self.detect([np.zeros(usual(self._long_side), np.uint8)])
-
-    def _run(
-        self, images: Sequence[Picture], boxes: Sequence[Letterbox]
-    ) -> Mapping[str, NDArray[np.float32]]:
-        try:
-            return self._engine.run(self._canvas.lay(images, boxes))
-        except inference.engine.EngineError as error:
-            raise EngineError(str(error)) from error
 
 
 def cut(groups: Iterable[Sequence[int]], most: int) -> Iterator[Sequence[int]]:

@@ -5,15 +5,14 @@ from types import MappingProxyType
 
 import numpy as np
 
-import inference.engine
 from detection.adapters.canvas import Canvas, letterbox
 from detection.domain import cells, yolo_objects, yolox
 from detection.domain.coco import CLASSES
 from detection.domain.face import Picture
 from detection.domain.letterbox import Letterbox
 from detection.domain.thing import RawObject
-from detection.ports import EngineError, ModelInfo
-from inference.engine import Engine
+from detection.ports import ModelInfo
+from inference.engine import Engine, EngineError, Tensor
 from mesh.errors import ConfigurationError
 from mesh.models import InputSpec
 
@@ -26,18 +25,18 @@ _AT_ONCE = 8
 """Pictures per call of the engine, at most; one of 416 x 416 takes 2 MB."""
 
 
-def _yolox(rows: inference.engine.Tensor, box: Letterbox) -> list[RawObject]:
+def _yolox(rows: Tensor, box: Letterbox) -> list[RawObject]:
     expected = (cells.count(box.width, box.height), 5 + len(CLASSES))
     if rows.shape != expected:
         raise KeyError(f"the shape {expected}, found {rows.shape}")
     return yolox.decode(rows, box, classes=CLASSES, confidence=CONFIDENCE, overlap=OVERLAP)
 
 
-def _yolov8(values: inference.engine.Tensor, box: Letterbox) -> list[RawObject]:
+def _yolov8(values: Tensor, box: Letterbox) -> list[RawObject]:
     return yolo_objects.decode(values, box, classes=CLASSES, confidence=CONFIDENCE, overlap=OVERLAP)
 
 
-Decode = Callable[[inference.engine.Tensor, Letterbox], list[RawObject]]
+Decode = Callable[[Tensor, Letterbox], list[RawObject]]
 FAMILIES: Mapping[str, Decode] = MappingProxyType({"yolox": _yolox, "yolov8": _yolov8})
 """How the output for a picture is read, by `ModelSpec.decoder`; YOLO v8 to v12 are one family."""
 
@@ -97,11 +96,8 @@ class YoloDetector:
         except KeyError as error:
             raise EngineError(f"the output needs {error.args[0]}") from error
 
-    def _run(self, frames: inference.engine.Tensor) -> inference.engine.Tensor:
-        try:
-            outputs = self._engine.run(frames)
-        except inference.engine.EngineError as error:
-            raise EngineError(str(error)) from error
+    def _run(self, frames: Tensor) -> Tensor:
+        outputs = self._engine.run(frames)
         rows = next(iter(outputs.values()))
         if len(rows) != len(frames):
             raise EngineError(f"the output is for {len(rows)} pictures, not for {len(frames)}")

@@ -13,7 +13,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from detection.domain.face import Picture, RawFace
-from detection.ports import CloudPolicy, EngineError, ModelInfo
+from detection.ports import CloudPolicy, ModelInfo
+from inference.engine import EngineError
 from mesh.errors import ConfigurationError
 from mesh.events import BoundingBox, Point
 

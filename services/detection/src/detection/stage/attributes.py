@@ -8,9 +8,10 @@ from typing import TypeVar
 from detection.domain.face import EyeState
 from detection.domain.face_mesh import FaceMesh, attributes_of
 from detection.domain.wishes import AGES, EYES, LANDMARKS, LIVENESS, POSE
-from detection.ports import EngineError, FaceModel, FaceView, Metered
+from detection.ports import FaceModel, FaceView, Metered
 from detection.stage.searching import model_use
 from detection.stage.work import FaceNotes, FrameWork, Tools
+from inference.engine import EngineError
 from mesh.events import AgeGender, FaceAttributes, Liveness, Pose
 
 Reading = TypeVar("Reading")

@@ -8,15 +8,10 @@ from functools import partial
 from detection.domain.coco import classes_of
 from detection.domain.report import failed
 from detection.domain.wishes import FACE_TASKS, FACES, OBJECTS
-from detection.ports import (
-    EngineError,
-    EngineTimeoutError,
-    InferenceMeter,
-    Metered,
-    ModelInfo,
-    ObjectDetector,
-)
+from detection.ports import InferenceMeter, Metered, ModelInfo, ObjectDetector
 from detection.stage.work import FrameWork, Tools
+from inference.chain import ChainTimeoutError
+from inference.engine import EngineError
 from mesh.events import ModelUse
 
 Search = Callable[[Sequence[FrameWork]], None]
@@ -87,7 +82,7 @@ def _alone(run: Search, work: FrameWork, meter: InferenceMeter) -> None:
         run([work])
     except EngineError as error:
         meter.failed()
-        hung = isinstance(error, EngineTimeoutError)
+        hung = isinstance(error, ChainTimeoutError)
         work.end(failed("model_timeout" if hung else "engine_error"))
 
 

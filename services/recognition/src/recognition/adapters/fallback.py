@@ -1,11 +1,10 @@
 """An embedder with stand-ins: the same model on other devices."""
 
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 
 from inference.chain import Chain
+from inference.chained import Chained
 from inference.links import Link
 from inference.news import ModelNews
 from inference.running import warm
@@ -21,37 +20,12 @@ from recognition.settings import RecognitionSettings
 TASK = "face-recognition"
 
 
-class FallbackEmbedder:
-    """Asks the links of a chain; safe to call from several threads."""
-
-    def __init__(self, chain: Chain[FaceEmbedder]) -> None:
-        self._chain = chain
-        self._answered = threading.local()
-
-    @property
-    def info(self) -> EmbedderInfo:
-        """What answered this thread's last call; before the first what would answer it."""
-        info: EmbedderInfo = getattr(self._answered, "info", None) or self.serving()
-        return info
-
-    def serving(self) -> EmbedderInfo:
-        """What would answer now."""
-        return self._chain.serving.info
-
-    def state(self) -> str:
-        """available, degraded or failed."""
-        return self._chain.state
-
-    def warm_up(self) -> None:
-        """Run every link until it is warm."""
-        self._chain.warm_up()
+class FallbackEmbedder(Chained[FaceEmbedder, EmbedderInfo]):
+    """Embeds faces by the first link that answers."""
 
     def embed(self, chips: Sequence[FaceChip]) -> Vectors:
-        """Align and embed chips by the first link that answers; see `FaceEmbedder`."""
-        answer = self._chain.run(lambda embedder: embedder.embed(chips))
-        info = answer.tool.info
-        self._answered.info = replace(info, fallback_used=True) if answer.stood_in else info
-        return answer.value
+        """Align and embed chips, in order; see `FaceEmbedder`."""
+        return self._ask(lambda one: one.embed(chips))
 
 
 class Embedders:
