@@ -24,7 +24,7 @@ def _spec(name: str, folder: Path, *, after: tuple[str, ...] = (), code: str = "
         command=(sys.executable, "-S", "-c", code or _SERVE, str(mark)),
         after=after,
         ready=mark.exists,
-        ready_within=10,
+        ready_within=60,
         stop_within=2,
     )
 
@@ -35,7 +35,7 @@ def _supervisor(
     return Supervisor(specs, log=folder / "log", run=folder / "run", policy=_QUICK, say=say)
 
 
-def _until(condition: Callable[[], bool], within: float = 10.0) -> None:
+def _until(condition: Callable[[], bool], within: float = 60.0) -> None:
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline
@@ -57,7 +57,7 @@ def test_a_killed_process_is_started_again(tmp_path: Path) -> None:
         before = supervisor.pid("only")
         supervisor.kill("only")
         _until(lambda: supervisor.states()[0].restarts == 1)
-        supervisor.await_ready("only", 10)
+        supervisor.await_ready("only", 60)
         state = supervisor.states()[0]
         assert state.pid != before
         assert state.reason == "was ended by SIGKILL"
@@ -67,14 +67,14 @@ def test_restart_and_halt_and_resume_are_orderly(tmp_path: Path) -> None:
     with _supervisor(tmp_path, _spec("only", tmp_path)) as supervisor:
         before = supervisor.pid("only")
         supervisor.restart("only")
-        supervisor.await_ready("only", 10)
+        supervisor.await_ready("only", 60)
         assert supervisor.pid("only") != before
         assert supervisor.states()[0].failures == 0
         supervisor.halt("only")
         with pytest.raises(ConfigurationError, match="does not run"):
             supervisor.pid("only")
         supervisor.resume("only")
-        supervisor.await_ready("only", 10)
+        supervisor.await_ready("only", 60)
 
 
 def test_a_process_that_cannot_start_is_shown_with_its_last_lines(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def broker(*, jars: Sequence[Path], data: Path, port: int, controller: int) -> P
         environment=java.environment(),
         prepare=prepare,
         ready=lambda: _is_ready(port),
-        ready_within=90.0,
+        ready_within=240.0,
         stop_within=30.0,
     )
 

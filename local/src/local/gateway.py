@@ -11,7 +11,7 @@ import httpx
 
 from mesh.errors import TransientError
 
-_PATIENCE = 60.0
+_PATIENCE = 180.0
 _ASK_EVERY = 0.25
 
 

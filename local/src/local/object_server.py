@@ -53,7 +53,7 @@ def object_server(*, jar: Path, data: Path, port: int) -> ProcessSpec:
         environment=java.environment(),
         prepare=prepare,
         ready=lambda: _answers(port),
-        ready_within=120.0,
+        ready_within=240.0,
     )
 
 

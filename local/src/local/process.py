@@ -42,7 +42,7 @@ class ProcessSpec:
     after: tuple[str, ...] = ()
     prepare: Callable[[], None] = _nothing
     ready: Callable[[], bool] = _at_once
-    ready_within: float = 60.0
+    ready_within: float = 180.0
     user: int | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within: float = 15.0

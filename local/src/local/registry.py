@@ -42,7 +42,7 @@ def registry(*, folder: Path, data: Path, port: int, management: int) -> Process
         folder=folder,
         prepare=lambda: data.mkdir(parents=True, exist_ok=True),
         ready=lambda: _is_ready(port),
-        ready_within=120.0,
+        ready_within=240.0,
     )
 
 

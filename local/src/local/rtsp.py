@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -33,6 +33,9 @@ Gst.init(None)
 lacking = [name for name in {_ELEMENTS!r} if Gst.ElementFactory.find(name) is None]
 raise SystemExit("GStreamer lacks " + ", ".join(lacking) if lacking else 0)
 """
+_PROBE_SECONDS = 120
+"""At its first start GStreamer looks into each of its plugins."""
+_SILENT_SECONDS = 60.0
 _FREEZE_LIMIT_BYTES = 2_000_000
 _MOST_TURNS = 20
 _CLIENT_THREADS = 8
@@ -44,7 +47,7 @@ def missing() -> str | None:
     try:
         probe = subprocess.run(
             [SYSTEM_PYTHON, "-I", "-c", _PROBE],
-            capture_output=True, text=True, timeout=20, check=False,
+            capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{SYSTEM_PYTHON} cannot be asked for GStreamer: {error}"
@@ -188,18 +191,33 @@ def split(gst: Any, video: str) -> Clip:
         )
         pipeline.get_by_name("file").set_property("location", video)
         pipeline.set_state(gst.State.PLAYING)
-        clip = _collect(gst, codec, pipeline.get_by_name("out"))
+        clip = _collect(gst, codec, pipeline)
         pipeline.set_state(gst.State.NULL)
         if clip.keyframes:
             return clip
     raise ValueError(f"{video}: no H.264 or H.265 video")
 
 
-def _collect(gst: Any, codec: str, sink: Any) -> Clip:
+def _samples(gst: Any, pipeline: Any) -> "Iterator[Any]":
+    """All access units up to the end, an error, or a minute in which nothing came."""
+    sink, bus = pipeline.get_by_name("out"), pipeline.get_bus()
+    over, last = False, time.monotonic()
+    while True:
+        sample = sink.emit("try-pull-sample", gst.SECOND // 10)
+        if sample is not None:
+            last = time.monotonic()
+            yield sample
+        elif over or time.monotonic() - last > _SILENT_SECONDS:
+            return
+        else:  # what came before it is still to be taken
+            over = sink.get_property("eos") or bus.pop_filtered(gst.MessageType.ERROR) is not None
+
+
+def _collect(gst: Any, codec: str, pipeline: Any) -> Clip:
     units: list[bytes] = []
     keyframes: list[int] = []
     fps = 25.0
-    while (sample := sink.emit("try-pull-sample", 3 * gst.SECOND)) is not None:
+    for sample in _samples(gst, pipeline):
         known, numerator, denominator = sample.get_caps().get_structure(0).get_fraction("framerate")
         if known and numerator and denominator:
             fps = numerator / denominator

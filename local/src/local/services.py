@@ -111,7 +111,7 @@ def _process(
         after=after,
         prepare=lambda: folder.mkdir(parents=True, exist_ok=True),
         ready=lambda: is_ready(health),
-        ready_within=120.0,
+        ready_within=300.0,
         stop_within=25.0,
     )
 
