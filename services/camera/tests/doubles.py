@@ -9,6 +9,7 @@ from operator import eq
 
 import numpy as np
 from numpy.typing import NDArray
+from services.camera.tests.patience import PATIENT
 
 from camera.domain.backoff import Backoff
 from camera.domain.budget import ConnectionLimits
@@ -35,7 +36,7 @@ from mesh.testing import NOON, a_camera
 
 async def until(condition: Callable[[], object]) -> None:
     """Returns when the condition holds; other threads may make it so."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENT):
         while not condition():  # noqa: ASYNC110 -- what it waits for has no event
             await asyncio.sleep(0.002)
 

@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from services.camera.tests.patience import PATIENT
 
 from camera.adapters.bridged_source import BridgedSource
 from camera.adapters.network import Network
@@ -28,8 +29,8 @@ from mesh.events import StreamConfig, StreamType
 from mesh.testing import a_camera
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-TIMEOUT, SHORT = 20.0, 0.5
-"""Seconds; the short one for cameras whose time is to run out."""
+TIMEOUT = PATIENT
+"""Of cameras whose time must not run out, seconds."""
 
 
 def a_jpeg(number: int = 0, width: int = 64, height: int = 48) -> bytes:
@@ -92,14 +93,13 @@ def tcp_peer(*pieces: bytes, hold: bool = True, hello: bool = False) -> Iterator
     over = threading.Event()
 
     def send(connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if hello:
-                connection.recv(65536)
-            for piece in pieces:
-                connection.sendall(piece)
-            if hold:
-                over.wait(30)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hello:
+            connection.recv(65536)
+        for piece in pieces:
+            connection.sendall(piece)
+        if hold:
+            over.wait(2 * PATIENT)
 
     with tcp_server(send) as port:
         yield port
@@ -107,15 +107,28 @@ def tcp_peer(*pieces: bytes, hold: bool = True, hello: bool = False) -> Iterator
 
 
 @contextmanager
+def closed_port() -> Iterator[int]:
+    """A port that refuses every connection, and that nobody else takes meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@contextmanager
 def tcp_server(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Serves every connection in a thread of its own; its port."""
+    """Serves every connection in a thread of its own, until the client hangs up; its port."""
+
+    def attend(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            serve(connection)
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def accept() -> None:
             with contextlib.suppress(OSError):
                 while True:
                     connection, _ = listener.accept()
-                    threading.Thread(target=serve, args=(connection,), daemon=True).start()
+                    threading.Thread(target=attend, args=(connection,), daemon=True).start()
 
         thread = threading.Thread(target=accept, daemon=True)
         thread.start()
@@ -124,7 +137,7 @@ def tcp_server(serve: Callable[[socket.socket], None]) -> Iterator[int]:
         finally:
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
-            thread.join(5)
+            thread.join(PATIENT)
 
 
 @contextmanager
@@ -157,12 +170,12 @@ def http_peer(routes: dict[str, Handler], tls: Any = None) -> Iterator[str]:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENT)
     try:
         yield f"http{'s' if tls else ''}://127.0.0.1:{port}"
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(PATIENT)
 
 
 def multipart(images: Iterable[bytes], *, headers: str = "") -> Handler:
@@ -177,7 +190,7 @@ def multipart(images: Iterable[bytes], *, headers: str = "") -> Handler:
         for image in images:
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(image)}\r\n"
             await response.write(f"{head}{headers}\r\n".encode() + image + b"\r\n")
-        await asyncio.sleep(30)
+        await asyncio.sleep(2 * PATIENT)
         return response
 
     return handle

@@ -28,7 +28,7 @@ PREFIXES = {
     "dahua": {"s": "s", "d": "tds", "m": "trt", "t": "tt"},
     "axis": {"s": "SOAP-ENV", "d": "aa", "m": "bb", "t": "cc"},
 }
-_TOLERATED = timedelta(seconds=5)
+_TOLERATED = timedelta(minutes=1)
 TIMES = """<{d}:GetSystemDateAndTimeResponse><{d}:SystemDateAndTime>
 <{t}:DateTimeType>NTP</{t}:DateTimeType><{t}:DaylightSavings>false</{t}:DaylightSavings>
 <{t}:UTCDateTime><{t}:Time><{t}:Hour>%H</{t}:Hour><{t}:Minute>%M</{t}:Minute>

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
+from services.camera.tests.patience import PATIENT
 
 from local import rtsp
 
@@ -21,7 +22,7 @@ class Server:
     def kill(self) -> None:
         """Ends it at once; repeatable."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENT)
 
 
 Start = Callable[..., Server]

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+from services.camera.tests.patience import PATIENT
 
 from mesh.codec import AvroCodec
 from mesh.events import Camera, FrameCaptured, LedgerEntry, StreamConfig, StreamType
@@ -73,13 +74,13 @@ class Site:
 
     def problems(self, name: str) -> dict[str, str]:
         """What keeps a process from being ready."""
-        answer = httpx.get(f"{self._address(name)}/ready", timeout=10).json()
+        answer = httpx.get(f"{self._address(name)}/ready", timeout=PATIENT).json()
         found: dict[str, str] = answer.get("problems", {})
         return found
 
     def metric(self, name: str, metric: str, **labels: str) -> float:
         """A metric of a process; 0 if it has none of this name and labels."""
-        text = httpx.get(f"{self._address(name)}/metrics", timeout=10).text
+        text = httpx.get(f"{self._address(name)}/metrics", timeout=PATIENT).text
         return sum(
             sample.value
             for family in text_string_to_metric_families(text)
@@ -100,7 +101,7 @@ class Site:
             if record.key == camera_id and isinstance(record.event, kind)
         ]
 
-    def until(self, condition: Callable[[], object], seconds: float = 90.0) -> None:
+    def until(self, condition: Callable[[], object], seconds: float = 2 * PATIENT) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "it did not come true in time"
@@ -134,8 +135,8 @@ def a_site(kafka: str, registry: str, folder: Path) -> Iterator[Site]:
         stop.set()
         for process in made.processes:
             process.kill()
-            process.wait(10)
-        thread.join(10)
+            process.wait(PATIENT)
+        thread.join(PATIENT)
         schemas.close()
 
 

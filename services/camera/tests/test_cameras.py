@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 from services.camera.tests.doubles import until
+from services.camera.tests.patience import PATIENT
 
 from camera.adapters.kafka_cameras import CameraGroup, CameraRegistry, GroupListener
 from camera.adapters.running import OnLoop, Service
@@ -36,7 +37,7 @@ class FakeTail:
             handle(record)
         if self.hold is None:
             self.caught_up.set()
-        stop.wait(10)
+        stop.wait(PATIENT)
 
 
 @dataclass
@@ -82,7 +83,7 @@ class FakePublisher:
     def run(self, stop: threading.Event, patience: timedelta) -> None:
         if self.error is not None:
             raise self.error
-        stop.wait(10)
+        stop.wait(PATIENT)
         self.told.append(("flushed", patience.total_seconds()))
 
     def check(self) -> str | None:
@@ -91,7 +92,7 @@ class FakePublisher:
 
 class FakeProbe:
     def run(self, stop: threading.Event) -> None:
-        stop.wait(10)
+        stop.wait(PATIENT)
 
 
 def a_group(broker: InMemoryBroker, owned: set[int]) -> CameraGroup:
@@ -133,7 +134,7 @@ async def test_every_change_is_handed_on_before_the_registry_is_called_known() -
     await until(lambda: ("known",) in told)
     assert registry.check() is None
     stop.set()
-    thread.join(5)
+    thread.join(PATIENT)
     assert told == [(CAMERA_ID, camera), ("cam_gone", None), ("known",)]
 
 
@@ -146,7 +147,7 @@ async def test_a_registry_that_was_never_read_to_its_end_is_never_called_known()
     )
     thread, stop = start(registry.run)
     stop.set()
-    thread.join(5)
+    thread.join(PATIENT)
     assert not thread.is_alive()
     assert told == []
 
@@ -168,7 +169,7 @@ async def test_the_group_shares_the_partitions_out_and_gives_them_back() -> None
     assert not second
     stop.set()
     for each in (thread, other_thread):
-        each.join(5)
+        each.join(PATIENT)
 
 
 @dataclass
@@ -316,7 +317,7 @@ async def test_the_parts_run_until_they_are_asked_and_end_in_order(broker: InMem
         await until(lambda: ("publishing", "kafka is away") in keeper.told)
     finally:
         stop.set()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, PATIENT)
     assert ("changed", CAMERA_ID, a_camera()) in keeper.told
     assert keeper.told[-3:] == [("stop",), ("flushed", 3.0), ("revoked", 0, 1)]
     assert ("publishing", "kafka is away") in keeper.told
@@ -330,7 +331,7 @@ class Aside:
 
     def run(self, stop: threading.Event) -> None:
         self.runs = True
-        stop.wait(10)
+        stop.wait(PATIENT)
 
 
 async def test_every_part_runs_however_many_there_are(broker: InMemoryBroker) -> None:
@@ -342,7 +343,7 @@ async def test_every_part_runs_however_many_there_are(broker: InMemoryBroker) ->
         await until(lambda: ("assigned", 0, 1) in keeper.told)
     finally:
         stop.set()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, PATIENT)
     assert ("flushed", 3.0) in keeper.told
 
 
@@ -350,7 +351,7 @@ async def test_a_part_that_fails_ends_the_service_and_is_raised(broker: InMemory
     keeper, stop = FakeKeeper(), threading.Event()
     service = a_service(keeper, broker, ConfigurationError("no such topic"))
     with pytest.raises(ConfigurationError):
-        await asyncio.wait_for(service.run(stop), 10)
+        await asyncio.wait_for(service.run(stop), PATIENT)
     assert ("stop",) in keeper.told
     assert stop.is_set()
 
@@ -360,7 +361,7 @@ async def test_a_bug_in_the_stage_ends_the_service(broker: InMemoryBroker) -> No
     service = a_service(keeper, broker)
     keeper.broken.set_exception(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
-        await asyncio.wait_for(service.run(threading.Event()), 10)
+        await asyncio.wait_for(service.run(threading.Event()), PATIENT)
 
 
 async def test_a_stage_that_is_told_of_lost_partitions_has_heard_before_it_goes_on() -> None:

@@ -1,7 +1,6 @@
 """MJPEG over HTTP from servers that others wrote: FFmpeg's and motion's."""
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -9,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from services.camera.tests.network_peers import a_network, a_stream, check_clip, opened, read
+from services.camera.tests.patience import PATIENT
 
 from camera.adapters.bridged_source import BridgedSource
 from camera.adapters.network import Network
 from camera.domain.life import ErrorCode
 from camera.ports import SourceError
+from local.network import free_ports
 from mesh.events import StreamConfig, StreamType
 
 pytestmark = pytest.mark.integration
@@ -58,7 +59,7 @@ def start() -> Iterator[Start]:
     yield run
     for process in running:
         process.kill()
-        process.wait(10)
+        process.wait(PATIENT)
 
 
 def needed(program: str) -> str:
@@ -69,15 +70,9 @@ def needed(program: str) -> str:
     return found
 
 
-def a_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
-
-
 def when_there(network: Network, stream: StreamConfig, password: str | None) -> BridgedSource:
     """The camera, as soon as its server has started."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENT
     while True:
         try:
             return opened(network, stream, password)
@@ -90,7 +85,7 @@ def when_there(network: Network, stream: StreamConfig, password: str | None) -> 
 def test_what_ffmpeg_serves_is_read_until_it_hangs_up(
     network: Network, clip: Path, start: Start
 ) -> None:
-    address = f"http://127.0.0.1:{a_port()}/"
+    address = f"http://127.0.0.1:{free_ports(1)[0]}/"
     program = needed("ffmpeg")
     start([program, "-v", "error", "-i", str(clip), "-f", "mpjpeg", "-listen", "1", address])
     check_clip(when_there(network, a_stream(StreamType.HTTP_MJPEG, address), None))
@@ -100,7 +95,7 @@ def test_what_ffmpeg_serves_is_read_until_it_hangs_up(
 def test_what_motion_serves_is_read_with_the_right_password(
     network: Network, clip: Path, tmp_path: Path, start: Start, method: str
 ) -> None:
-    program, port, settings = needed("motion"), a_port(), tmp_path / "motion.conf"
+    program, port, settings = needed("motion"), free_ports(1)[0], tmp_path / "motion.conf"
     settings.write_text(
         SETTINGS.format(
             folder=tmp_path, clip=clip, port=port, method=METHODS[method], password=PASSWORD

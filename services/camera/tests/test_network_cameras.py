@@ -2,27 +2,28 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from services.camera.tests.network_peers import (
-    SHORT,
     a_jpeg,
     a_network,
     a_stream,
+    closed_port,
     opened,
     pictures,
     read,
     tcp_peer,
     tcp_server,
 )
+from services.camera.tests.patience import PATIENT, failure
 
 from camera.adapters.jpeg_frame import JpegFrame
 from camera.adapters.network import Network
 from camera.domain.life import ErrorCode
-from camera.ports import FrameSource, SourceError
+from camera.ports import SourceError
 from mesh.events import INLINE_BYTES, StreamConfig, StreamType, TimestampSource
 from mesh.testing import a_camera
 
@@ -49,29 +50,29 @@ def at(port: int, kind: StreamType, host: str = "127.0.0.1", **changes: Any) -> 
     return a_stream(kind, f"{scheme}://{host}:{port}/", **changes)
 
 
-def impatient(port: int, kind: StreamType) -> StreamConfig:
-    return at(port, kind, timeout_seconds=SHORT)
-
-
 def before(kind: StreamType) -> bytes:
     return b"" if kind is StreamType.SOCKET else MULTIPART
 
 
-def failure(source: FrameSource) -> SourceError:
-    """Why reading ended."""
-    with pytest.raises(SourceError) as caught:
-        read(source, 100)
-    source.close()
-    return caught.value
+def watching(network: Network, port: int, kind: StreamType) -> Callable[[float], object]:
+    """Reads the camera until that fails, with a time-out that is given."""
+
+    def attempt(seconds: float) -> object:
+        source = opened(network, at(port, kind, timeout_seconds=seconds))
+        try:
+            return read(source, 100)
+        finally:
+            source.close()
+
+    return attempt
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_camera_that_falls_silent_is_frozen(network: Network, kind: StreamType) -> None:
     with tcp_peer(before(kind), IMAGES[0]) as port:
-        source = opened(network, impatient(port, kind))
-        error = failure(source)
+        error, seconds = failure(ErrorCode.FROZEN, watching(network, port, kind))
     assert error.code is ErrorCode.FROZEN
-    assert "no whole picture for 0.5 s" in str(error)
+    assert f"no whole picture for {seconds:g} s" in str(error)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -79,15 +80,14 @@ def test_bytes_that_trickle_are_no_sign_of_life(network: Network, kind: StreamTy
     over = threading.Event()
 
     def trickle(connection: socket.socket) -> None:
-        with connection:
-            connection.sendall(before(kind) + IMAGES[0][:100])
-            while not over.wait(0.02):
-                connection.sendall(b"\x11")
+        connection.sendall(before(kind) + IMAGES[0][:100])
+        while not over.wait(0.02):
+            connection.sendall(b"\x11")
 
     with tcp_server(trickle) as port:
-        source = opened(network, impatient(port, kind))
-        assert failure(source).code is ErrorCode.FROZEN
+        error, _ = failure(ErrorCode.FROZEN, watching(network, port, kind))
         over.set()
+    assert error.code is ErrorCode.FROZEN
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -97,18 +97,15 @@ def test_pictures_that_are_all_broken_are_an_error_of_their_own(
     over = threading.Event()
 
     def send(connection: socket.socket) -> None:
-        with connection:
-            connection.sendall(before(kind))
-            while not over.wait(0.02):
-                connection.sendall(IMAGES[0][:-200])
+        connection.sendall(before(kind))
+        while not over.wait(0.02):
+            connection.sendall(IMAGES[0][:-200])
 
     with tcp_server(send) as port:
-        source = opened(network, impatient(port, kind))
-        error = failure(source)
+        error, _ = failure(ErrorCode.UNREADABLE, watching(network, port, kind))
         over.set()
     assert error.code is ErrorCode.UNREADABLE
     assert "broken_picture" in str(error)
-    assert source.passed_over["broken_picture"]
 
 
 def test_a_broken_picture_among_others_is_passed_over_and_counted(network: Network) -> None:
@@ -132,15 +129,13 @@ def test_a_camera_that_hangs_up_has_ended_its_stream(network: Network, kind: Str
 @pytest.mark.parametrize("kind", [StreamType.HTTP_MJPEG, StreamType.WEBSOCKET])
 def test_a_camera_that_does_not_answer_is_out_of_time(network: Network, kind: StreamType) -> None:
     with tcp_peer() as port, pytest.raises(SourceError, match=r"no answer for 0\.5 s") as caught:
-        opened(network, impatient(port, kind))
+        opened(network, at(port, kind, timeout_seconds=0.5))
     assert caught.value.code is ErrorCode.TIMEOUT
 
 
 @pytest.mark.parametrize("kind", [*KINDS, StreamType.WEBSOCKET])
 def test_a_port_that_nobody_serves_is_unreachable(network: Network, kind: StreamType) -> None:
-    with tcp_peer() as port:
-        pass
-    with pytest.raises(SourceError, match="refused") as caught:
+    with closed_port() as port, pytest.raises(SourceError, match="refused") as caught:
         opened(network, at(port, kind))
     assert caught.value.code is ErrorCode.UNREACHABLE
 
@@ -171,13 +166,13 @@ def test_a_name_without_an_address_is_unreachable() -> None:
 
 def test_a_blocked_read_ends_when_it_is_interrupted(network: Network) -> None:
     with tcp_peer(IMAGES[0]) as port:
-        source = opened(network, at(port, StreamType.SOCKET, timeout_seconds=60.0))
+        source = opened(network, at(port, StreamType.SOCKET, timeout_seconds=10 * PATIENT))
         assert pictures(source, 1) == IMAGES[:1]
         answers: list[object] = []
         reader = threading.Thread(target=lambda: answers.append(source.read()))
         reader.start()
         source.interrupt()
-        reader.join(10)
+        reader.join(PATIENT)
         assert answers == [None]
         assert source.read() is None
         source.close()
@@ -185,12 +180,12 @@ def test_a_blocked_read_ends_when_it_is_interrupted(network: Network) -> None:
 
 def test_a_blocked_open_ends_when_it_is_interrupted(network: Network) -> None:
     with tcp_peer() as port:
-        stream = at(port, StreamType.HTTP_MJPEG, timeout_seconds=60.0)
+        stream = at(port, StreamType.HTTP_MJPEG, timeout_seconds=10 * PATIENT)
         source = network.makers[stream.stream_type](a_camera(stream=stream), None)
         opening = threading.Thread(target=source.open)
         opening.start()
         source.interrupt()
-        opening.join(10)
+        opening.join(PATIENT)
         assert not opening.is_alive()
         assert source.read() is None
         source.close()

@@ -5,7 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from services.camera.tests.onvif_peer import PREFIXES, Peer, serving
+from services.camera.tests.patience import PATIENT
 from services.camera.tests.test_onvif_messages import HIKVISION, PRINTER
 
 from camera.adapters.onvif_finder import OnvifFinder, ProbeSettings
@@ -26,7 +27,9 @@ from mesh.events import FoundDevice
 
 pytestmark = pytest.mark.integration
 
-ASK = Search(kinds=("onvif",), username="viewer", password="pa&ss<1>", seconds=1.0)
+ASK = Search(kinds=("onvif",), username="viewer", password="pa&ss<1>", seconds=PATIENT)
+SECONDS = (0.5, 2.0, 10.0, 40.0)
+"""How long may be looked where that time passes, however fast the machine is."""
 
 
 def a_finder(policy: str = "", probe: ProbeSettings | None = None) -> OnvifFinder:
@@ -39,6 +42,34 @@ async def look_up(peer: Peer, search: Search = ASK) -> FoundDevice:
     async with serving(peer):
         (device,) = await a_finder().find(replace(search, hosts=(peer.place,)))
     return device
+
+
+async def probed(
+    *answers: str,
+    hosts: Sequence[str] = (),
+    names: Sequence[str] = ("lo",),
+    policy: str = "",
+    error: str | None = None,
+) -> tuple[Sequence[FoundDevice], Peer]:
+    """What a probe finds, and the device that answers it, within the shortest time that will do.
+
+    Args:
+        answers: To each probe; the address in them becomes the device's.
+        hosts: Asked by name.
+        names: Interfaces to probe on.
+        policy: Where nobody may connect to.
+        error: What the device is told to suffer from.
+    """
+    for seconds in SECONDS:
+        async with serving(Peer()) as peer:
+            told = [answer.replace("192.0.2.4", peer.place) for answer in answers]
+            async with answering(*told) as (_, port):
+                probe = ProbeSettings(interfaces=names, target=("127.0.0.1", port))
+                search = replace(ASK, hosts=tuple(hosts), seconds=seconds)
+                devices = await a_finder(policy, probe).find(search)
+        if [device.error_code for device in devices] == [error]:
+            break
+    return devices, peer
 
 
 @asynccontextmanager
@@ -94,7 +125,7 @@ async def test_a_wrong_clock_of_the_device_is_allowed_for(hours: int) -> None:
     device = await look_up(Peer(username="viewer", password="pa&ss<1>", offset=offset))
     assert device.error_code is None
     told = timedelta(milliseconds=device.clock_offset_ms or 0)
-    assert abs(told - offset) < timedelta(seconds=3)
+    assert abs(told - offset) < timedelta(minutes=1)
 
 
 async def test_digest_of_http_is_spoken_where_the_device_asks_for_it() -> None:
@@ -161,17 +192,20 @@ async def test_what_a_slow_device_told_in_time_is_kept() -> None:
     class Slow(Peer):
         async def answer(self, request: web.Request) -> web.StreamResponse:  # type: ignore[explicit-override]  # Python 3.11 has no override
             if b"GetProfiles" in await request.read():
-                await asyncio.sleep(30)
+                await asyncio.sleep(2 * PATIENT)
             return await super().answer(request)
 
-    device = await look_up(Slow(), replace(ASK, seconds=0.5))
+    for seconds in SECONDS:
+        device = await look_up(Slow(), replace(ASK, seconds=seconds))
+        if device.manufacturer is not None:
+            break
     assert (device.error_code, device.manufacturer) == ("timeout", "ACME")
     assert "everything" in (device.error or "")
 
 
 async def test_hosts_that_are_away_or_forbidden_or_none_say_so() -> None:
     hosts = ("127.0.0.1:9", "127.9.9.9:80", "no host", "nobody.invalid:80")
-    devices = await a_finder("127.9.0.0/16").find(replace(ASK, hosts=hosts))
+    devices = await a_finder("127.9.0.0/16").find(replace(ASK, hosts=hosts, seconds=PATIENT / 2))
     codes = {device.address: device.error_code for device in devices}
     assert codes == {
         "127.0.0.1:9": "unreachable",
@@ -182,32 +216,20 @@ async def test_hosts_that_are_away_or_forbidden_or_none_say_so() -> None:
 
 
 async def test_a_device_that_answers_a_probe_is_asked_at_the_address_that_answered() -> None:
-    async with serving(Peer()) as peer:
-        told = HIKVISION.replace("192.0.2.4", peer.place)
-        async with answering(told, told, PRINTER, "<garbage") as (_, port):
-            probe = ProbeSettings(interfaces=["lo"], target=("127.0.0.1", port))
-            (device,) = await a_finder(probe=probe).find(ASK)
+    (device,), peer = await probed(HIKVISION, HIKVISION, PRINTER, "<garbage")
     assert (device.identity, device.name) == ("urn:uuid:aa-01", "HIKVISION DS")
     assert (device.address, len(device.streams)) == (peer.place, 2)
     assert peer.asked.count("GetProfiles") == 1
 
 
 async def test_a_device_with_a_forbidden_address_is_not_asked() -> None:
-    async with serving(Peer()) as peer:
-        told = HIKVISION.replace("192.0.2.4", peer.place)
-        async with answering(told) as (_, port):
-            probe = ProbeSettings(interfaces=["lo"], target=("127.0.0.1", port))
-            (device,) = await a_finder("127.0.0.0/8", probe).find(ASK)
+    (device,), peer = await probed(HIKVISION, policy="127.0.0.0/8", error="forbidden_address")
     assert device.error_code == "forbidden_address"
     assert peer.asked == []
 
 
 async def test_a_probe_to_one_host_finds_its_service() -> None:
-    async with serving(Peer()) as peer:
-        told = HIKVISION.replace("192.0.2.4", peer.place)
-        async with answering(told) as (_, port):
-            probe = ProbeSettings(interfaces=["no-such"], target=("127.0.0.1", port))
-            (device,) = await a_finder(probe=probe).find(replace(ASK, hosts=("127.0.0.1",)))
+    (device,), _ = await probed(HIKVISION, hosts=["127.0.0.1"], names=["no-such"])
     assert device.identity == "urn:uuid:aa-01"
 
 
@@ -229,7 +251,7 @@ def test_a_camera_that_others_publish_is_found_by_multicast() -> None:
     if unshare is None or subprocess.run([unshare, "-rn", "true"], check=False).returncode:
         pytest.skip("this machine makes no network of its own")
     run = [unshare, "-rn", sys.executable, str(script)]
-    done = subprocess.run(run, capture_output=True, timeout=30, check=True)
+    done = subprocess.run(run, capture_output=True, timeout=100, check=True)
     told = json.loads(done.stdout)
     scopes = ["onvif://www.onvif.org/name/Front%20gate"]
     found = [["10.77.0.1", ["http://10.77.0.1:8000/onvif/device_service"], scopes]]

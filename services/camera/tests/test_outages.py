@@ -12,13 +12,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from services.camera.tests.patience import PATIENT
 from services.camera.tests.sites import Site, a_looped, a_site, captured, closed, published
 
 from local.pytest_fixtures import SessionInfrastructure
 from mesh.events import Camera, FrameCaptured, LedgerEntry, LogEvent
 from mesh.testing import a_detection_config
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 class FreezableBroker:
@@ -71,13 +72,14 @@ def entries_of(site: Site, camera: Camera) -> list[LedgerEntry]:
 
 def assert_balanced(site: Site, camera: Camera) -> None:
     """Every number is published or shed, captured, and of an epoch that was closed."""
-    epochs = {epoch for epoch, _ in published(frames_of(site, camera))}
-    site.until(lambda: epochs <= closed(entries_of(site, camera)))
-    entries = entries_of(site, camera)
-    known = published(frames_of(site, camera)) | captured(entries, "shed")
-    assert captured(entries) == known
-    for epoch in epochs:
-        numbers = {number for of, number in known if of == epoch}
+
+    def known() -> set[tuple[int, int]]:
+        return published(frames_of(site, camera)) | captured(entries_of(site, camera), "shed")
+
+    site.until(lambda: {epoch for epoch, _ in known()} <= closed(entries_of(site, camera)))
+    site.until(lambda: captured(entries_of(site, camera)) == known())
+    for epoch in {epoch for epoch, _ in known()}:
+        numbers = {number for of, number in known() if of == epoch}
         assert numbers == set(range(len(numbers)))
 
 
@@ -94,7 +96,7 @@ def test_while_the_broker_is_away_one_camera_stops_and_the_other_goes_on(
     with broker.away():
         gone = datetime.now(UTC)
         site.until(lambda: site.metric("camera-a", "streams", state="error") == 1)
-        assert "kafka" in site.problems("camera-a")["broker"]
+        site.until(lambda: "kafka" in site.problems("camera-a").get("broker", ""))
         session_time_out_and_more = 5 * 8
         site.until(
             lambda: (
@@ -107,14 +109,14 @@ def test_while_the_broker_is_away_one_camera_stops_and_the_other_goes_on(
     site.until(lambda: max(published(frames_of(site, latest)))[0] > max(before)[0])
     site.until(lambda: not site.problems("camera-a"))
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(PATIENT) == 0
     for camera in (latest, unmissable):
         assert_balanced(site, camera)
     frames = frames_of(site, unmissable)
     assert [each.frame.sequence_number for each in frames] == list(range(len(frames)))
     assert any(gone < each.frame.received_timestamp < back for each in frames)
-    told = [event.message for event in site.of(LogEvent, latest.camera_id)]
-    assert "kafka has not acknowledged anything for more than 2 s" in told
+    problem = "kafka has not acknowledged anything for more than 2 s"
+    site.until(lambda: problem in {each.message for each in site.of(LogEvent, latest.camera_id)})
 
 
 def test_what_a_spool_cannot_hold_is_shed_and_what_is_left_at_the_end_is_told(
@@ -133,11 +135,16 @@ def test_what_a_spool_cannot_hold_is_shed_and_what_is_left_at_the_end_is_told(
     with broker.away():
         site.until(lambda: site.metric("camera-a", "waiting_frames", lane="evidence") > 5)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENT) == 0
     assert "frames_abandoned" in site.log("camera-a")
+    site.until(
+        lambda: (
+            captured(entries := entries_of(site, camera))
+            <= published(frames_of(site, camera)) | captured(entries, "shed")
+        )
+    )
     entries = entries_of(site, camera)
     assert {entry.reason for entry in entries if entry.outcome == "shed"} == {"spool_full"}
-    assert captured(entries) <= published(frames_of(site, camera)) | captured(entries, "shed")
 
 
 class Forwarder:
@@ -187,8 +194,7 @@ def test_while_the_registry_is_away_it_waits_and_applies_what_changed_meanwhile(
         site.register(changed)
         url = parts._replace(netloc=f"127.0.0.1:{forwarder.port}").geturl()
         process = site.start("camera-a", registry_url=url)
-        site.until(lambda: "registry" in site.problems("camera-a"))
-        assert "registry" in site.problems("camera-a")["registry"]
+        site.until(lambda: "registry" in site.problems("camera-a").get("registry", ""))
         site.delete(deleted.camera_id)
         renamed = a_looped(clip, camera_id=changed.camera_id, name="Back door", revision=1)
         site.register(renamed)

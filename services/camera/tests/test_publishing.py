@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from services.camera.tests.doubles import FakeGauges, FakeSender
+from services.camera.tests.patience import PATIENT
 from structlog.testing import capture_logs
 
 from camera.adapters.kafka_publisher import KafkaPublisher, PublisherSettings
@@ -413,6 +414,6 @@ def test_frames_are_published_as_soon_as_it_is_woken(sender: FakeSender) -> None
     epoch.close()
     publisher.wake()
     stop.set()
-    thread.join(5)
+    thread.join(PATIENT)
     assert not thread.is_alive()
     assert len(sender.events(FRAMES)) == 1

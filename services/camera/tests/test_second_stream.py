@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from services.camera.tests.doubles import FakeFrame, FakeSource, an_error
+from services.camera.tests.patience import PATIENT
 
 from camera.adapters.second_stream import TwoStreams
 from camera.ports import FrameSource, VideoFrame
@@ -38,7 +39,7 @@ class Hand:
     def read(self) -> VideoFrame | None:
         if not self._turn.acquire(blocking=False):
             self.waiting.set()
-            assert self._turn.acquire(timeout=10)
+            assert self._turn.acquire(timeout=PATIENT)
         return self._frames.pop(0)
 
     def catch_up(self) -> None:
@@ -67,7 +68,7 @@ class Camera:
     def sees(self, *small: FakeFrame) -> None:
         self.second.waiting.clear()
         self.second.give(*small)
-        assert self.second.waiting.wait(10)
+        assert self.second.waiting.wait(PATIENT)
 
     def shows(self, frame: FakeFrame) -> VideoFrame:
         self.main.give(frame)

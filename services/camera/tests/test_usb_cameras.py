@@ -10,6 +10,7 @@ from typing import Any
 import av
 import pytest
 import simplejpeg
+from services.camera.tests.patience import PATIENT
 from typing_extensions import override
 
 from camera.adapters.newest import Newest
@@ -27,7 +28,7 @@ def lavfi(graph: str = "testsrc2=size=160x96:rate=25,realtime") -> UsbInput:
 
 def a_usb_camera(node: str | None = "edge-1", **changes: Any) -> Camera:
     stream = StreamConfig(
-        stream_type=StreamType.USB, **{"device_id": 0, "timeout_seconds": 1.0} | changes
+        stream_type=StreamType.USB, **{"device_id": 0, "timeout_seconds": PATIENT} | changes
     )
     return a_camera(node=node, stream=stream)
 
@@ -59,7 +60,7 @@ def test_the_device_is_drained_all_the_time_and_a_slow_reader_gets_the_newest() 
     source.open()
     ended = source._thread
     assert ended is not None
-    ended.join(10)
+    ended.join(PATIENT)
     with pytest.raises(SourceError) as caught:
         source.read()
     assert caught.value.code is ErrorCode.UNREACHABLE
@@ -83,12 +84,12 @@ def test_a_newer_picture_replaces_one_that_nobody_took() -> None:
 
 
 def test_an_interrupted_reader_returns_at_once() -> None:
-    with opened(UsbCameras(tuple, lavfi())(a_usb_camera(timeout_seconds=60.0))) as source:
+    with opened(UsbCameras(tuple, lavfi())(a_usb_camera(timeout_seconds=10 * PATIENT))) as source:
         got: list[object] = []
         reader = threading.Thread(target=lambda: got.append([*iter(source.read, None)]))
         reader.start()
         source.interrupt()
-        reader.join(5)
+        reader.join(PATIENT)
         assert len(got) == 1
 
 
@@ -106,7 +107,7 @@ def test_jpeg_of_a_device_passes_through(tmp_path: Path) -> None:
     source._newest = Recorder(seen)
     source.open()
     assert source._thread is not None
-    source._thread.join(5)
+    source._thread.join(PATIENT)
     assert source.codec == "mjpeg"
     assert seen == coded
 

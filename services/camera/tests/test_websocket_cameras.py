@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from services.camera.tests.network_peers import (
-    SHORT,
     a_certificate,
     a_jpeg,
     a_network,
@@ -23,6 +22,7 @@ from services.camera.tests.network_peers import (
     pictures,
     tcp_peer,
 )
+from services.camera.tests.patience import PATIENT, failure
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
@@ -49,12 +49,12 @@ def network() -> Iterator[Network]:
 @contextmanager
 def server(talk: Talk, **options: Any) -> Iterator[int]:
     """A WebSocket server; its port."""
-    with serve(talk, "127.0.0.1", 0, **options) as running:
+    with serve(talk, "127.0.0.1", 0, open_timeout=PATIENT, **options) as running:
         thread = Thread(target=running.serve_forever, daemon=True)
         thread.start()
         yield running.socket.getsockname()[1]
         running.shutdown()
-        thread.join(10)
+        thread.join(PATIENT)
 
 
 def sends(*messages: bytes | str, code: int = 1000) -> Talk:
@@ -173,11 +173,16 @@ def test_a_camera_that_falls_silent_is_frozen(network: Network) -> None:
     over = Event()
 
     def silent(_: ServerConnection) -> None:
-        over.wait(30)
+        over.wait(2 * PATIENT)
 
     with server(silent) as port:
-        assert refusal(network, a_websocket(port, timeout_seconds=SHORT)).code is ErrorCode.FROZEN
+
+        def attempt(seconds: float) -> object:
+            return opened(network, a_websocket(port, timeout_seconds=seconds)).read()
+
+        error, _ = failure(ErrorCode.FROZEN, attempt)
         over.set()
+    assert error.code is ErrorCode.FROZEN
 
 
 def guarded(connection: ServerConnection, request: Request) -> Response | None:
@@ -208,7 +213,7 @@ def test_a_camera_is_signed_in_to(network: Network) -> None:
 
 
 def test_what_speaks_no_websocket_is_told_so(network: Network) -> None:
-    with tcp_peer(b"SSH-2.0-camera\r\n", hold=False) as port:
+    with tcp_peer(b"SSH-2.0-camera\r\n", hold=False, hello=True) as port:
         error = refusal(network, a_websocket(port))
     assert error.code is ErrorCode.UNREACHABLE
     assert "something else than a WebSocket" in str(error)

@@ -24,6 +24,8 @@ _NETWORK = (
     "ip link add idle0 type veth peer name idle1",
 )
 """An interface with a neighbour, and one that is down."""
+_TURNS = 30
+"""A busy publisher may be late."""
 
 
 def main() -> None:
@@ -49,7 +51,10 @@ async def _look() -> dict[str, Match]:
     def note(match: Match) -> None:
         found[match.identity] = match
 
-    await Prober(note).ask_all(1.0)
+    for _ in range(_TURNS):
+        await Prober(note).ask_all(1.0)
+        if found:
+            break
     return found
 
 
