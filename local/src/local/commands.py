@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import takewhile
 from pathlib import Path
 
 from local.demo import Demo, summary
@@ -20,6 +21,8 @@ from local.stopping import interrupt_once
 from local.supervisor import recorded
 
 _DISPOSABLE = ("data", "log", "run", "demo.json", "secrets.env")
+_STARTED = "Started in"
+"""How the line begins that a demo says once it runs."""
 
 
 def say(line: str) -> None:
@@ -47,7 +50,7 @@ def _run(settings: LocalSettings, layout: Layout) -> int:
     running = Demo(settings, say)
     try:
         running.start()
-        say(f"Started in {time.monotonic() - began:.0f} s.")
+        say(f"{_STARTED} {time.monotonic() - began:.0f} s.")
         for line in (*summary(layout), "Ctrl-C stops it."):
             say(line)
         threading.Event().wait()
@@ -89,16 +92,16 @@ def _start_detached(layout: Layout) -> bool:
 
 
 def _follow(log: Path, child: "subprocess.Popen[bytes]", layout: Layout) -> bool:
+    """Shows what a start says until it is over; whether the demo runs."""
+    ended = runs = False
     with log.open() as stream:
-        while True:
+        while not (ended or runs):
             ended = child.poll() is not None
             runs = layout.demo.exists()
-            if not runs:
-                for line in stream:
-                    say(line.rstrip("\n"))
-            if ended or runs:
-                break
-            time.sleep(0.2)
+            for line in takewhile(lambda line: not line.startswith(_STARTED), stream):
+                say(line.rstrip("\n"))
+            if not (ended or runs):
+                time.sleep(0.2)
     if runs:
         # It outlives this process on purpose.
         child.returncode = 0
