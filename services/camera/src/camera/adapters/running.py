@@ -11,7 +11,8 @@ from typing import ParamSpec, Protocol, TypeVar
 from camera.ports import CameraKeeper
 from mesh.events import Camera
 
-_REVOKE_SECONDS = 5.0
+_REVOKE_SECONDS = 30.0
+"""A busy machine may keep the event loop waiting, which is no reason to end the process."""
 _WATCH_SECONDS = 0.25
 _OWN_THREADS = 8
 """More than there are parts. Python's own choice follows the cores, and a part without a thread
