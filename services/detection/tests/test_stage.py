@@ -394,11 +394,24 @@ def test_where_even_the_plainest_chips_are_too_many_the_largest_faces_keep_their
 ) -> None:
     stage = make(Crowd(crowd(a_face, 60), fake_detector.info), chip_budget=50_000)
     config = a_detection_config(max_faces_per_frame=200)
-    event = only(stage.process([captured(jpeg(side=150), detection=config)])[0])
-    has_chip = [face.chip is not None for face in event.faces]
+    record = captured(jpeg(side=150), detection=config)
+    answer = stage.process([record])[0]
+    assert isinstance(answer, Emit)
+    detections, notice = answer.outputs
+    faces = detections.event.faces
+    has_chip = [face.chip is not None for face in faces]
     assert has_chip == sorted(has_chip, reverse=True)
     assert 0 < sum(has_chip) < 60
-    assert sum(len(face.chip.image) for face in event.faces if face.chip) <= 50_000
+    assert sum(len(face.chip.image) for face in faces if face.chip) <= 50_000
+    reasons = [[why.reason for why in face.rejections] for face in faces]
+    assert ["chip_budget" not in why for why in reasons] == has_chip, "who has none is told"
+    assert faces[-1].rejections[-1].value > 50_000 == faces[-1].rejections[-1].limit
+    assert (notice.topic, notice.event.event_type) == ("t.events", "chips_left_out")
+    left_out = str(has_chip.count(False))
+    assert notice.event.attributes["left_out_since"] == left_out
+    again = stage.process([record])[0]
+    assert isinstance(again, Emit)
+    assert len(again.outputs) == 1, "a camera tells it every ten minutes at most"
 
 
 def test_a_face_half_outside_keeps_a_square_chip(

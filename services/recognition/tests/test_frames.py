@@ -147,7 +147,13 @@ def test_an_unfit_face_is_not_embedded(bench: Bench) -> None:
     assert bench.embedder.calls == []
 
 
-@pytest.mark.parametrize("broken", [{"chip": None}, {"chip": a_face_of().chip}])
+LEFT_OUT = Rejection(reason="chip_budget", field="chip_bytes", value=9, limit=8, message="Crowd.")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"chip": None}, {"chip": a_face_of().chip}, {"chip": None, "rejections": (LEFT_OUT,)}],
+)
 def test_a_face_that_cannot_be_embedded_is_said_so(bench: Bench, broken: dict[str, Any]) -> None:
     (frame,) = recognized(bench, a_frame(a_face_of(1.0, **broken)))
     assert frame.faces[0].embedding is None

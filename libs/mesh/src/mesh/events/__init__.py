@@ -15,6 +15,7 @@ from mesh.events.cameras import (
 )
 from mesh.events.discovery import DiscoverCameras, FoundDevice, FoundStream
 from mesh.events.faces import (
+    CHIP_BUDGET,
     Candidate,
     Decision,
     DetectedFace,
@@ -75,6 +76,7 @@ from mesh.events.results import (
 )
 
 __all__ = [
+    "CHIP_BUDGET",
     "INLINE_BYTES",
     "Activity",
     "AgeGender",

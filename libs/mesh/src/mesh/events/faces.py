@@ -17,6 +17,9 @@ from mesh.events.frames import (
     StageTime,
 )
 
+CHIP_BUDGET = "chip_budget"
+"""Reason of a rejection: not the face is unfit, but its frame holds too many for their chips."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
@@ -24,7 +27,7 @@ class Rejection:
 
     reason: str
     """Machine-readable reason: too_small, blurry, too_dark, too_bright, low_confidence, no_face,
-    several_faces, extreme_pose.
+    several_faces, extreme_pose, chip_budget.
     """
     field: str
     """What was measured."""

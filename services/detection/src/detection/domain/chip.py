@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from mesh.events import BoundingBox, Point
+from mesh.events import CHIP_BUDGET, BoundingBox, Point, Rejection
 
 MARGIN = 0.4
 """Side of a chip beyond the longer side of the box, as a share of it."""
@@ -97,6 +97,25 @@ def within_budget(sizes: Sequence[int], budget: int) -> int:
         budget: bytes.
     """
     return sum(total <= budget for total in accumulate(sizes))
+
+
+def left_out(sizes: Sequence[int], budget: int) -> Rejection:
+    """Why the smallest faces of a frame have no chip, so that nobody recognises them.
+
+    Args:
+        sizes: bytes of the plainest chip of every face.
+        budget: bytes, less than these together.
+    """
+    return Rejection(
+        reason=CHIP_BUDGET,
+        field="chip_bytes",
+        value=float(sum(sizes)),
+        limit=float(budget),
+        message=(
+            f"The frame's {len(sizes)} face chips take {sum(sizes)} bytes, above the limit of "
+            f"{budget}: the smallest faces go without."
+        ),
+    )
 
 
 def _estimate(windows: Sequence[ChipWindow], grade: ChipGrade) -> float:

@@ -8,6 +8,7 @@ from detection.domain.chip import (
     chip_size,
     chip_window,
     into_chip,
+    left_out,
     visible_share,
     within_budget,
 )
@@ -17,7 +18,7 @@ from detection.domain.quality import measure, rejections
 from detection.domain.selection import face_filter, select_faces
 from detection.domain.wishes import FACE_TASKS
 from detection.stage.work import DetectionPolicy, FaceNotes, FrameWork, Tools
-from mesh.events import DetectedFace, FaceChip, Purpose
+from mesh.events import DetectedFace, FaceChip, Purpose, Rejection
 from mesh.identity import detection_id
 
 
@@ -46,7 +47,7 @@ class FaceReporter:
         tracks: Sequence[str | None] = [None] * len(faces)
         if work.event.frame.purpose is Purpose.SURVEILLANCE:
             tracks = self._tools.tracker.follow(work.event.frame, faces)
-        chips: Sequence[FaceChip | None] = [None] * len(faces)
+        chips: Sequence[FaceChip | Rejection | None] = [None] * len(faces)
         if "face" in work.tasks:
             chips = self._chips(work.image, faces)
         key = work.event.frame.frame_key
@@ -54,11 +55,10 @@ class FaceReporter:
         parts = enumerate(zip(faces, tracks, chips, notes, strict=True))
         return [
             replace(
-                self._measure(work.image, face, note),
+                _with(chip, self._measure(work.image, face, note)),
                 index=index,
                 detection_id=detection_id(key, index),
                 track_id=track,
-                chip=chip,
             )
             for index, (face, track, chip, note) in parts
         ]
@@ -83,7 +83,7 @@ class FaceReporter:
             attributes=note.attributes,
         )
 
-    def _chips(self, image: Picture, faces: Sequence[RawFace]) -> list[FaceChip | None]:
+    def _chips(self, image: Picture, faces: Sequence[RawFace]) -> list[FaceChip | Rejection]:
         """A chip of each face, as good as the budget allows; the smallest may go without."""
         windows = [chip_window(face.box) for face in faces]
         budget = self._policy.chip_budget
@@ -103,6 +103,14 @@ class FaceReporter:
                     )
                 )
             if within_budget([len(chip.image) for chip in chips], budget) == len(chips):
-                break
-        kept = within_budget([len(chip.image) for chip in chips], budget)
-        return [*chips[:kept], *([None] * (len(chips) - kept))]
+                return [*chips]
+        sizes = [len(chip.image) for chip in chips]
+        kept = within_budget(sizes, budget)
+        return [*chips[:kept], *([left_out(sizes, budget)] * (len(chips) - kept))]
+
+
+def _with(chip: FaceChip | Rejection | None, face: DetectedFace) -> DetectedFace:
+    """The face with its chip, or with why it has none."""
+    if isinstance(chip, Rejection):
+        return replace(face, rejections=(*face.rejections, chip))
+    return replace(face, chip=chip)

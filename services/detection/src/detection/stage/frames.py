@@ -116,7 +116,8 @@ class DetectionStage:
         )
         camera = event.frame.camera_id
         leaving = [Output(self._topics("detections"), camera, event)]
+        notices = self._notices.crowd(event.frame, found.faces)
         if work.undone and work.event.request is None:
-            notices = self._notices.about(work.event.frame, work.undone)
-            leaving += [Output(self._topics("events"), camera, notice) for notice in notices]
+            notices += self._notices.about(work.event.frame, work.undone)
+        leaving += [Output(self._topics("events"), camera, notice) for notice in notices]
         return leaving

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from mesh.events import (
+    CHIP_BUDGET,
     DetectedFace,
     Enrollment,
     FaceChip,
@@ -35,8 +36,8 @@ class FaceWork:
 
     @property
     def fit(self) -> bool:
-        """Whether detection had nothing against it."""
-        return not self.detected.rejections
+        """Whether detection had nothing against it; that it has no chip is not its fault."""
+        return all(each.reason == CHIP_BUDGET for each in self.detected.rejections)
 
     def probe(self, gallery_size: int) -> Probe:
         """The face as it goes into the decision."""
