@@ -19,6 +19,7 @@ from confluent_kafka.admin import (
     ConfigResource,
     ResourceType,
 )
+from tests.chaos.clients import NEEDS_RETRY_AFTER
 from tests.chaos.schedule import Fault, Kind, service_of
 from tests.chaos.site import Site
 from tests.e2e.observer import Mesh, frame_request
@@ -216,9 +217,19 @@ def _deadly_picture(bench: Bench, _: Fault, done: Done) -> None:
     body = frame_request(bench.camera_id, bench.deadly)
     # Given up after its time it would be shed(deadline), before the engine sees it once more.
     body["detection_options"]["processing"]["timeout_ms"] = 60_000
-    with contextlib.suppress(httpx.HTTPError):
-        bench.mesh.http.post("/detections/process-frame", json=body, timeout=3)
+    _until(lambda: _is_taken(bench, body), _DYING)
     _await_poison(bench, before, _DYING, done)
+
+
+def _is_taken(bench: Bench, body: Mapping[str, Any]) -> bool:
+    """Whether a gateway takes a picture in hand, or keeps its client waiting for the answer."""
+    try:
+        answer = bench.mesh.http.post("/detections/process-frame", json=body, timeout=3)
+    except httpx.TimeoutException:
+        return True
+    except httpx.HTTPError:
+        return False
+    return answer.status_code not in NEEDS_RETRY_AFTER
 
 
 def _hanging_picture(bench: Bench, fault: Fault, done: Done) -> None:
