@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,7 @@ from pydantic import SecretStr
 
 from mesh.addresses import CLOUD_METADATA, AddressPolicy
 from mesh.auth import Tokens
-from mesh.clock import SystemClock
+from mesh.clock import ManualClock, SystemClock
 from mesh.crypto import Cipher
 from mesh.events import (
     Answer,
@@ -199,7 +198,7 @@ class World:
 def a_gate(load: Callable[[], Load]) -> Gate:
     return Gate(
         load=load,
-        monotonic=time.monotonic,
+        monotonic=ManualClock().monotonic,
         metrics=RequestMetrics(CollectorRegistry()),
         admission=AdmissionPolicy(max_queue=10, urgent_per_second=1, urgent_burst=2),
     )

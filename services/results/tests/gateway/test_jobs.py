@@ -213,7 +213,7 @@ async def test_failures_in_a_row_open_the_circuit_and_health_tells(
     put("frame_id", "after")(request_body)
     response = await post(world, request_body)
     assert (response.status_code, response.json()["error"]["code"]) == (503, "CIRCUIT_OPEN")
-    assert 55 <= int(response.headers["Retry-After"]) <= 60
+    assert response.headers["Retry-After"] == "60"
     async with world.client() as client:
         health = (await client.get("/health")).json()
         stages = (await client.get("/api/v1/system/health")).json()["stages"]
@@ -226,10 +226,10 @@ async def test_clients_that_wait_too_briefly_do_not_open_the_circuit(
 ) -> None:
     world.add_camera()
     world.answer = lambda _: None
-    put("detection_options.processing.timeout_ms", 100)(request_body)
-    for number in range(6):
-        put("frame_id", f"hasty_{number}")(request_body)
-        assert (await post(world, request_body)).status_code == 504
+    put("detection_options.processing.timeout_ms", 1000)(request_body)
+    hasty = [{**request_body, "frame_id": f"hasty_{number}"} for number in range(6)]
+    answers = await asyncio.gather(*(post(world, body) for body in hasty))
+    assert {answer.status_code for answer in answers} == {504}
     assert world.deps.requests.gate.watch() == "closed"
 
 
@@ -271,7 +271,7 @@ async def test_a_frame_that_another_gateway_took_is_answered_from_what_the_mesh_
 ) -> None:
     world.add_camera()
     identifiers = world.deps.requests._identifiers
-    until = datetime.now(UTC) + timedelta(seconds=5)
+    until = datetime.now(UTC) + timedelta(minutes=5)
     other = "req_00000000-0000-4000-8000-00000000000a"
     identifiers.claim(CAMERA_ID, "frame_12345678", request_id=other, until=until)
     asking = asyncio.create_task(post(world, request_body))
