@@ -5,9 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from pytest_socket import disable_socket, enable_socket
 
 import bench  # noqa: F401 -- else pytest takes the folder of this name for the package
+
+# How long an example takes says how busy the machine is, and nothing of what is tested.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 _TIERS = ("integration", "e2e", "browser")
 _PLATFORM = ("session_infrastructure", "site")
