@@ -4,18 +4,24 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 
 import psycopg
 import pytest
 from typing_extensions import override
 
+from mesh.codec import AvroCodec
 from mesh.errors import RejectedRecordError, TransientError
 from mesh.memory import InMemoryBroker, InMemoryProducer
 from mesh.ports import NoMetrics, Producer
 from mesh.record import Headers
 from mesh.retry import RetryPolicy
+from mesh.testing import CAMERA_ID, NOON
 from mesh.topics import Topics
 from results.adapters.outbox import OutboxRelay
+from results.adapters.postgres_gateway import Database
+from results.adapters.postgres_gateway_audit import PostgresAuditOutbox
+from results.domain.audit import subscribed
 
 from .running import eventually
 
@@ -171,3 +177,22 @@ def test_a_relay_without_a_database_gives_up_by_its_policy(broker: InMemoryBroke
     relay = a_relay(dsn, broker.producer(), attempts=2)
     with pytest.raises(TransientError, match="the outbox waits"):
         relay.run(threading.Event())
+
+
+def test_an_audit_entry_leaves_once_the_broker_is_back(database: str) -> None:
+    codec, topic = AvroCodec.in_memory(), Topics()("audit")
+    broker = InMemoryBroker((topic,), partitions=1)
+    broker.available = False
+    entry = subscribed("tester", None, CAMERA_ID, NOON)
+    pool = Database(database, size=1)
+    pool.open()
+    with running(a_relay(database, broker.producer())):
+        PostgresAuditOutbox(pool, partial(codec.encode, topic)).keep([entry])
+        pool.close()
+        assert unsent(database) == 1
+        broker.available = True
+        eventually(lambda: unsent(database) == 0)
+    (record,) = {record.event: record for record in broker.records(topic)}.values()
+    assert record.key == "tester"
+    assert record.event is not None
+    assert codec.decode(topic, record.event) == entry

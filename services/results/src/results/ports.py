@@ -154,7 +154,7 @@ class AuditLog(Protocol):
     def note(self, entry: AuditEntry) -> "Future[None]":
         """Keep an entry; never blocks.
 
-        Done once the broker has it, or at once where nobody should wait for that.
+        Done once it is durable; fails with `TransientError` if nothing takes it.
         """
 
 

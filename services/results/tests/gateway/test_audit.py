@@ -1,7 +1,7 @@
-"""Who saw or changed personal data is told to the audit, by identifiers and without waiting."""
+"""Who saw or changed personal data is told to the audit, by identifiers, before it is answered."""
 
 import asyncio
-import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -145,64 +145,123 @@ class Broker:
     def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)
         self.taken: list[Output] = []
-        self.done = threading.Event()
 
     def publish(self, outputs: Sequence[Output]) -> None:
         if self.failures:
             raise self.failures.pop(0)
         self.taken.extend(outputs)
-        self.done.set()
 
 
-def an_entry() -> AuditEntry:
-    entry = audited(asked(), NOON)
+class Shelf:
+    """Keeps entries while the broker is away, or is away itself as often as it is told."""
+
+    def __init__(self, away: int = 0) -> None:
+        self.away = away
+        self.kept: list[AuditEntry] = []
+
+    def keep(self, entries: Sequence[AuditEntry]) -> None:
+        if self.away:
+            self.away -= 1
+            raise TransientError("the database is away")
+        self.kept.extend(entries)
+
+
+def an_entry(**changes: Any) -> AuditEntry:
+    entry = audited(asked(**changes), NOON)
     assert entry is not None
     return entry
 
 
-def trail(broker: Broker, figures: CollectorRegistry, limit: int = 100) -> AuditTrail:
-    return AuditTrail(broker, "sightline.audit", figures, limit=limit, pause_seconds=0.01)
+def a_change() -> AuditEntry:
+    return an_entry(method="PATCH", route="/api/v1/cameras/{camera_id}")
+
+
+def trail(
+    broker: Broker, figures: CollectorRegistry, shelf: Shelf | None = None, limit: int = 100
+) -> AuditTrail:
+    return AuditTrail(
+        broker,
+        "sightline.audit",
+        figures,
+        keep=(shelf or Shelf()).keep,
+        limit=limit,
+        pause_seconds=0.01,
+        again_seconds=0.01,
+    )
 
 
 def dropped(figures: CollectorRegistry, reason: str) -> float | None:
     return figures.get_sample_value("sightline_audit_entries_dropped_total", {"reason": reason})
 
 
-def test_entries_wait_for_a_broker_that_is_away() -> None:
-    broker, figures = Broker(TransientError("away"), TransientError("away")), CollectorRegistry()
-    audit = trail(broker, figures)
+def kept(figures: CollectorRegistry) -> float | None:
+    return figures.get_sample_value("sightline_audit_entries_total")
+
+
+def test_entries_reach_the_broker_by_whom_they_concern() -> None:
+    broker, figures, shelf = Broker(), CollectorRegistry(), Shelf()
+    audit = trail(broker, figures, shelf)
     entries = [an_entry() for _ in range(3)]
-    for entry in entries:
-        audit.note(entry)
+    waited = [audit.note(entry) for entry in entries]
+    assert not any(future.done() for future in waited)
     audit.start()
-    assert broker.done.wait(60)
+    for future in waited:
+        future.result(60)
     audit.close()
     assert [output.event for output in broker.taken] == entries
     assert {(output.topic, output.key) for output in broker.taken} == {
         ("sightline.audit", PERSON_ID)
     }
-    assert figures.get_sample_value("sightline_audit_entries_total") == 3
+    assert (kept(figures), shelf.kept) == (3, [])
 
 
-def test_an_answer_waits_for_its_entry_only_while_there_is_a_broker() -> None:
-    broker = Broker(TransientError("away"))
-    audit = trail(broker, CollectorRegistry())
-    first = audit.note(an_entry())
-    assert not first.done()
+def test_entries_are_in_the_outbox_before_an_answer_while_the_broker_is_away() -> None:
+    broker, figures, shelf = Broker(TransientError("away")), CollectorRegistry(), Shelf()
+    audit = trail(broker, figures, shelf)
+    entry = an_entry()
+    first = audit.note(entry)
     audit.start()
     first.result(60)
-    assert broker.done.wait(60)
-    audit.note(an_entry()).result(60)
+    assert shelf.kept == [entry]
+    while not broker.taken:  # it is asked again after a moment
+        audit.note(an_entry()).result(60)
     audit.close()
-    assert len(broker.taken) == 2
+    assert kept(figures) == len(shelf.kept) + len(broker.taken)
 
 
-def test_what_does_not_fit_is_counted_and_nobody_waits() -> None:
+def test_an_access_that_nothing_can_keep_is_refused_and_forgotten() -> None:
+    figures, shelf = CollectorRegistry(), Shelf(away=1)
+    audit = trail(Broker(TransientError("away")), figures, shelf)
+    refused = audit.note(an_entry())
+    audit.start()
+    with pytest.raises(TransientError, match="database is away"):
+        refused.result(60)
+    audit.close()
+    assert shelf.kept == []
+    assert (kept(figures), dropped(figures, "stopped")) == (0, None)
+
+
+def test_a_change_that_nothing_can_keep_is_tried_until_something_does() -> None:
+    broker, shelf = Broker(*[TransientError("away")] * 3), Shelf(away=3)
+    audit, entry = trail(broker, CollectorRegistry(), shelf), a_change()
+    refused = audit.note(entry)
+    audit.start()
+    with pytest.raises(TransientError):
+        refused.result(60)
+    while not (shelf.kept or broker.taken):
+        time.sleep(0.001)
+    audit.close()
+    assert [*shelf.kept, *(output.event for output in broker.taken)] == [entry]
+
+
+def test_what_does_not_fit_is_counted_and_refused() -> None:
     figures = CollectorRegistry()
     audit = trail(Broker(), figures, limit=2)
-    for _ in range(5):
-        audit.note(an_entry())
+    waited = [audit.note(an_entry()) for _ in range(5)]
     assert dropped(figures, "queue_full") == 3
+    assert [future.done() for future in waited] == [False, False, True, True, True]
+    with pytest.raises(TransientError, match="too many"):
+        waited[-1].result(0)
 
 
 @pytest.mark.parametrize(
@@ -214,12 +273,39 @@ def test_what_does_not_fit_is_counted_and_nobody_waits() -> None:
 )
 def test_what_is_given_up_is_counted(failures: list[Exception], reason: str) -> None:
     figures = CollectorRegistry()
-    audit = trail(Broker(*failures), figures)
-    audit.note(an_entry())
+    audit = trail(Broker(*failures), figures, Shelf(away=3))
+    audit.note(a_change())
     audit._stop.set()
     audit.start()
     audit.close()
     assert dropped(figures, reason) == 1
+
+
+async def test_a_request_whose_entry_nothing_keeps_gets_503_and_no_data(world: World) -> None:
+    world.audit.settled = Future()
+    world.audit.settled.set_exception(TransientError("the database is away"))
+    async with world.client() as client:
+        answer = await client.get(f"/api/v1/persons/{PERSON_ID}")
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) >= 1
+    error = answer.json()["error"]
+    assert (error["code"], error["dependency"]) == ("AUDIT_UNAVAILABLE", "audit")
+    assert error["reason"] == "the database is away"
+    assert set(answer.json()) == {"status", "error"}
+
+
+def test_a_live_feed_whose_entry_nothing_keeps_is_not_followed(world: World) -> None:
+    world.audit.settled = Future()
+    world.audit.settled.set_exception(TransientError("the database is away"))
+    protocols = ["bearer", world.token("viewer")]
+    with (
+        TestClient(world.app) as browser,
+        browser.websocket_connect("/api/v1/detections/ws/c1", subprotocols=protocols) as socket,
+    ):
+        socket.receive_json()
+        socket.send_json({"type": "subscribe", "camera_id": "*"})
+        reply = socket.receive_json()
+    assert (reply["type"], reply["error"]["code"]) == ("error", "AUDIT_UNAVAILABLE")
 
 
 async def test_a_request_is_answered_once_its_entry_is_on_the_topic(world: World) -> None:

@@ -48,6 +48,7 @@ from results.adapters.objects import ObjectStore
 from results.adapters.pictures import FrameTail, LivePictures
 from results.adapters.pillow_pictures import PillowPictures
 from results.adapters.postgres_gateway import Database
+from results.adapters.postgres_gateway_audit import PostgresAuditOutbox
 from results.adapters.postgres_gateway_cameras import PostgresCameras
 from results.adapters.postgres_gateway_frames import PostgresFrameIdentifiers
 from results.adapters.postgres_gateway_jobs import PostgresJobs
@@ -118,7 +119,12 @@ class Gateway:
                 self._codec, KafkaProducer(mesh.kafka_bootstrap, instance_id=mesh.instance_id)
             )
         )
-        self._audit = AuditTrail(self._publisher, mesh.topics("audit"), process.metrics.registry)
+        outbox = PostgresAuditOutbox(
+            self._database, partial(self._codec.encode, mesh.topics("audit"))
+        )
+        self._audit = AuditTrail(
+            self._publisher, mesh.topics("audit"), process.metrics.registry, keep=outbox.keep
+        )
         self._backlog = Backlog(mesh)
         self._deps = self._build()
         self._feed = Feed(

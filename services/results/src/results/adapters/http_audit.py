@@ -10,11 +10,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mesh.auth import Identity
 from mesh.clock import Clock
+from results.adapters.http_edge import response_of
 from results.domain.audit import Asked, audited
+from results.domain.errors import ApiError, unavailable
 from results.ports import AuditLog
 
 _FAILED = 500
-_PATIENCE_SECONDS = 2.0
+_PATIENCE_SECONDS = 12.0
+"""The broker has five of them, then the database three, perhaps after others."""
 
 
 class Audited:
@@ -26,23 +29,26 @@ class Audited:
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; its answer waits for its entry, for a moment at most."""
+        """Serve one request; it is answered once its entry is kept, and refused if it is not."""
         identity: Identity | None = scope.get("state", {}).get("identity")
         if scope["type"] != "http" or identity is None:
             await self._app(scope, receive, send)
             return
         noted: dict[str, str] = {}
         scope["state"]["noted"] = noted
-        answered = False
+        answered = refused = False
 
         async def watched(message: Message) -> None:
-            nonlocal answered
+            nonlocal answered, refused
             if message["type"] == "http.response.start":
                 answered = True
                 settled = self._note(scope, identity, message["status"], noted)
-                if settled is not None:
-                    await asyncio.wait([asyncio.wrap_future(settled)], timeout=_PATIENCE_SECONDS)
-            await send(message)
+                refusal = None if settled is None else await unkept(settled)
+                if refusal is not None:
+                    refused = True
+                    await response_of(refusal)(scope, receive, send)
+            if not refused:
+                await send(message)
 
         try:
             await self._app(scope, receive, watched)
@@ -63,6 +69,21 @@ class Audited:
         )
         entry = audited(asked, self._clock.now())
         return None if entry is None else self._audit.note(entry)
+
+
+async def unkept(settled: "Future[None]") -> ApiError | None:
+    """Wait until an entry is kept; why whoever it is about must be refused, if it is not."""
+    entry = asyncio.wrap_future(settled)
+    await asyncio.wait([entry], timeout=_PATIENCE_SECONDS)
+    if not entry.done():
+        entry.add_done_callback(lambda late: late.exception())  # nobody else asks for it
+        reason: object = f"nothing took it in {_PATIENCE_SECONDS:.0f} s"
+    else:
+        reason = entry.exception()
+    if reason is None:
+        return None
+    message = "the audit entry of this request cannot be kept at the moment, so it is not served"
+    return unavailable("AUDIT_UNAVAILABLE", message, dependency="audit", reason=str(reason))
 
 
 def address_of(scope: MutableMapping[str, Any]) -> str | None:

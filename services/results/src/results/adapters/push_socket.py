@@ -13,7 +13,7 @@ from starlette.websockets import WebSocketState
 
 from mesh.auth import Identity
 from mesh.errors import TransientError
-from results.adapters.http_audit import address_of
+from results.adapters.http_audit import address_of, unkept
 from results.adapters.http_deps import Deps, GatewayDeps
 from results.adapters.http_edge import UNAUTHORIZED, identity_for, response_of
 from results.adapters.http_errors import of_validation
@@ -32,7 +32,7 @@ from results.domain.times import iso
 ANSWER_SECONDS = 1.0
 """At least between two answers of a kind."""
 _CHECK_SECONDS = 15.0
-_TOO_LARGE, _SILENT = 1009, 4408
+_TOO_LARGE, _LATER, _SILENT = 1009, 1013, 4408
 _FIELD = "image_data"
 router = APIRouter()
 
@@ -79,10 +79,14 @@ async def push_pictures(websocket: WebSocket, camera_id: str, deps: Deps) -> Non
         monotonic=clock.monotonic(),
     )
     push = deps.pushes.join(session)
-    deps.audit.note(pushing(identity.subject, address_of(websocket.scope), camera_id, clock.now()))
+    entry_of_audit = pushing(identity.subject, address_of(websocket.scope), camera_id, clock.now())
     ending = BROKEN
     try:
-        ending = await _served(websocket, push, deps, token)
+        refusal = await unkept(deps.audit.note(entry_of_audit))
+        if refusal is None:
+            ending = await _served(websocket, push, deps, token)
+        else:
+            ending = Ending(code=_LATER, reason=refusal.code, error_code="dependency_unavailable")
     finally:
         deps.pushes.leave(push, ending)
     if websocket.client_state is WebSocketState.CONNECTED:

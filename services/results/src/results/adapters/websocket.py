@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from mesh.auth import Identity
 from mesh.errors import TransientError
-from results.adapters.http_audit import address_of
+from results.adapters.http_audit import address_of, unkept
 from results.adapters.http_deps import Deps, GatewayDeps
 from results.adapters.http_edge import UNAUTHORIZED, identity_for, response_of
 from results.adapters.http_errors import of_validation
@@ -151,7 +151,11 @@ async def _receive(
             if reply["type"] == "subscribed":
                 camera_id: str = reply["camera_id"]
                 now = deps.clock.now()
-                deps.audit.note(subscribed(identity.subject, address, camera_id, now))
+                entry = subscribed(identity.subject, address, camera_id, now)
+                if (refusal := await unkept(deps.audit.note(entry))) is not None:
+                    client.subscriptions.pop(camera_id, None)
+                    client.pictures.discard(camera_id)
+                    raise refusal
         except ApiError as error:
             reply = {"type": "error"} | error.envelope()
         client.offer(json.dumps(reply))
