@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 from confluent_kafka import TopicPartition as VendorPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from tests.contract.broker_contract import BrokerContract
+from tests.contract.broker_contract import PATIENCE, BrokerContract
 
 from mesh.kafka import KafkaConsumer, KafkaProducer
 from mesh.record import TopicPartition
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 class RealBroker:
@@ -22,7 +22,9 @@ class RealBroker:
         self._admin = AdminClient({"bootstrap.servers": bootstrap})
 
     def create_topic(self, topic: str, partitions: int) -> None:
-        futures = self._admin.create_topics([NewTopic(topic, partitions, 1)], operation_timeout=10)
+        futures = self._admin.create_topics(
+            [NewTopic(topic, partitions, 1)], operation_timeout=PATIENCE
+        )
         futures[topic].result()
 
     def truncate(self, source: TopicPartition, start: int) -> None:
@@ -32,7 +34,12 @@ class RealBroker:
 
     def consumer(self, group: str) -> KafkaConsumer:
         consumer = KafkaConsumer(
-            self._bootstrap, group, instance_id="contract", session_timeout=timedelta(seconds=6)
+            self._bootstrap,
+            group,
+            instance_id="contract",
+            session_timeout=timedelta(seconds=45),
+            answer_timeout=timedelta(seconds=PATIENCE),
+            config={"heartbeat.interval.ms": 1500},  # by which members hear of each other
         )
         self._closing.callback(consumer.close)
         return consumer

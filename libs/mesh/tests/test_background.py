@@ -11,7 +11,7 @@ def test_background_work_ends_when_it_is_left() -> None:
 
     def work(stop: Event, warn: Callable[[str], None]) -> None:
         warn("once")
-        ended.append(stop.wait(10))
+        ended.append(stop.wait(60))
 
     with Background("recognition", Event()) as background:
         background.start(work)
@@ -27,7 +27,7 @@ def test_background_work_that_fails_stops_everything_and_is_raised() -> None:
     def wait_for_it() -> None:
         with Background("recognition", stop) as background:
             background.start(work)
-            assert stop.wait(10)
+            assert stop.wait(60)
 
     with pytest.raises(LookupError, match="a bug"):
         wait_for_it()

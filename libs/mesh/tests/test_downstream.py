@@ -70,12 +70,12 @@ def publish(settings: MeshSettings, age: timedelta, partition: int = 0) -> None:
     stamped = int((datetime.now(UTC) - age).timestamp() * 1000)
     producer = VendorProducer({"bootstrap.servers": settings.kafka_bootstrap})
     producer.produce(settings.topics("detections"), b"x", partition=partition, timestamp=stamped)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def looked(downstream: Downstream) -> bool:
     """What a look saw; leaders of new partitions are not known at once."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             return downstream.look()

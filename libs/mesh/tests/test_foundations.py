@@ -122,7 +122,7 @@ def test_an_unknown_revision_is_refused() -> None:
         ("raise RuntimeError('boom')", {}, 1, "boom"),
         ("raise ConfigurationError('no model')", {}, 78, "no model"),
         ("pass", {"SIGHTLINE_PARTITIONS": "none"}, 78, "SIGHTLINE_PARTITIONS"),
-        ("os.kill(os.getpid(), 15); assert process.stop.wait(5)", {}, 0, "service_stopped"),
+        ("os.kill(os.getpid(), 15); assert process.stop.wait(60)", {}, 0, "service_stopped"),
     ],
 )
 def test_the_exit_code_tells_how_a_process_ended(

