@@ -88,11 +88,7 @@ def build_worker(
             watchdog=watchdog,
         ),
         outbox=outbox,
-        standstill=Standstill(
-            platform.bounds([topic for lane in lanes for topic in lane.topics]),
-            options.clock,
-            options.policy.join_timeout,
-        ),
+        standstill=_standstill(platform, lanes, options),
         policy=options.policy,
         surroundings=Surroundings(
             stop=stop,
@@ -129,6 +125,13 @@ def _outbox(
         metrics=metrics,
         flush_timeout=flush_timeout(settings),
     )
+
+
+def _standstill(
+    platform: Platform, lanes: Sequence[LaneSpec], options: WorkerOptions
+) -> Standstill:
+    bounds = platform.bounds([topic for lane in lanes for topic in lane.topics])
+    return Standstill(bounds, options.clock, options.policy.join_timeout)
 
 
 def _heartbeat(health: Health, options: WorkerOptions) -> Heartbeat:

@@ -1,7 +1,6 @@
 """A member of a consumer group on a real broker."""
 
 import logging
-import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -10,10 +9,11 @@ from typing import Any
 from confluent_kafka import OFFSET_INVALID, KafkaException, Message
 from confluent_kafka import Consumer as VendorConsumer
 from confluent_kafka import TopicPartition as VendorPartition
-from confluent_kafka.admin import AdminClient
 
-from mesh.errors import MeshError, TransientError
+from mesh.errors import TransientError
+from mesh.kafka.bounded import within
 from mesh.kafka.client_log import client_log
+from mesh.kafka.stranded import KnownBrokers, abandon, broker_answers
 from mesh.kafka.vendor import (
     our_offsets,
     our_partitions,
@@ -28,7 +28,6 @@ from mesh.record import RawRecord, TopicPartition
 
 _log = logging.getLogger(__name__)
 _NOTHING_STORED = "_NO_OFFSET"
-_ANSWER_SECONDS = 2.0
 _TURN_BYTES = 1024 * 1024
 """What one partition may give per fetch, so that a full one does not keep the others waiting; a
 larger record still comes alone."""
@@ -38,7 +37,8 @@ class KafkaConsumer:
     """Reads with cooperative rebalancing; only what `store` was given is ever committed.
 
     A new group starts at the earliest record: `auto.offset.reset` is explicit, so that nothing is
-    skipped in silence. Rebalance callbacks run inside `poll_batch`.
+    skipped in silence. Rebalance callbacks run inside `poll_batch`. A client that knows no broker
+    any more (`mesh.kafka.stranded`) is replaced there, after its partitions were told to be lost.
     """
 
     def __init__(
@@ -56,32 +56,32 @@ class KafkaConsumer:
         A commit fails after `answer_timeout`, and closing goes on without the broker.
         """
         milliseconds = int(session_timeout.total_seconds() * 1000)
-        self._vendor = VendorConsumer(
-            {
-                "bootstrap.servers": bootstrap,
-                "group.id": group,
-                "client.id": instance_id,
-                "partition.assignment.strategy": "cooperative-sticky",
-                "auto.offset.reset": "earliest",
-                "enable.auto.commit": True,
-                "auto.commit.interval.ms": 500,
-                "enable.auto.offset.store": False,
-                "session.timeout.ms": milliseconds,
-                "heartbeat.interval.ms": milliseconds // 4,
-                "max.poll.interval.ms": max(300_000, milliseconds),
-                "fetch.wait.max.ms": 500,
-                "fetch.error.backoff.ms": 100,
-                "fetch.message.max.bytes": _TURN_BYTES,
-                "fetch.queue.backoff.ms": 20,
-                "queued.max.messages.kbytes": 4 * _TURN_BYTES // 1024,
-                **(config or {}),
-            },
-            logger=client_log(),
-        )
-        self._answer_seconds = answer_timeout.total_seconds()
         self._broker = {"bootstrap.servers": bootstrap, "client.id": instance_id}
+        self._config = {
+            **self._broker,
+            "group.id": group,
+            "partition.assignment.strategy": "cooperative-sticky",
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": True,
+            "auto.commit.interval.ms": 500,
+            "enable.auto.offset.store": False,
+            "session.timeout.ms": milliseconds,
+            "heartbeat.interval.ms": milliseconds // 4,
+            "max.poll.interval.ms": max(300_000, milliseconds),
+            "fetch.wait.max.ms": 500,
+            "fetch.error.backoff.ms": 100,
+            "fetch.message.max.bytes": _TURN_BYTES,
+            "fetch.queue.backoff.ms": 20,
+            "queued.max.messages.kbytes": 4 * _TURN_BYTES // 1024,
+            **(config or {}),
+        }
+        self._answer_seconds = answer_timeout.total_seconds()
         self._closed = False
         self._in_callback = False
+        self._join: Callable[[], None] = lambda: None
+        self._on_lost: PartitionsChanged = lambda _: None
+        self._known = KnownBrokers()
+        self._vendor = self._client()
 
     def subscribe(
         self,
@@ -97,18 +97,24 @@ class KafkaConsumer:
             self.resume(partitions)  # librdkafka remembers a pause beyond its assignment
             on_assign(partitions)
 
-        self._vendor.subscribe(
-            list(topics),
-            on_assign=self._calling(assign),
-            on_revoke=self._calling(on_revoke),
-            on_lost=self._calling(on_lost),
-        )
+        def join() -> None:
+            self._vendor.subscribe(
+                list(topics),
+                on_assign=self._calling(assign),
+                on_revoke=self._calling(on_revoke),
+                on_lost=self._calling(on_lost),
+            )
+
+        self._join, self._on_lost = join, on_lost
+        join()
 
     def poll_batch(self, max_records: int, max_wait: timedelta) -> list[RawRecord]:
         """Up to `max_records`, as soon as there is one; serves heartbeats and callbacks.
 
         `consume(n, t)` alone would wait for n records or the whole time; hence the first by `poll`.
         """
+        if self._known.none_left:
+            self._begin_anew()
         with translated("reading"):
             first = self._vendor.poll(max_wait.total_seconds())
             if first is None:
@@ -181,12 +187,7 @@ class KafkaConsumer:
 
         A new client asks, for this one may be what is wrong.
         """
-        asking = AdminClient(self._broker, logger=client_log())
-        try:
-            asking.list_topics(timeout=_ANSWER_SECONDS)
-        except KafkaException:
-            return False
-        return True
+        return broker_answers(self._broker)
 
     def close(self, offsets: Mapping[TopicPartition, StoredOffset] | None = None) -> None:
         """Commit these offsets and what is stored, and leave the group; repeatable."""
@@ -199,6 +200,20 @@ class KafkaConsumer:
             self._bounded(partial(self._leave, offsets), "leaving the group")
         except TransientError as error:  # the broker will find out; the next owner repeats
             _log.warning("%s", error)
+
+    def _client(self) -> VendorConsumer:
+        self._known = KnownBrokers()
+        return VendorConsumer({**self._config, **self._known.settings}, logger=client_log())
+
+    def _begin_anew(self) -> None:
+        """Join with a new client; what the old one has to say from now on is not heard."""
+        held, old = self.assignment(), self._vendor
+        _log.warning("a client of %s knows no broker: replaced", self._config["group.id"])
+        self._vendor = self._client()
+        abandon(old.close)
+        if held:
+            self._on_lost(held)
+        self._join()
 
     def _leave(self, offsets: Mapping[TopicPartition, StoredOffset] | None) -> None:
         try:
@@ -221,7 +236,9 @@ class KafkaConsumer:
             raise translate(failed[0], "committing offsets")
 
     def _calling(self, changed: PartitionsChanged) -> Callable[[Any, Collection[Any]], None]:
-        def call(_: Any, partitions: Collection[Any]) -> None:
+        def call(client: Any, partitions: Collection[Any]) -> None:
+            if client is not self._vendor:
+                return
             self._in_callback = True
             try:
                 changed(our_partitions(partitions))
@@ -231,32 +248,15 @@ class KafkaConsumer:
         return call
 
     def _bounded(self, action: Callable[[], None], doing: str) -> None:
-        """Do it in a thread of its own: librdkafka waits a minute and longer for a broker.
+        """Do it within the time for an answer: librdkafka waits a minute and longer for a broker.
 
         Not inside a callback: the client then belongs to the thread that polls, and the broker has
         just been heard of.
-
-        Raises:
-            TransientError: it was not done in time; it may still be, later.
         """
         if self._in_callback:
             action()
-            return
-        failures: list[MeshError] = []
-
-        def act() -> None:
-            try:
-                action()
-            except MeshError as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=act, name=doing, daemon=True)
-        thread.start()
-        thread.join(self._answer_seconds)
-        if thread.is_alive():
-            raise TransientError(f"{doing}: no answer for {self._answer_seconds:.0f} s")
-        for failure in failures:
-            raise failure
+        else:
+            within(self._answer_seconds, action, doing)
 
 
 def _good(message: Message) -> list[RawRecord]:

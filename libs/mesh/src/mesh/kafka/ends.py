@@ -1,6 +1,7 @@
 """Where partitions begin and end at the moment, without reading them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 from confluent_kafka import KafkaException
@@ -16,15 +17,16 @@ _ANSWER_SECONDS = 10.0
 
 
 class KafkaEnds:
-    """Asks the broker for the bounds of every partition of some topics."""
+    """Asks the broker for the bounds of every partition of some topics.
+
+    After a failure a new client asks: an old one may be what is wrong (`mesh.kafka.stranded`).
+    """
 
     def __init__(self, bootstrap: str, topics: Sequence[str], *, instance_id: str) -> None:
         """Take the addresses and full topic names; nothing is contacted yet."""
         self._topics = topics
-        self._admin = AdminClient(
-            {"bootstrap.servers": bootstrap, "client.id": instance_id},
-            logger=client_log(),
-        )
+        self._broker = {"bootstrap.servers": bootstrap, "client.id": instance_id}
+        self._admin: AdminClient | None = None
 
     def read(self) -> dict[TopicPartition, tuple[int, int]]:
         """First offset, and the offset after the last, of every partition; blocks.
@@ -32,8 +34,8 @@ class KafkaEnds:
         Raises:
             TransientError: The broker did not answer, or does not know a topic (yet).
         """
-        with translated("looking partitions up"):
-            known = self._admin.list_topics(timeout=_ANSWER_SECONDS).topics
+        with self._asking() as admin, translated("looking partitions up"):
+            known = admin.list_topics(timeout=_ANSWER_SECONDS).topics
         missing = [topic for topic in self._topics if topic not in known]
         if missing:
             raise TransientError(f"the broker knows no topic {missing[0]}")
@@ -60,11 +62,21 @@ class KafkaEnds:
 
     def _ask(self, places: Sequence[TopicPartition], what: OffsetSpec) -> dict[TopicPartition, int]:
         asked = {VendorPartition(*place): what for place in places}
-        answers = self._admin.list_offsets(asked, request_timeout=_ANSWER_SECONDS)
         found = {}
-        for vendor, future in answers.items():
-            try:
-                found[TopicPartition(vendor.topic, vendor.partition)] = future.result().offset
-            except KafkaException as error:
-                raise TransientError(f"looking offsets up: {error.args[0].str()}") from error
+        with self._asking() as admin:
+            answers = admin.list_offsets(asked, request_timeout=_ANSWER_SECONDS)
+            for vendor, future in answers.items():
+                try:
+                    found[TopicPartition(vendor.topic, vendor.partition)] = future.result().offset
+                except KafkaException as error:
+                    raise TransientError(f"looking offsets up: {error.args[0].str()}") from error
         return found
+
+    @contextmanager
+    def _asking(self) -> Iterator[AdminClient]:
+        admin = self._admin = self._admin or AdminClient(self._broker, logger=client_log())
+        try:
+            yield admin
+        except TransientError:
+            self._admin = None
+            raise

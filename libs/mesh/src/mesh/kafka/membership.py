@@ -22,9 +22,8 @@ class Member(Protocol):
 class Membership:
     """Looks whether every lane is in its group; the client's own attempts come first.
 
-    A client that lost its partitions while the broker was away can stay out for ever: seen twice
-    with librdkafka 2.16, in the chaos suite, while its three siblings came back. Only a new client
-    helps, hence a new process.
+    A client that knows no broker any more is replaced by its consumer (`mesh.kafka.stranded`). For
+    whatever else keeps one out only a new process is left.
     """
 
     def __init__(self, lanes: Sequence[Member], clock: Clock, patience: timedelta) -> None:

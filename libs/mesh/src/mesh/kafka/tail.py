@@ -16,6 +16,7 @@ from confluent_kafka import TopicPartition as VendorPartition
 from mesh.clock import Clock, SystemClock
 from mesh.errors import ConfigurationError, RejectedRecordError, TransientError
 from mesh.kafka.client_log import client_log
+from mesh.kafka.stranded import KnownBrokers, abandon
 from mesh.kafka.vendor import MAX_LETTER_BYTES, record_of, translate, translated
 from mesh.logs import handling
 from mesh.ports import Codec
@@ -53,6 +54,8 @@ class KafkaTail:
         self._start = start
         self._clock = clock or SystemClock()
         self._retry = RetryPolicy(maximum=timedelta(seconds=5), attempts=None)
+        self._known = KnownBrokers()
+        self._begun: list[VendorPartition] = []
 
     def run(self, handle: Callable[[Record[Any]], None], stop: threading.Event) -> None:
         """Hand over every record, a tombstone with the event `None`, until `stop` is set.
@@ -66,6 +69,8 @@ class KafkaTail:
         try:
             behind = self._assign(consumer, stop)
             while not stop.is_set():
+                if self._known.none_left:
+                    consumer = self._anew(consumer)
                 self._note_progress(behind)
                 for message in self._poll(consumer):
                     self._take(message, handle, behind, stop)
@@ -73,8 +78,10 @@ class KafkaTail:
             consumer.close()
 
     def _consumer(self) -> VendorConsumer:
+        self._known = KnownBrokers()
         return VendorConsumer(
             {
+                **self._known.settings,
                 "bootstrap.servers": self._settings.kafka_bootstrap,
                 "client.id": self._settings.instance_id,
                 "group.id": f"tail-{uuid.uuid4()}",  # required by the client, never joined
@@ -88,6 +95,17 @@ class KafkaTail:
             },
             logger=client_log(),
         )
+
+    def _anew(self, old: VendorConsumer) -> VendorConsumer:
+        """Go on with a new client where the old one, which knows no broker any more, was."""
+        _log.warning("a client that follows %s knows no broker: replaced", self._topics)
+        with translated("starting to read again"):
+            for place, reached in zip(self._begun, old.position(self._begun), strict=True):
+                place.offset = reached.offset if reached.offset >= 0 else place.offset
+            consumer = self._consumer()
+            consumer.assign(self._begun)
+        abandon(old.close)
+        return consumer
 
     def _assign(self, consumer: VendorConsumer, stop: threading.Event) -> set[TopicPartition]:
         """Start reading; the partitions whose present end has not been seen yet."""
@@ -105,6 +123,7 @@ class KafkaTail:
                 decision = self._retry.decide(failures)
                 self._clock.sleep(decision.delay.total_seconds() if decision else 0.0)
             else:
+                self._begun = places
                 at_end = self._start == "end"
                 return set() if at_end else {_source(place) for place in places}
         return set()

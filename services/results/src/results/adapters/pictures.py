@@ -16,6 +16,7 @@ from mesh.claims import ClaimChecks, ClaimError
 from mesh.errors import RejectedRecordError, TransientError
 from mesh.events import FrameCaptured, Lane
 from mesh.kafka.client_log import client_log
+from mesh.kafka.stranded import KnownBrokers, abandon
 from mesh.kafka.vendor import record_of, translated
 from mesh.partitioning import partition_of
 from mesh.ports import Codec
@@ -124,8 +125,21 @@ class FrameTail:
 
     def run(self, stop: threading.Event) -> None:
         """Follow what is watched until `stop` is set; the broker may be away at any time."""
-        consumer = Consumer(
+        while not stop.is_set():
+            known = KnownBrokers()
+            consumer = self._consumer(known)
+            try:
+                self._read(consumer, known, stop)
+            finally:
+                if known.none_left:
+                    abandon(consumer.close)
+                else:
+                    consumer.close()
+
+    def _consumer(self, known: KnownBrokers) -> Consumer:
+        return Consumer(
             {
+                **known.settings,
                 "bootstrap.servers": self._settings.kafka_bootstrap,
                 "client.id": f"{self._settings.instance_id}-pictures",
                 "group.id": f"pictures-{uuid.uuid4()}",  # required by the client, never joined
@@ -137,22 +151,19 @@ class FrameTail:
             },
             logger=client_log(),
         )
-        try:
-            while not stop.is_set():
-                try:
-                    self._turn(consumer, stop)
-                except TransientError as error:
-                    _log.warning("live pictures are not read: %s", error)
-                    stop.wait(1.0)
-        finally:
-            consumer.close()
 
-    def _turn(self, consumer: Consumer, stop: threading.Event) -> None:
+    def _read(self, consumer: Consumer, known: KnownBrokers, stop: threading.Event) -> None:
+        """Until `stop` is set or the client knows no broker any more."""
+        while not (stop.is_set() or known.none_left):
+            try:
+                self._turn(consumer)
+            except TransientError as error:
+                _log.warning("live pictures are not read: %s", error)
+                consumer.poll(1.0)  # it has to be polled to tell what it knows
+
+    def _turn(self, consumer: Consumer) -> None:
         watched = self._pictures.watched()
         self._follow(consumer, self._partitions(consumer, watched) if watched else set())
-        if not watched:
-            stop.wait(_POLL_SECONDS)
-            return
         message = consumer.poll(_POLL_SECONDS)
         if message is None:
             return
