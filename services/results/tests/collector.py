@@ -47,7 +47,7 @@ class Collector:
                 found.setdefault(span.trace_id, []).append(span)
         return found
 
-    def wait_for(self, count: int, seconds: float = 30.0) -> list[Received]:
+    def wait_for(self, count: int, seconds: float = 90.0) -> list[Received]:
         """The spans, as soon as there are so many."""
         with self.came:
             assert self.came.wait_for(lambda: len(self.spans) >= count, seconds), self.spans

@@ -1,7 +1,6 @@
 """A whole installation of topics of its own, and roles of results as processes on it."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import httpx
 import psycopg
 
+from local.network import free_ports
 from mesh.claims import ClaimChecks
 from mesh.codec import AvroCodec
 from mesh.crypto import Cipher
@@ -61,7 +61,11 @@ class Installation:
     def read(self, topic: str, wanted: int) -> list[RawRecord]:
         """The first records of a topic, as soon as there are so many."""
         consumer = KafkaConsumer(
-            self.settings.kafka_bootstrap, self.settings.group("test"), instance_id="test"
+            self.settings.kafka_bootstrap,
+            self.settings.group("test"),
+            instance_id="test",
+            session_timeout=timedelta(seconds=45),
+            answer_timeout=timedelta(seconds=60),
         )
         names = [self.settings.topics(topic)]
         consumer.subscribe(names, on_assign=_ignore, on_revoke=_ignore, on_lost=_ignore)
@@ -75,12 +79,19 @@ class Installation:
         consumer.close()
         return found
 
+    def remember_frames(self) -> None:
+        """Frame identifiers are forgotten after five seconds, which a busy machine may take."""
+        with psycopg.connect(self.database) as connection:
+            connection.execute(
+                "UPDATE results.frame_dedup SET expires_at = now() + interval '1 hour'"
+            )
+
     @contextmanager
     def role(
         self, name: str, *, ready: bool = True, port: int | None = None
     ) -> Iterator[subprocess.Popen[bytes]]:
         """The role as a process; it is ready on entry, and gone after the block."""
-        port = port or free_port()
+        (port,) = (port,) if port else free_ports(1)
         environment = {
             **os.environ,
             **self.environment,
@@ -98,7 +109,7 @@ class Installation:
                 if process.poll() is None:
                     process.terminate()
                     try:
-                        assert process.wait(20) == 0, f"see {log.name}"
+                        assert process.wait(60) == 0, f"see {log.name}"
                     finally:
                         process.kill()
 
@@ -132,7 +143,7 @@ def install(*, kafka: str, registry: str, database: str, folder: Path) -> Iterat
     connection._client.close()
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = 90.0) -> None:
     """Return once the condition holds."""
     until = time.monotonic() + seconds
     while not condition():
@@ -147,13 +158,6 @@ def _ignore(_: Collection[TopicPartition]) -> None:
 def _ready(process: subprocess.Popen[bytes], port: int) -> bool:
     assert process.poll() is None, f"the process ended with {process.returncode}"
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/ready", timeout=1).is_success
+        return httpx.get(f"http://127.0.0.1:{port}/ready", timeout=30).is_success
     except httpx.TransportError:
         return False
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -18,22 +17,25 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from local.network import free_ports
 from mesh.auth import Tokens
 from mesh.claims import ClaimChecks
 from mesh.events import Answer, FrameCaptured, Lane, StreamState
 from mesh.kafka import EventProducer, KafkaTail
 from mesh.record import Record
 from mesh.stage import Output
+from mesh.testing import CAMERA_ID as PICTURED_ID
 from mesh.testing import a_frame_captured, a_frame_header, a_frame_result, a_result_detection
 from results.adapters.http_frame_models import EXAMPLE
 
 from .running import Installation, eventually, install
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(400)]
 
+PATIENCE = 90.0
 JWT_SECRET = "a secret of at least thirty-two characters"
 CAMERA_ID: str = EXAMPLE["camera_id"]
 CAMERA = {
@@ -59,9 +61,7 @@ class Served:
 
 @pytest.fixture
 def served(kafka: str, registry: str, database: str, tmp_path: Path) -> Iterator[Served]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    (port,) = free_ports(1)
     tokens = Tokens(SecretStr(JWT_SECRET))
     token = tokens.issue("tester", "admin", timedelta(hours=1), datetime.now(UTC))
     with install(kafka=kafka, registry=registry, database=database, folder=tmp_path) as installed:
@@ -75,11 +75,11 @@ def served(kafka: str, registry: str, database: str, tmp_path: Path) -> Iterator
         headers = {"Authorization": f"Bearer {token}"}
         with (
             mesh.role("gateway") as process,
-            httpx.Client(base_url=url, headers=headers, timeout=20) as client,
+            httpx.Client(base_url=url, headers=headers, timeout=PATIENCE) as client,
         ):
             yield Served(mesh, client, port, token, process)
             process.terminate()
-            assert process.wait(20) == 0, "it did not stop cleanly"
+            assert process.wait(PATIENCE) == 0, "it did not stop cleanly"
 
 
 @pytest.fixture
@@ -117,6 +117,12 @@ def a_picture(width: int, height: int) -> bytes:
     return out.getvalue()
 
 
+def follow(url: str, token: str) -> ClientConnection:
+    """A WebSocket of this gateway."""
+    protocols = [Subprotocol("bearer"), Subprotocol(token)]
+    return connect(url, subprotocols=protocols, open_timeout=PATIENCE, ping_interval=None)
+
+
 def test_a_pushed_picture_comes_back_as_a_result_and_on_the_live_feed(
     served: Served, answering: list[FrameCaptured]
 ) -> None:
@@ -132,20 +138,21 @@ def test_a_pushed_picture_comes_back_as_a_result_and_on_the_live_feed(
 
     url = f"ws://127.0.0.1:{served.port}/api/v1/detections/ws/tester"
     with pytest.raises(InvalidStatus) as denied:
-        connect(url, subprotocols=[Subprotocol("bearer"), Subprotocol("nonsense")])
+        follow(url, "nonsense")
     assert denied.value.response.status_code == 401
     assert b"UNAUTHORIZED" in denied.value.response.body
-    with connect(url, subprotocols=[Subprotocol("bearer"), Subprotocol(served.token)]) as websocket:
-        assert json.loads(websocket.recv(5))["type"] == "connection_established"
+    with follow(url, served.token) as websocket:
+        assert json.loads(websocket.recv(PATIENCE))["type"] == "connection_established"
         assert websocket.protocol.extensions == []  # offered by the client, declined
         websocket.send(json.dumps({"type": "subscribe", "camera_id": CAMERA_ID}))
-        assert json.loads(websocket.recv(5))["type"] == "subscribed"
+        assert json.loads(websocket.recv(PATIENCE))["type"] == "subscribed"
         body = EXAMPLE | {"frame_data": base64.b64encode(a_picture(1600, 1200)).decode()}
         answered = served.client.post("/api/v1/detections/process-frame", json=_real(body))
         assert answered.status_code == 200, answered.text
-        event = json.loads(websocket.recv(5))
+        event = json.loads(websocket.recv(PATIENCE))
     assert event["type"] == "detection_event"
     assert answered.json()["summary"]["total_detections"] == 1
+    served.mesh.remember_frames()
     again = served.client.post("/api/v1/detections/process-frame", json=_real(body))
     assert again.json()["status"] == "duplicate"
     assert again.json()["detections"] == answered.json()["detections"]
@@ -165,25 +172,23 @@ def test_a_pushed_picture_comes_back_as_a_result_and_on_the_live_feed(
 
 
 def _real(body: dict[str, Any]) -> dict[str, Any]:
-    """The example without its models: no model reports here."""
-    options = {**body["detection_options"], "models": {}}
+    """The example without its models, for no model reports here, and with time to answer."""
+    processing = {**body["detection_options"]["processing"], "timeout_ms": 60_000}
+    options = {**body["detection_options"], "models": {}, "processing": processing}
     return {**body, "detection_options": options}
 
 
 def test_a_watched_camera_shows_its_newest_and_any_recent_picture(served: Served) -> None:
     picture = a_picture(320, 240)
-    frames = [
-        a_frame_captured(
-            frame=a_frame_header(sequence_number=n, width=320, height=240), image=picture
-        )
-        for n in range(40)
-    ]
-    camera_id = frames[0].frame.camera_id
-    path = f"/api/v1/cameras/{camera_id}/picture"
+    path = f"/api/v1/cameras/{PICTURED_ID}/picture"
     found: list[httpx.Response] = []
 
+    def frame() -> FrameCaptured:
+        header = a_frame_header(sequence_number=len(found), width=320, height=240)
+        return a_frame_captured(frame=header, image=picture)
+
     def seen() -> bool:
-        served.mesh.publish(("frames.live", camera_id, frames[len(found)]))
+        served.mesh.publish(("frames.live", PICTURED_ID, frame()))
         found.append(served.client.get(path, params={"width": 64}))
         return found[-1].status_code == 200
 
@@ -199,8 +204,8 @@ def test_a_watched_camera_shows_its_newest_and_any_recent_picture(served: Served
     reference = ClaimChecks(served.mesh.environment["SIGHTLINE_OBJECTS_URL"]).put(
         large, Lane.LIVE, datetime.now(UTC)
     )
-    last = replace(frames[-1], image=None, image_ref=reference)
-    served.mesh.publish(("frames.live", camera_id, last))
+    last = replace(frame(), image=None, image_ref=reference)
+    served.mesh.publish(("frames.live", PICTURED_ID, last))
     eventually(lambda: served.client.get(path).content == large)
 
 
@@ -212,17 +217,17 @@ def test_a_pushed_stream_reaches_the_broker_and_hears_when_the_gateway_stops(
     url = f"ws://127.0.0.1:{served.port}/api/v1/cameras/{camera_id}/push"
     picture = a_picture(1600, 1200)
     assert len(picture) > 1024 * 1024
-    with connect(url, subprotocols=[Subprotocol("bearer"), Subprotocol(served.token)]) as websocket:
+    with follow(url, served.token) as websocket:
         websocket.send(picture)
-        assert json.loads(websocket.recv(10))["type"] == "accepted"
+        assert json.loads(websocket.recv(PATIENCE))["type"] == "accepted"
         served.process.terminate()
         with suppress(ConnectionClosed):
             while True:
-                websocket.recv(10)
+                websocket.recv(PATIENCE)
     assert (websocket.close_code, websocket.close_reason) == (
         1012, "this gateway stops; connect again",
     )  # fmt: skip
-    assert served.process.wait(20) == 0
+    assert served.process.wait(PATIENCE) == 0
     (frame,), entries, statuses = told(served, "frames.live", "ledger", "camera-status")
     assert (frame.frame.sequence_number, frame.frame.camera_id) == (0, camera_id)
     assert served.mesh.picture(frame) == picture
@@ -241,7 +246,7 @@ def told(served: Served, *names: str) -> list[list[Any]]:
         target=tail.run, args=(lambda record: found[record.topic].append(record.event), stop)
     )
     take.start()
-    assert tail.caught_up.wait(30)
+    assert tail.caught_up.wait(PATIENCE)
     stop.set()
     take.join()
     return list(found.values())
@@ -249,4 +254,4 @@ def told(served: Served, *names: str) -> list[list[Any]]:
 
 def test_a_taken_port_ends_the_start_with_a_reason(served: Served) -> None:
     with served.mesh.role("gateway", ready=False) as second:
-        assert second.wait(60) == 78
+        assert second.wait(PATIENCE) == 78

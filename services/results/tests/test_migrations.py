@@ -81,6 +81,6 @@ def test_a_current_schema_is_left_alone_without_alembic(database: str) -> None:
         "import sys; from results.adapters.migrate import migrate; migrate(sys.argv[1]); "
         "sys.exit('alembic' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", program, database], timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program, database], timeout=110, check=False)
 
     assert done.returncode == 0

@@ -1,7 +1,6 @@
 """One trace per frame, from capture to the WebSocket: writer and gateway export to a collector."""
 
 import json
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,6 +13,7 @@ from pydantic import SecretStr
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from local.network import free_ports
 from mesh.auth import Tokens
 from mesh.events import FrameResult
 from mesh.kafka import EventProducer
@@ -24,8 +24,9 @@ from mesh.tracing import TRACEPARENT
 from .collector import Collector, Received, a_collector
 from .running import Installation
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(400)]
 
+PATIENCE = 90.0
 JWT_SECRET = "a secret of at least thirty-two characters"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPANS = [
@@ -58,9 +59,7 @@ def a_frame_of_now(number: int) -> FrameResult:
 def test_a_frame_is_one_trace_from_its_capture_to_the_websocket(
     installation: Installation, collector: Collector
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    (port,) = free_ports(1)
     environment = {
         **installation.environment,
         "SIGHTLINE_JWT_SECRET": JWT_SECRET,
@@ -78,24 +77,30 @@ def test_a_frame_is_one_trace_from_its_capture_to_the_websocket(
         stack.enter_context(mesh.role("writer"))
         stack.enter_context(mesh.role("gateway"))
         websocket = stack.enter_context(
-            connect(url, subprotocols=[Subprotocol("bearer"), Subprotocol(token)])
+            connect(
+                url,
+                subprotocols=[Subprotocol("bearer"), Subprotocol(token)],
+                open_timeout=PATIENCE,
+                ping_interval=None,
+            )
         )
-        websocket.recv(10)
+        websocket.recv(PATIENCE)
         websocket.send(json.dumps({"type": "subscribe", "camera_id": "*"}))
-        websocket.recv(10)
+        websocket.recv(PATIENCE)
         result = a_frame_of_now(1)
         producer = EventProducer(mesh.settings, mesh.codec)
         headers = {TRACEPARENT: f"00-{TRACE}-{'1' * 16}-01".encode()}
         topic = mesh.settings.topics("results")
         producer.send(Output(topic, result.frame.camera_id, result, headers))
         producer.flush()
-        event = json.loads(websocket.recv(20))
+        event = json.loads(websocket.recv(PATIENCE))
         assert event["data"]["frame_key"] == result.frame.frame_key
         collector.wait_for(len(SPANS))
 
         answer = httpx.get(
             f"http://127.0.0.1:{port}/api/v1/detections/statistics",
             headers={"Authorization": f"Bearer {token}"},
+            timeout=PATIENCE,
         )
     assert answer.json()["in_all"]["frames"] == 1
 

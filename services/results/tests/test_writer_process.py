@@ -27,7 +27,7 @@ from mesh.testing import (
 from .running import SECRET, Installation, eventually
 from .stored_events import a_result, a_snapshot, an_entry
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(500)]
 
 OTHER_CAMERA = "cam_00000000-0000-4000-8000-000000000002"
 
@@ -106,7 +106,7 @@ def test_a_poison_record_is_a_dead_letter_and_the_partition_moves_on(
     with installation.role("writer"):
         installation.publish(*results(range(1)))
         producer.produce(settings.topics("results"), CAMERA_ID, b"no avro")
-        producer.flush(timedelta(seconds=10))
+        producer.flush(timedelta(seconds=60))
         installation.publish(("results", CAMERA_ID, poison), *results(range(2, 5)))
         eventually(lambda: count(installation) == 4)
     cipher = Cipher(SecretStr(SECRET))
@@ -130,7 +130,7 @@ def test_a_frame_that_never_came_through_is_lost_and_a_dead_letter_is_a_failure(
     )  # fmt: skip
     dead = a_record(a_frame_captured(frame=a_frame_header(sequence_number=5)))
     letters.write(dead, b"", "poison: ended its process 2 times")
-    producer.flush(timedelta(seconds=10))
+    producer.flush(timedelta(seconds=60))
     ranges = (SequenceRange(first=0, last=9),)
     captured = an_entry(outcome="captured", reason=None, ranges=ranges)
     with installation.role("writer"), installation.role("keeper"):
