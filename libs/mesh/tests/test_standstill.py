@@ -1,10 +1,17 @@
+import time
+import uuid
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-from mesh.clock import ManualClock
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from mesh.clock import ManualClock, SystemClock
 from mesh.errors import TransientError
+from mesh.kafka import KafkaPlatform, KafkaProducer
 from mesh.kafka.standstill import Bounds, Standstill
 from mesh.record import TopicPartition
+from mesh.settings import MeshSettings
 
 LIVE = TopicPartition("frames.live", 2)
 URGENT = TopicPartition("frames.urgent", 0)
@@ -104,3 +111,23 @@ def test_nobody_asks_while_an_answer_is_awaited() -> None:
     asked[0]()
     world.turn(5, {LIVE: None})
     assert len(asked) == 2
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(300)
+def test_a_real_broker_tells_what_nobody_fetched(kafka: str) -> None:
+    topic = f"topic-{uuid.uuid4()}"
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_topics([NewTopic(topic, 2, 1)], operation_timeout=60)[topic].result()
+    producer = KafkaProducer(kafka, instance_id="test")
+    for _ in range(5):
+        producer.produce(topic, "key", b"a")
+    producer.flush(timedelta(seconds=60))
+    platform = KafkaPlatform(MeshSettings(kafka_bootstrap=kafka))
+    standstill = Standstill(platform.bounds([topic]), SystemClock(), timedelta(seconds=75))
+    places = dict.fromkeys([TopicPartition(topic, 0), TopicPartition(topic, 1)])
+    end = time.monotonic() + 60
+    while not (told := standstill.look(places)):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert sorted(told.values()) == [0, 5]

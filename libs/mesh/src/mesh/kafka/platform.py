@@ -51,15 +51,10 @@ class KafkaPlatform:
         )
 
     def bounds(self, topics: Sequence[str]) -> Callable[[], Bounds]:
-        """Asks with a new client each time, for an old one may be what is wrong."""
-
-        def ask() -> Bounds:
-            ends = KafkaEnds(
-                self.settings.kafka_bootstrap, topics, instance_id=self.settings.instance_id
-            )
-            return ends.read()
-
-        return ask
+        """Asks with a client of its own, for the consumer's may be what is wrong."""
+        return KafkaEnds(
+            self.settings.kafka_bootstrap, topics, instance_id=self.settings.instance_id
+        ).read
 
 
 def flush_timeout(settings: MeshSettings) -> timedelta:
