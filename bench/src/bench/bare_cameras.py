@@ -20,7 +20,7 @@ from typing_extensions import override
 from bench.child import Child
 
 _OPTIONS = {"rtsp_transport": "tcp", "analyzeduration": "300000", "fpsprobesize": "0"}
-_SECONDS = (10.0, 10.0)
+_SECONDS = (60.0, 60.0)
 _QUALITY = 85
 
 

@@ -38,7 +38,7 @@ class _Epoch:
 
 
 class Books:
-    """The records of frames beside the ledger; used from one thread at a time."""
+    """The records of frames beside the ledger; filled by one thread, read by others."""
 
     def __init__(self) -> None:
         self._epochs: dict[Key, _Epoch] = defaultdict(_Epoch)
@@ -60,7 +60,7 @@ class Books:
 
     def open_epochs(self) -> int:
         """Epochs with frames that nobody has closed."""
-        return sum(not epoch.closing for epoch in self._epochs.values())
+        return sum(not epoch.closing for epoch in list(self._epochs.values()))
 
     def balance(self) -> dict[str, Any]:
         """Frames by what became of them; unaccounted ones are captured and neither here nor shed.
@@ -69,8 +69,9 @@ class Books:
         """
         totals: Counter[str] = Counter(captured=0, published=0, unaccounted=0)
         reasons: Counter[str] = Counter()
-        for epoch in self._epochs.values():
-            published, shed = epoch.published.all(), {k: v.all() for k, v in epoch.shed.items()}
+        for epoch in list(self._epochs.values()):
+            published = epoch.published.all()
+            shed = {reason: numbers.all() for reason, numbers in list(epoch.shed.items())}
             captured = epoch.captured.all()
             known = published.union(*shed.values())
             totals["captured"] += len(captured)

@@ -45,8 +45,8 @@ from mesh.topics import CATALOGUE
 
 _PARTITIONS = 4
 _FRAME_BYTES = 64 << 20
-_READY_SECONDS = 60.0
-_STOP_SECONDS = 40.0
+_READY_SECONDS = 180.0
+_STOP_SECONDS = 120.0
 _SOON = 0.05
 
 
@@ -138,7 +138,7 @@ class CameraSite:
 
     def frames(self) -> Frames:
         """What became of the frames until now."""
-        text = httpx.get(f"{self._address}/metrics", timeout=10, trust_env=False).text
+        text = httpx.get(f"{self._address}/metrics", timeout=60, trust_env=False).text
         values: defaultdict[str, float] = defaultdict(float)
         dropped: Counter[str] = Counter()
         for family in text_string_to_metric_families(text):
@@ -155,12 +155,17 @@ class CameraSite:
         )
 
     def stop(self) -> None:
-        """Asks the service to end, and waits until it has and the ledger is known."""
+        """Asks the service to end, and waits until it has and all of its books have arrived."""
         self._popen.send_signal(signal.SIGTERM)
         self._popen.wait(_STOP_SECONDS)
         end = time.monotonic() + _STOP_SECONDS
-        while self.seen.books.open_epochs() and time.monotonic() < end:
+        while not self._settled() and time.monotonic() < end:
             time.sleep(_SOON)
+
+    def _settled(self) -> bool:
+        """Whether the ledger's last entries are here, and every frame that they tell of."""
+        books = self.seen.books
+        return not books.open_epochs() and not books.balance()["unaccounted"]
 
 
 @contextmanager

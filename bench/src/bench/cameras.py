@@ -28,8 +28,8 @@ PUBLISHED = 0.95
 """Of what sampling wants of all cameras; less is what an overloaded machine cannot do."""
 CONNECTIONS = 8
 """At one host at once: what the service allows by default."""
-_LIVE_SECONDS = 120.0
-_WARM_SECONDS = 30.0
+_LIVE_SECONDS = 240.0
+_WARM_SECONDS = 90.0
 _SETTLE_SECONDS = 5.0
 _GONE_SECONDS = 2.0
 _SHARE = 10
