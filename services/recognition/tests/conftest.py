@@ -25,7 +25,7 @@ def dsn(request: pytest.FixtureRequest) -> Iterator[str]:
 def database(dsn: str) -> Iterator[Database]:
     """The schema of this version, open."""
     migrate(dsn)
-    database = Database(dsn, wait_seconds=2.0)
+    database = Database(dsn, wait_seconds=60.0, limit_seconds=60.0)
     database.open()
     yield database
     database.close()

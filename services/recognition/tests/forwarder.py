@@ -41,14 +41,21 @@ class Forwarder:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                with self._lock:
-                    if self._is_cut:
-                        client.close()
-                        continue
-                    server = socket.create_connection(self._target)
-                    self._open |= {client, server}
-                for ends in ((client, server), (server, client)):
-                    threading.Thread(target=_copy, args=ends, daemon=True).start()
+                self._connect(client)
+
+    def _connect(self, client: socket.socket) -> None:
+        with self._lock:
+            if self._is_cut:
+                client.close()
+                return
+            try:
+                server = socket.create_connection(self._target)
+            except OSError:  # the server refuses now; it may take the next
+                client.close()
+                return
+            self._open |= {client, server}
+        for ends in ((client, server), (server, client)):
+            threading.Thread(target=_copy, args=ends, daemon=True).start()
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:

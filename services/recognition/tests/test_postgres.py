@@ -295,10 +295,10 @@ class TestDatabase:
 
     def test_a_server_that_never_answers_is_left_after_a_while(self, dsn: str) -> None:
         migrate(dsn)
-        with closing(Database(dsn, limit_seconds=0.5)) as database:
+        with closing(Database(dsn, wait_seconds=60.0, limit_seconds=2.0)) as database:
             database.open()
             with pytest.raises(TransientError), database.transaction() as connection:
-                connection.execute("SELECT pg_sleep(60)")
+                connection.execute("SELECT pg_sleep(600)")
             assert database.check() is not None
             with database.transaction() as connection:
                 connection.execute("SELECT 1")
