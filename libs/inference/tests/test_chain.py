@@ -1,49 +1,14 @@
-from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
-from typing import TypeVar
 
 import pytest
+from libs.inference.tests.fakes import FakeThreads, HangError
 
 from inference.chain import Chain, ChainTimeoutError
 from inference.engine import EngineError
 from inference.link_health import ChainPolicy, LinkState
 from inference.links import Change, Link
-from inference.threads import HangingError
 from mesh.clock import ManualClock
 from mesh.errors import ConfigurationError
-
-T = TypeVar("T")
-
-
-class _HangError(Exception):
-    """Stands for a call that never returns."""
-
-
-class FakeThreads:
-    """Does the work at once; what raises `_HangError` hangs."""
-
-    def __init__(self) -> None:
-        self.abandoned = 0
-        self.slow = False
-        self.timeouts: list[float] = []
-
-    def run(self, work: Callable[[], T], timeout: float) -> T:
-        self.timeouts.append(timeout)
-        try:
-            return work()
-        except _HangError:
-            self.abandoned += 1
-            raise HangingError(f"no answer within {timeout:g} s") from None
-
-    def start(self, work: Callable[[], T]) -> Future[T]:
-        future: Future[T] = Future()
-        if not self.slow:
-            try:
-                future.set_result(work())
-            except ConfigurationError as error:
-                future.set_exception(error)
-        return future
 
 
 class Tool:
@@ -106,7 +71,7 @@ class World:
         return Tool(self, name)
 
 
-HANG = _HangError()
+HANG = HangError()
 REFUSAL = EngineError("cannot")
 
 
@@ -255,11 +220,12 @@ def test_too_many_calls_that_hang_end_the_process() -> None:
     assert world.ended == ["3 calls of models hang, the last of gpu"]
 
 
-def test_a_preferred_link_is_asked_first_and_stands_in_for_nobody() -> None:
+def test_the_link_of_a_preferred_device_is_asked_first_and_stands_in_for_nobody() -> None:
     world = World("gpu", "cpu", "cloud")
-    assert world.ask(prefer="cpu") == ("cpu1", False)
+    assert world.ask(prefer="CPU") == ("cpu1", False)
+    assert world.ask(prefer="TPU") == ("gpu1", False)
     world.trouble["cpu"] = REFUSAL
-    assert world.ask(prefer="cpu") == ("gpu1", True)
+    assert world.ask(prefer="CPU") == ("gpu1", True)
 
 
 def test_a_single_link_is_called_where_it_stands() -> None:

@@ -1,12 +1,12 @@
-import sys
-from collections.abc import Callable, Sequence
-from types import SimpleNamespace
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from inference.pool import DevicePool, Memory, PooledStage, PoolMetrics, gpu_memory
+from inference.cards import Memory
+from inference.placing import Placing
+from inference.pool import DevicePool, PooledStage, PoolMetrics
 from mesh.clock import ManualClock
 from mesh.record import Record
 from mesh.stage import Emit, Reject
@@ -22,7 +22,14 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def pool(clock: ManualClock) -> DevicePool:
-    return DevicePool(lambda: "CPU", max_jobs=1, waiting=lambda: 7, clock=clock)
+    return DevicePool(
+        Placing(CollectorRegistry()),
+        lambda: "CPU",
+        max_jobs=1,
+        waiting=lambda: 7,
+        items=lambda _: 1,
+        clock=clock,
+    )
 
 
 class Watching:
@@ -33,7 +40,7 @@ class Watching:
         self.jobs: list[int] = []
 
     def process(self, batch: Sequence[Record[Any]]) -> Sequence[Emit | Reject]:
-        self.jobs.append(self.pool.load().jobs)
+        self.jobs += [load.jobs for load in self.pool.loads()]
         if not batch:
             raise KeyError("bug")
         return [Emit(()) for _ in batch]
@@ -51,18 +58,18 @@ def test_a_pool_counts_the_batches_in_hand_and_their_cameras(
     pooled = PooledStage(stage, pool)
     records = [a_record(a_frame_captured(), key=name) for name in ("cam_b", "cam_a", "cam_b")]
     assert len(pooled.process(records)) == 3
-    load = pool.load()
+    [load] = pool.loads()
     assert (stage.jobs, load.jobs, load.queue, load.max_jobs) == ([1], 0, 7, 1)
     assert load.cameras == ("cam_a", "cam_b")
     clock.advance(61.0)
-    assert pool.load().cameras == ()
+    assert [load.cameras for load in pool.loads()] == [()]
     assert pooled.give_up(records[:1], "failed", "poison") == [Reject("poison")]
 
 
 def test_a_batch_that_raises_is_no_longer_in_hand(pool: DevicePool) -> None:
     with pytest.raises(KeyError):
         PooledStage(Watching(pool), pool).process([])
-    assert pool.load().jobs == 0
+    assert [load.jobs for load in pool.loads()] == [0]
 
 
 def test_pool_and_cards_are_metrics(pool: DevicePool) -> None:
@@ -73,45 +80,3 @@ def test_pool_and_cards_are_metrics(pool: DevicePool) -> None:
     assert 'sightline_device_queue{device="CPU"} 7.0' in text
     assert 'sightline_gpu_memory_available_mb{device="GPU-0",name="Card"} 400.0' in text
     assert 'sightline_gpu_utilisation{device="GPU-0",name="Card"} 0.25' in text
-
-
-def _only(name: str, library: Any) -> Callable[[str], Any]:
-    return {name: library}.get
-
-
-def test_without_a_library_there_is_no_gpu() -> None:
-    assert gpu_memory(_only("nothing", None)) == ()
-    assert "torch" in sys.modules or gpu_memory() == ()
-
-
-def test_nvidias_library_tells_of_its_cards() -> None:
-    nvml = SimpleNamespace(
-        NVMLError=RuntimeError,
-        nvmlInit=lambda: None,
-        nvmlDeviceGetCount=lambda: 1,
-        nvmlDeviceGetHandleByIndex=lambda number: number,
-        nvmlDeviceGetMemoryInfo=lambda _: SimpleNamespace(total=1000 << 20, free=400 << 20),
-        nvmlDeviceGetName=lambda _: "Card",
-        nvmlDeviceGetUtilizationRates=lambda _: SimpleNamespace(gpu=25),
-    )
-    assert gpu_memory(_only("pynvml", nvml)) == [CARD]
-
-
-def test_without_a_driver_there_is_no_gpu() -> None:
-    def refuse() -> None:
-        raise RuntimeError("no driver")
-
-    nvml = SimpleNamespace(NVMLError=RuntimeError, nvmlInit=refuse)
-    assert gpu_memory(_only("pynvml", nvml)) == ()
-
-
-@pytest.mark.parametrize("available", [True, False])
-def test_torch_tells_of_the_cards_that_it_can_use(available: bool) -> None:
-    cuda = SimpleNamespace(
-        is_available=lambda: available,
-        device_count=lambda: 1,
-        mem_get_info=lambda _: (400 << 20, 1000 << 20),
-        get_device_name=lambda _: "Card",
-    )
-    found = gpu_memory(_only("torch", SimpleNamespace(cuda=cuda)))
-    assert [one.available_mb for one in found] == ([400] if available else [])

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 
 from detection.adapters.chained import ChainedFaceModel, Places, places_of
 from detection.adapters.face_networks import empty_view as a_view
@@ -13,9 +14,11 @@ from detection.domain.face import Picture, RawFace
 from detection.ports import FaceDetector, FaceView, ModelInfo
 from detection.settings import DetectionSettings
 from inference.chain import Chain, ChainTimeoutError
+from inference.devices import Work
 from inference.engine import EngineError
 from inference.links import Link
 from inference.news import ModelNews, Teller
+from inference.placing import Placing
 from inference.running import WARM_UP_RUNS, Running
 from mesh.clock import ManualClock
 from mesh.errors import ConfigurationError
@@ -72,6 +75,7 @@ class World:
     def __init__(self) -> None:
         self.loaded: list[FakeDetector] = []
         self.wanted: list[str] = []
+        self.batch = 1
         teller = Teller(service="detection", task="t", instance_id="d-0", topic=EVENTS)
         self.news = ModelNews(teller, Silence(), ManualClock())
 
@@ -79,7 +83,7 @@ class World:
         return Detectors(DetectionSettings.load(), ModelRegistry.load(), self.load, self.news)
 
     def load(self, pack: Pack, *, running: Running, **named: Any) -> FaceDetector:
-        assert named == {"long_side": 640, "threads": 1, "max_batch": 1}
+        assert named == {"long_side": 640, "threads": 1, "max_batch": self.batch}
         self.wanted.append(running.wanted)
         self.loaded.append(FakeDetector(pack.detector.model_id, running.device))
         return self.loaded[-1]
@@ -114,6 +118,7 @@ def test_a_default_installation_has_one_link(world: World) -> None:
 
 
 def test_devices_come_before_other_models(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.batch = 8
     monkeypatch.setenv("SIGHTLINE_DEVICE", "GPU-0")
     monkeypatch.setenv("SIGHTLINE_DETECTION_FALLBACKS", "dlib-hog-5pt, yunet-2023mar")
     world.detectors().chain("yunet-2023mar")
@@ -127,6 +132,7 @@ def test_devices_come_before_other_models(world: World, monkeypatch: pytest.Monk
 def test_the_engine_is_a_setting_of_the_chosen_device(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    world.batch = 8
     monkeypatch.setenv("SIGHTLINE_DEVICE", "GPU-0")
     monkeypatch.setenv("SIGHTLINE_ENGINE", "onnxruntime")
     world.detectors().chain("yunet-2023mar")
@@ -185,6 +191,32 @@ def test_a_stand_in_says_that_it_is_one() -> None:
     assert (detector.info.model_id, detector.info.fallback_used) == ("first", False)
 
 
+def test_a_batch_that_is_sent_past_the_gpu_stands_in_for_nobody() -> None:
+    placing = Placing(CollectorRegistry(), load=lambda _: 0.1)
+    detector = FallbackDetector(
+        a_chain(FakeDetector("m", "GPU-0"), FakeDetector("m")), placing.preferred
+    )
+    seen = []
+    for frames in (1, 8):
+        with placing.placed(Work(batch=frames), detector.serving().device) as device:
+            detector.detect([PICTURE] * frames)
+            seen.append((device, detector.info.device, detector.info.fallback_used))
+    assert seen == [("CPU", "CPU", False), ("GPU-0", "GPU-0", False)]
+    assert detector.state() == "available"
+
+
+def test_a_gpu_gets_batches_that_are_worth_it_unless_told_otherwise(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (DetectionSettings.load().batch, DetectionSettings.load().by_matrix) == (1, True)
+    monkeypatch.setenv("SIGHTLINE_DEVICE", "GPU-0")
+    world.batch = 8
+    world.detectors().chain("yunet-2023mar")
+    monkeypatch.setenv("SIGHTLINE_DETECTION_BATCH", "3")
+    monkeypatch.setenv("SIGHTLINE_DEVICE_CHOICE", "all")
+    assert (DetectionSettings.load().batch, DetectionSettings.load().by_matrix) == (3, False)
+
+
 def test_what_no_link_answers_is_an_error_that_tells_time_outs_apart() -> None:
     only = FakeDetector("only")
     detector = FallbackDetector(a_chain(only))
@@ -236,6 +268,6 @@ def test_further_models_run_where_the_detector_runs(
 ) -> None:
     monkeypatch.setenv("SIGHTLINE_DEVICE", "GPU-0")
     monkeypatch.setenv("SIGHTLINE_DETECTION_THREADS", "3")
-    places = places_of(DetectionSettings.load(), world.news)
-    assert (places.devices, places.threads) == (["GPU-0", "CPU"], 3)
+    places = places_of(DetectionSettings.load(), world.news, lambda: "CPU")
+    assert (places.devices, places.threads, places.prefer()) == (["GPU-0", "CPU"], 3, "CPU")
     assert [places.timeout(device) for device in places.devices] == [5, 10]

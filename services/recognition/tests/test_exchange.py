@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from services.recognition.tests.arranging import (
     CURVE,
     MODEL_ID,
@@ -21,6 +24,8 @@ from typing_extensions import override
 from inference.chain import Chain, ChainTimeoutError
 from inference.engine import EngineError
 from inference.links import Link
+from inference.placing import Placing
+from inference.pool import PooledStage, watch_device
 from mesh.clock import ManualClock
 from mesh.errors import ConfigurationError, TransientError
 from mesh.events import FaceChip, Outcome
@@ -33,6 +38,7 @@ from recognition.adapters.exchange import Exchange, Recognizer
 from recognition.adapters.fallback import FallbackEmbedder
 from recognition.adapters.memory import InMemoryGallery, InMemoryRegistry
 from recognition.adapters.metered_embedder import MeteredEmbedder
+from recognition.adapters.workers import chips_of
 from recognition.domain.embedding import Vectors
 from recognition.ports import FaceEmbedder
 
@@ -100,7 +106,9 @@ def _itself(embedder: FaceEmbedder) -> FaceEmbedder:
     return embedder
 
 
-def an_embedder(*embedders: FaceEmbedder) -> FallbackEmbedder:
+def an_embedder(
+    *embedders: FaceEmbedder, prefer: Callable[[], str | None] = lambda: None
+) -> FallbackEmbedder:
     links = [
         Link(
             name=str(number),
@@ -111,7 +119,7 @@ def an_embedder(*embedders: FaceEmbedder) -> FallbackEmbedder:
         )
         for number, embedder in enumerate(embedders)
     ]
-    return FallbackEmbedder(Chain[FaceEmbedder](links))
+    return FallbackEmbedder(Chain[FaceEmbedder](links), prefer)
 
 
 def a_recognizer(
@@ -235,6 +243,35 @@ def test_a_stand_in_is_told_from_the_engine_that_should_have_run() -> None:
     assert embedder.embed([chip_of(1.0)]).shape == (1, 8)
     assert embedder.info.fallback_used
     assert (embedder.state(), embedder.serving().model_id) == ("degraded", "model")
+
+
+class EmbeddingStage(FakeStage):
+    """Embeds every face of a batch in one call; notes by which device."""
+
+    def __init__(self, embedder: FallbackEmbedder) -> None:
+        super().__init__("embedding")
+        self.seen: list[tuple[str, bool]] = []
+        self._embedder = embedder
+
+    @override
+    def process(self, batch: Sequence[Record[Any]]) -> Sequence[Emit]:
+        self._embedder.embed([face.chip for one in batch for face in one.event.faces if face.chip])
+        self.seen.append((self._embedder.info.device, self._embedder.info.fallback_used))
+        return super().process(batch)
+
+
+def test_the_faces_of_a_batch_say_whether_the_gpu_embeds_them() -> None:
+    gpu, cpu = FakeEmbedder("model"), FakeEmbedder("model")
+    gpu.info = replace(gpu.info, device="GPU-0")
+    placing = Placing(CollectorRegistry(), load=lambda _: 0.1)
+    embedder = an_embedder(gpu, cpu, prefer=placing.preferred)
+    stage = EmbeddingStage(embedder)
+    pool = watch_device(placing, lambda: embedder.serving().device, items=chips_of)
+    face, unfit = a_face_of(1.0), a_face_of(1.0, chip=None)
+    for faces in ([face] * 6, [face, unfit]):
+        PooledStage(stage, pool).process([a_frame(*faces)])
+    assert stage.seen == [("GPU-0", False), ("CPU", False)]
+    assert (gpu.calls, cpu.calls) == ([6], [1])
 
 
 def test_an_engine_error_of_all_links_is_no_time_out() -> None:

@@ -148,7 +148,7 @@ class Chain(Generic[Tool]):
         Args:
             use: what to do with a tool; may be called for several of them, at the same time if
                 one hangs.
-            prefer: name of the link to ask first.
+            prefer: device whose link is to be asked first, if there is one.
 
         Raises:
             ChainTimeoutError: no link answered, and one of them hung.
@@ -157,7 +157,8 @@ class Chain(Generic[Tool]):
         only = self._slots[0]
         if len(self._slots) == 1:
             return Answered(use(only.tool), only.tool, only.link, stood_in=False)
-        ordered = sorted(self._slots, key=lambda slot: slot.link.name != prefer)
+        first = next((slot for slot in self._slots if slot.link.device == prefer), only)
+        ordered = sorted(self._slots, key=lambda slot: slot is not first)
         attempt = _Attempt(ordered[0])
         for slot in self._willing(ordered):
             answer = self._ask(slot, use, attempt)

@@ -32,8 +32,10 @@ class Chained(Generic[Tool, Info]):
     What a model is for is a method of a subclass, by `_ask`.
     """
 
-    def __init__(self, chain: Chain[Tool]) -> None:
+    def __init__(self, chain: Chain[Tool], prefer: Callable[[], str | None] = lambda: None) -> None:
+        """Take the links, and which device is to be asked first; see `Placing.preferred`."""
         self._chain = chain
+        self._prefer = prefer
         self._answered = threading.local()
 
     @property
@@ -57,7 +59,7 @@ class Chained(Generic[Tool, Info]):
 
     def _ask(self, use: Callable[[Tool], Out]) -> Out:
         """What the first link says that answers; see `Chain.run`."""
-        answer = self._chain.run(use)
+        answer = self._chain.run(use, prefer=self._prefer())
         info = answer.tool.info
         self._answered.info = replace(info, fallback_used=True) if answer.stood_in else info
         return answer.value

@@ -1,10 +1,9 @@
-"""The devices of one process: their memory, the work in hand, and whose it is (spec, 6.4)."""
+"""The devices of one process: the work in hand, and whose it is (spec, 6.4)."""
 
-import importlib
-import importlib.util
-import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,27 +12,16 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from inference.cards import Memory, gpu_memory
+from inference.devices import Work
+from inference.placing import Placing
 from mesh.clock import Clock, SystemClock
+from mesh.events import Priority
 from mesh.record import Record
 from mesh.stage import Emit, Reject, Stage
 
 ASSIGNED_SECONDS = 60.0
 """A camera without a frame for longer is no longer counted as the device's."""
-_MIB = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """Memory of one GPU."""
-
-    device: str
-    """GPU-0, …"""
-    name: str
-    """Of the product."""
-    total_mb: int
-    available_mb: int
-    utilisation: float | None = None
-    """Share of the time that it computed lately, 0 to 1; none where nobody tells it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,63 +40,88 @@ class DeviceLoad:
 
 
 class DevicePool:
-    """Counts the work of a stage by device; safe to use from several threads."""
+    """Places the batches of a stage and counts them; `loads` may be asked by any thread."""
 
     def __init__(
         self,
+        placing: Placing,
         device: Callable[[], str],
         *,
         max_jobs: int,
         waiting: Callable[[], int],
+        items: Callable[[Any], int],
         clock: Clock,
     ) -> None:
         """Take what is counted.
 
         Args:
-            device: where the model runs now.
+            placing: says which batches go elsewhere.
+            device: where the model would run now.
             max_jobs: batches that are worked on at once.
             waiting: frames that wait in memory.
+            items: what is to be computed of an event.
             clock: forgets cameras.
         """
         self._device = device
+        self._placing = placing
         self._max_jobs = max_jobs
         self._waiting = waiting
+        self._items = items
         self._clock = clock
         self._lock = threading.Lock()
-        self._jobs = 0
-        self._seen: dict[str, float] = {}
+        self._jobs = Counter[str]()
+        self._seen: dict[str, tuple[str, float]] = {}
+        """Device and time of the last frame by camera."""
 
-    def begin(self, cameras: Iterable[str]) -> None:
-        """A batch with frames of these cameras is in hand."""
-        now = self._clock.monotonic()
-        with self._lock:
-            self._jobs += 1
-            self._seen |= dict.fromkeys(cameras, now)
+    @contextmanager
+    def working(self, batch: Sequence[Record[Any]]) -> Iterator[None]:
+        """While frames are in hand; the key of a record is its camera."""
+        serving = self._device()
+        items = sum(self._items(record.event) for record in batch)
+        work = Work(priority=_highest(batch), batch=items)
+        # What needs no model needs no device either.
+        with self._placing.placed(work, serving) if items else nullcontext(serving) as device:
+            now = self._clock.monotonic()
+            with self._lock:
+                self._jobs[device] += 1
+                self._seen |= {one.key: (device, now) for one in batch if one.key is not None}
+            try:
+                yield
+            finally:
+                with self._lock:
+                    self._jobs[device] -= 1
 
-    def end(self) -> None:
-        """A batch is done."""
-        with self._lock:
-            self._jobs -= 1
-
-    def load(self) -> DeviceLoad:
-        """What the device does now."""
+    def loads(self) -> Sequence[DeviceLoad]:
+        """What each device does now, or did lately; the one that would serve comes first."""
+        serving, waiting = self._device(), self._waiting()
         now = self._clock.monotonic()
         with self._lock:
             self._seen = {
-                camera: at for camera, at in self._seen.items() if now - at <= ASSIGNED_SECONDS
+                camera: (device, at)
+                for camera, (device, at) in self._seen.items()
+                if now - at <= ASSIGNED_SECONDS
             }
-            cameras, jobs = tuple(sorted(self._seen)), self._jobs
-        return DeviceLoad(
-            device=self._device(),
-            max_jobs=self._max_jobs,
-            jobs=jobs,
-            queue=self._waiting(),
-            cameras=cameras,
-        )
+            jobs = +self._jobs
+            seen = {camera: device for camera, (device, _) in self._seen.items()}
+        return [
+            DeviceLoad(
+                device=device,
+                max_jobs=self._max_jobs,
+                jobs=jobs[device],
+                queue=waiting if device == serving else 0,
+                cameras=tuple(sorted(camera for camera, on in seen.items() if on == device)),
+            )
+            for device in dict.fromkeys([serving, *sorted({*jobs, *seen.values()})])
+        ]
+
+
+def _highest(batch: Sequence[Record[Any]]) -> Priority | None:
+    given = {record.event.frame.priority for record in batch}
+    return next((priority for priority in Priority if priority in given), None)
 
 
 class PooledStage:
-    """A stage whose work a pool counts; the key of a record is its camera."""
+    """A stage whose work a pool places and counts; its events are of frames."""
 
     def __init__(self, stage: Stage[Any], pool: DevicePool) -> None:
         self._stage = stage
@@ -116,11 +129,8 @@ class PooledStage:
 
     def process(self, batch: Sequence[Record[Any]]) -> Sequence[Emit | Reject]:
         """See `Stage.process`."""
-        self._pool.begin(record.key for record in batch if record.key is not None)
-        try:
+        with self._pool.working(batch):
             return self._stage.process(batch)
-        finally:
-            self._pool.end()
 
     def give_up(
         self, batch: Sequence[Record[Any]], outcome: str, reason: str
@@ -179,15 +189,13 @@ class PoolMetrics(Collector):
     @override
     def collect(self) -> Sequence[Metric]:
         """Set the metrics; they tell themselves."""
-        load = self._pool.load()
-        for gauge, value in (
-            (self._jobs, load.jobs),
-            (self._jobs_max, load.max_jobs),
-            (self._queue, load.queue),
-            (self._cameras, len(load.cameras)),
-        ):
+        for gauge in (self._jobs, self._jobs_max, self._queue, self._cameras):
             gauge.clear()
-            gauge.labels(load.device).set(value)
+        for load in self._pool.loads():
+            self._jobs.labels(load.device).set(load.jobs)
+            self._jobs_max.labels(load.device).set(load.max_jobs)
+            self._queue.labels(load.device).set(load.queue)
+            self._cameras.labels(load.device).set(len(load.cameras))
         for one in self._memory():
             self._total.labels(one.device, one.name).set(one.total_mb)
             self._available.labels(one.device, one.name).set(one.available_mb)
@@ -196,79 +204,27 @@ class PoolMetrics(Collector):
         return []
 
 
+def _itself(_: Any) -> int:
+    return 1
+
+
 def watch_device(
-    registry: CollectorRegistry,
+    placing: Placing,
     device: Callable[[], str],
     *,
     waiting: Callable[[], int] = lambda: 0,
+    items: Callable[[Any], int] = _itself,
 ) -> DevicePool:
-    """A pool of a service that works on one batch at a time, as metrics of this registry.
+    """A pool of a service that works on one batch at a time, as metrics of the same registry.
 
     Args:
-        registry: of the process.
-        device: where the model runs now.
+        placing: says which batches go elsewhere.
+        device: where the model would run now.
         waiting: frames that wait in memory.
+        items: what is to be computed of an event; one picture if nothing is said.
     """
-    pool = DevicePool(device, max_jobs=1, waiting=waiting, clock=SystemClock())
-    PoolMetrics(pool, gpu_memory, registry)
+    pool = DevicePool(
+        placing, device, max_jobs=1, waiting=waiting, items=items, clock=SystemClock()
+    )
+    PoolMetrics(pool, gpu_memory, placing.registry)
     return pool
-
-
-def gpu_memory(find: Callable[[str], Any] | None = None) -> Sequence[Memory]:
-    """The GPUs that NVIDIA's library (`nvidia-ml-py`) or torch tells of; none without either.
-
-    Args:
-        find: gives a module by name, or none.
-    """
-    find = find or _module
-    for name, read in (("pynvml", _by_nvml), ("torch", _by_torch)):
-        library = find(name)
-        found = read(library) if library else ()
-        if found:
-            return found
-    return ()
-
-
-def _module(name: str) -> Any:
-    """A module that is at hand; torch only where it runs models anyway, since it is large."""
-    if name == "torch":
-        return sys.modules.get(name)
-    return importlib.import_module(name) if importlib.util.find_spec(name) else None
-
-
-def _by_nvml(nvml: Any) -> Sequence[Memory]:
-    try:
-        nvml.nvmlInit()
-    except nvml.NVMLError:
-        return ()
-    found = []
-    for number in range(nvml.nvmlDeviceGetCount()):
-        handle = nvml.nvmlDeviceGetHandleByIndex(number)
-        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-        found.append(
-            Memory(
-                device=f"GPU-{number}",
-                name=str(nvml.nvmlDeviceGetName(handle)),
-                total_mb=memory.total // _MIB,
-                available_mb=memory.free // _MIB,
-                utilisation=nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100.0,
-            )
-        )
-    return found
-
-
-def _by_torch(torch: Any) -> Sequence[Memory]:
-    if not torch.cuda.is_available():
-        return ()
-    found = []
-    for number in range(torch.cuda.device_count()):
-        free, total = torch.cuda.mem_get_info(number)
-        found.append(
-            Memory(
-                device=f"GPU-{number}",
-                name=str(torch.cuda.get_device_name(number)),
-                total_mb=total // _MIB,
-                available_mb=free // _MIB,
-            )
-        )
-    return found

@@ -1,6 +1,7 @@
 """What services that run models can be told about devices and fallbacks."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import Field
 
@@ -21,6 +22,9 @@ class InferenceSettings(ModelSettings):
     device: str = Field(
         "CPU", pattern=r"^(CPU|GPU-\d{1,2})$", description="Where models run: CPU, GPU-0, …"
     )
+    device_choice: Literal["matrix", "all"] = Field(
+        "matrix", description="Batches that a GPU gets: by load, priority and size, or all."
+    )
     precision: str | None = Field(
         None, pattern=r"^(f32|bf16|f16)$", description="Of the engine; its own choice unless set."
     )
@@ -29,6 +33,11 @@ class InferenceSettings(ModelSettings):
     )
     cpu_timeout_s: float = Field(10.0, gt=0, le=600, description="The same on a CPU, seconds.")
     cloud_timeout_s: float = Field(30.0, gt=0, le=600, description="The same in a cloud, seconds.")
+
+    @property
+    def by_matrix(self) -> bool:
+        """Whether the decision matrix says which batches a GPU gets; else all of them."""
+        return self.device_choice == "matrix"
 
     @property
     def devices(self) -> Sequence[str]:

@@ -16,6 +16,7 @@ from detection.ports import FaceDetector
 from detection.settings import DetectionSettings
 from detection.stage import TASK, DetectionPolicy, DetectionStage, Tools
 from inference.commands import build_news, follow_commands
+from inference.placing import Placing
 from inference.pool import PooledStage, watch_device
 from mesh.background import Background
 from mesh.claims import ClaimChecks
@@ -50,7 +51,8 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
     news = build_news(settings, codec, service=NAME, task=TASK)
     detectors = Detectors(settings, registry, partial(load_detector, store=store), news)
     pack = registry.pack(settings.model_pack)
-    detector = FallbackDetector(detectors.chain(pack.detector.model_id))
+    placing = Placing(process.metrics.registry, by_matrix=settings.by_matrix)
+    detector = FallbackDetector(detectors.chain(pack.detector.model_id), placing.preferred)
     downstream = Downstream(settings, NEXT_STAGES)
     lanes = lanes_of(settings.topics, held=downstream.behind)
     scheduler = DeficitRoundRobin(lanes)
@@ -59,13 +61,11 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
     duty = Duty(
         service=NAME,
         task=TASK,
-        max_batch=settings.detection_batch,
+        max_batch=settings.batch,
         waiting=lambda: sum(scheduler.waiting(lane.name) for lane in lanes),
         drift=store.drift,
     )
-    pool = watch_device(
-        process.metrics.registry, lambda: detector.serving().device, waiting=duty.waiting
-    )
+    pool = watch_device(placing, lambda: detector.serving().device, waiting=duty.waiting)
     heartbeat = build_heartbeat(settings, codec, detector.serving, duty=duty, meter=meter)
     claims = ClaimChecks(settings.objects_url)
     store_watch = Dependencies({"object_store": claims.check})
@@ -76,7 +76,8 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
             background.start(work)
         detector.warm_up()
         meter.loaded()
-        further = load_further(pack, store, tasks=settings.tasks, places=places_of(settings, news))
+        places = places_of(settings, news, placing.preferred)
+        further = load_further(pack, store, tasks=settings.tasks, places=places)
         background.start(further_heartbeats(settings, codec, further, store.drift))
         follow_commands(settings, codec, detectors.switch(detector), background)
         policy = WorkerPolicy(

@@ -4,6 +4,7 @@ from contextlib import closing
 from functools import partial
 
 from inference.commands import build_news, follow_commands
+from inference.placing import Placing
 from mesh.background import Background
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
@@ -21,7 +22,7 @@ from recognition.adapters.metered_embedder import MeteredEmbedder
 from recognition.adapters.outbox import OutboxRelay
 from recognition.adapters.pgvector_gallery import PgVectorGallery
 from recognition.adapters.postgres_registry import PostgresRegistry
-from recognition.adapters.workers import NAME, Work, create_worker
+from recognition.adapters.workers import NAME, Place, Work, create_worker
 from recognition.domain.fusion import TrackFusion
 from recognition.settings import RecognitionSettings
 from recognition.stage import (
@@ -45,7 +46,8 @@ def _serve(settings: RecognitionSettings, process: Process) -> None:
     )
     news = build_news(settings, codec, service=NAME, task=TASK)
     models, store = open_registry(settings), open_store(settings)
-    embedders = Embedders(settings, models, store, news)
+    placing = Placing(process.metrics.registry, by_matrix=settings.by_matrix)
+    embedders = Embedders(settings, models, store, news, placing.preferred)
     first = embedders.load(models.pack(settings.model_pack).embedder.model_id)
     database = Database(settings.database_url)
     relay = OutboxRelay(database, KafkaPlatform(settings).producer())
@@ -74,19 +76,16 @@ def _serve(settings: RecognitionSettings, process: Process) -> None:
             background.start(news.run)
             first.warm_up()
             meter.loaded()
-            switch = embedders.switch(
-                first, lambda embedder: exchange.prepare(recognizer_of(embedder))
-            )
+            switch = embedders.switch(first, lambda one: exchange.prepare(recognizer_of(one)))
             follow_commands(settings, codec, switch, background)
             until_up(exchange.read_first, process.stop)
             for work in (relay.run, exchange.follow, exchange.reembed):
                 background.start(work)
             gate = partial(GalleryGate, gallery=exchange.check, database=database.check)
-            others = Work(exchange.commands, "gallery.commands")
-            commands = create_worker(settings, process, codec, others)
+            worker = partial(create_worker, settings, process, codec)
+            commands = worker(Work(exchange.commands, "gallery.commands"))
             background.start(lambda _stop, _warn: commands.run())
-            frames = Work(exchange.frames, "detections", gate, exchange.device)
-            create_worker(settings, process, codec, frames).run()
+            worker(Work(exchange.frames, "detections", gate, Place(placing, exchange.device))).run()
 
 
 def _recognizer(

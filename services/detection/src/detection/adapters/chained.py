@@ -47,6 +47,8 @@ class Places:
     """That one run may use on a CPU."""
     tell: Callable[[str, Change[Any]], None] = lambda _task, _change: None
     """Told task and change of every link; must return at once."""
+    prefer: Callable[[], str | None] = lambda: None
+    """Which device is to be asked first; see `Placing.preferred`."""
 
     def chain(
         self, task: str, model_id: str, build: Callable[[str], Tool], *, devices: Sequence[str]
@@ -75,8 +77,15 @@ class Places:
         return Chain(links, warm_up=warm, tell=partial(self.tell, task))
 
 
-def places_of(settings: DetectionSettings, news: ModelNews) -> Places:
+def places_of(
+    settings: DetectionSettings, news: ModelNews, prefer: Callable[[], str | None]
+) -> Places:
     """Where the settings put further models: the detector's devices.
+
+    Args:
+        settings: of the service.
+        news: told what happens to the models.
+        prefer: which device is to be asked first.
 
     Raises:
         ConfigurationError: the watchdog would end the process before the last device answers.
@@ -87,4 +96,5 @@ def places_of(settings: DetectionSettings, news: ModelNews) -> Places:
         timeout=settings.timeout,
         threads=settings.detection_threads,
         tell=lambda task, change: news.changed(change, task=task),
+        prefer=prefer,
     )

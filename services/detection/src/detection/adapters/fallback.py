@@ -72,7 +72,7 @@ class Detectors:
             replace(self._registry.pack(settings.model_pack), detector=model),
             long_side=settings.detection_long_side,
             threads=settings.detection_threads,
-            max_batch=settings.detection_batch,
+            max_batch=settings.batch,
             running=settings.running(
                 device, engine=settings.detection_engine, streams=settings.detection_streams
             ),

@@ -119,7 +119,9 @@ def _load(asked: _Asked, places: Places) -> Loaded:
     # OpenVINO reads the landmarker's files, and is used on the CPU.
     devices = ["CPU"] if asked.task == LANDMARKS else places.devices
     chain: Chain[Any] = places.chain(asked.task, model_id, partial(_build, asked), devices=devices)
-    runs = ChainedObjectDetector(chain) if asked.task == OBJECTS else ChainedFaceModel[Any](chain)
+    runs = (ChainedObjectDetector if asked.task == OBJECTS else ChainedFaceModel[Any])(
+        chain, places.prefer
+    )
     meter = ModelMeter(SystemClock())
     meter.follow(runs.state)
     runs.warm_up()

@@ -37,7 +37,9 @@ class Embedders:
         registry: ModelRegistry,
         store: ModelStore,
         news: ModelNews,
+        prefer: Callable[[], str | None],
     ) -> None:
+        self._prefer = prefer
         self._settings = settings
         self._registry = registry
         self._store = store
@@ -67,7 +69,8 @@ class Embedders:
             )
             for device in settings.devices
         ]
-        return FallbackEmbedder(Chain(links, warm_up=warm, tell=self._news.changed))
+        chain = Chain(links, warm_up=warm, tell=self._news.changed)
+        return FallbackEmbedder(chain, self._prefer)
 
     def switch(
         self, serving: FallbackEmbedder, prepare: Callable[[FallbackEmbedder], Callable[[], None]]

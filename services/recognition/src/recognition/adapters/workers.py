@@ -4,8 +4,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from inference.placing import Placing
 from inference.pool import PooledStage, watch_device
 from mesh.codec import AvroCodec
+from mesh.events import FrameDetected
 from mesh.health import Health
 from mesh.kafka import StreamWorker, WorkerOptions, WorkerPolicy, build_worker
 from mesh.process import Process
@@ -27,14 +29,27 @@ def ungated(scheduler: Scheduler) -> Scheduler:
     return scheduler
 
 
+class Place(NamedTuple):
+    """Where a stage computes."""
+
+    placing: Placing
+    device: Callable[[], str]
+    """What would serve now."""
+
+
 class Work(NamedTuple):
     """A stage, what it reads, what lets records wait, and where it computes."""
 
     stage: Stage[Any]
     topic: str
     gated: Callable[[Scheduler], Scheduler] = ungated
-    device: Callable[[], str] | None = None
-    """Where it computes, if its work is to be counted for a device."""
+    place: Place | None = None
+    """None: its batches are neither placed nor counted for a device."""
+
+
+def chips_of(event: FrameDetected) -> int:
+    """How many faces of a frame can be embedded."""
+    return sum(face.chip is not None for face in event.faces)
 
 
 def create_worker(
@@ -49,8 +64,9 @@ def create_worker(
         prefetch=_PREFETCH,
     )
     stage = work.stage
-    if work.device is not None:
-        stage = PooledStage(stage, watch_device(process.metrics.registry, work.device))
+    if work.place is not None:
+        pool = watch_device(*work.place, items=chips_of)
+        stage = PooledStage(stage, pool)
     worker = build_worker(
         settings,
         stage=stage,

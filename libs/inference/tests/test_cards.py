@@ -1,0 +1,67 @@
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from inference.cards import GpuLoad, Memory, gpu_memory
+from mesh.clock import ManualClock
+
+CARD = Memory(device="GPU-0", name="Card", total_mb=1000, available_mb=400, utilisation=0.25)
+
+
+def _only(name: str, library: Any) -> Callable[[str], Any]:
+    return {name: library}.get
+
+
+def test_without_a_library_there_is_no_gpu() -> None:
+    assert gpu_memory(_only("nothing", None)) == ()
+    assert "torch" in sys.modules or gpu_memory() == ()
+
+
+def test_nvidias_library_tells_of_its_cards() -> None:
+    nvml = SimpleNamespace(
+        NVMLError=RuntimeError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetCount=lambda: 1,
+        nvmlDeviceGetHandleByIndex=lambda number: number,
+        nvmlDeviceGetMemoryInfo=lambda _: SimpleNamespace(total=1000 << 20, free=400 << 20),
+        nvmlDeviceGetName=lambda _: "Card",
+        nvmlDeviceGetUtilizationRates=lambda _: SimpleNamespace(gpu=25),
+    )
+    assert gpu_memory(_only("pynvml", nvml)) == [CARD]
+
+
+def test_without_a_driver_there_is_no_gpu() -> None:
+    def refuse() -> None:
+        raise RuntimeError("no driver")
+
+    nvml = SimpleNamespace(NVMLError=RuntimeError, nvmlInit=refuse)
+    assert gpu_memory(_only("pynvml", nvml)) == ()
+
+
+@pytest.mark.parametrize("available", [True, False])
+def test_torch_tells_of_the_cards_that_it_can_use(available: bool) -> None:
+    cuda = SimpleNamespace(
+        is_available=lambda: available,
+        device_count=lambda: 1,
+        mem_get_info=lambda _: (400 << 20, 1000 << 20),
+        get_device_name=lambda _: "Card",
+    )
+    found = gpu_memory(_only("torch", SimpleNamespace(cuda=cuda)))
+    assert [one.available_mb for one in found] == ([400] if available else [])
+
+
+def test_the_load_of_a_card_is_asked_once_a_second() -> None:
+    asked: list[float] = []
+    clock = ManualClock()
+
+    def cards() -> list[Memory]:
+        asked.append(clock.monotonic())
+        return [CARD]
+
+    load = GpuLoad(cards, clock)
+    assert (load("GPU-0"), load("GPU-1"), len(asked)) == (0.25, None, 1)
+    clock.advance(1.0)
+    assert (load("GPU-0"), len(asked)) == (0.25, 2)
