@@ -40,8 +40,8 @@ class Patience:
         due: Until numbers that nobody claimed are declared lost, in seconds.
     """
 
-    ready: float = 150.0
-    drain: float = 90.0
+    ready: float = 300.0
+    drain: float = 180.0
     due: float = 100.0
 
 

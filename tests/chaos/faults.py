@@ -108,7 +108,7 @@ def _terminate(bench: Bench, fault: Fault, done: Done) -> None:
         old = bench.site.pid_or_none(name)
         bench.site.restart(name)
         _until(partial(_reborn, bench.site, name, old), 60)
-        bench.site.await_ready(name, 120)
+        bench.site.await_ready(name, 300)
         reason = next(state.reason for state in bench.site.states() if state.name == name)
         if reason != "ended with code 0" and fault.companion != name:
             done.problems.append(f"{name} was asked to end and {reason}")

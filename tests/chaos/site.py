@@ -161,7 +161,7 @@ class Site(Installation):
             yield
         finally:
             self.supervisor.resume(name)
-            self.await_ready(name, 120)
+            self.await_ready(name, 300)
 
 
 def _adapted(spec: ProcessSpec) -> ProcessSpec:
@@ -174,7 +174,7 @@ def _adapted(spec: ProcessSpec) -> ProcessSpec:
         path = [str(repository_root()), environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
         command = (*command[:-1], "tests.chaos.breakable_detection")
-    return replace(spec, environment=environment, command=command, ready_within=90.0)
+    return replace(spec, environment=environment, command=command, ready_within=240.0)
 
 
 def _mount(folder: Path) -> bool:
