@@ -16,7 +16,7 @@ from mesh.identity import new_id
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 TIMEOUT_MS = 6000
-_PATIENCE = 150.0
+_PATIENCE = 300.0
 _LONGEST_WAIT = 10.0
 ANSWERED = ("success", "duplicate")
 PASSING = frozenset({429, 503, 504})

@@ -31,7 +31,7 @@ from local.sample import Sample
 from mesh.errors import MeshError
 
 WIDTH, HEIGHT = 320, 180
-_ANSWERED = 160.0
+_ANSWERED = 310.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +149,7 @@ class Trial:
             camera_id=pushed[-1],
         )
         self.clients.start(self._load.clients, cameras=pushed[:-1], pictures=_pictures(sample))
-        wait_for(lambda: mesh.get("/detections")["detections"], 90, "nothing flows at the start")
+        wait_for(lambda: mesh.get("/detections")["detections"], 180, "nothing flows at the start")
 
     def _camera(self, name: str, clip: Path, fps: float) -> str:
         self._cameras.append(self._mesh.add_file_camera(name, str(clip), fps))

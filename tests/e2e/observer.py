@@ -25,6 +25,9 @@ from mesh.schemas import SchemaLibrary
 from mesh.settings import MeshSettings
 
 T = TypeVar("T")
+PATIENCE = 90.0
+BUSY = {429, 503, 504}
+"""What says that the same may succeed a moment later."""
 CONSENT = {"consent_type": "face_recognition", "status": "granted"}
 
 
@@ -49,7 +52,7 @@ class Mesh:
         self.http = httpx.Client(
             base_url=f"{installation.url}/api/v1",
             headers={"Authorization": f"Bearer {self.token}"},
-            timeout=40,
+            timeout=90,
             trust_env=False,
         )
 
@@ -60,18 +63,38 @@ class Mesh:
 
     def get(self, path: str, **parameters: Any) -> dict[str, Any]:
         """A successful answer of the API."""
-        return _success(self.http.get(path, params=parameters))
+        return _success(_taken(lambda: self.http.get(path, params=parameters)))
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """A successful answer of the API."""
-        return _success(self.http.post(path, json=body))
+        return _success(_taken(lambda: self.http.post(path, json=body)))
 
-    def add_file_camera(self, name: str, path: str, fps: float) -> str:
+    def push(self, camera_id: str, image: bytes) -> tuple[dict[str, Any], httpx.Response]:
+        """A picture that the mesh was not too busy for, and its answer."""
+        requests: list[dict[str, Any]] = []
+
+        def send() -> httpx.Response:
+            requests.append(frame_request(camera_id, image))
+            return self.http.post("/detections/process-frame", json=requests[-1])
+
+        answer = _taken(send)
+        return requests[-1], answer
+
+    def process(self, camera_id: str, image: bytes) -> dict[str, Any]:
+        """What the mesh finds in a picture."""
+        _, answer = self.push(camera_id, image)
+        return _success(answer)
+
+    def add_file_camera(self, name: str, path: str, fps: float, *, max_age_ms: int = 2000) -> str:
         """Register a camera that plays a file; returns its id."""
         body = {
             "name": name,
             "stream_config": {"stream_type": "FILE", "path": path},
-            "detection_config": {"fps_limit": fps, "min_face_size": 20},
+            "detection_config": {
+                "fps_limit": fps,
+                "min_face_size": 20,
+                "max_age_ms": max_age_ms,
+            },
         }
         return str(self.post("/cameras", body)["camera_id"])
 
@@ -88,7 +111,7 @@ class Mesh:
             target=tail.run, args=(lambda record: found[record.topic].append(record), stop)
         )
         thread.start()
-        caught_up = tail.caught_up.wait(30)
+        caught_up = tail.caught_up.wait(PATIENCE)
         stop.set()
         thread.join()
         assert caught_up, f"{names} could not be read to the end"
@@ -98,6 +121,14 @@ class Mesh:
         """Rows of the database."""
         with psycopg.connect(self.installation.database) as connection:
             return connection.execute(query, arguments).fetchall()
+
+
+def _taken(send: Callable[[], httpx.Response]) -> httpx.Response:
+    """The answer, as soon as it is not that the same may succeed a moment later."""
+    deadline = time.monotonic() + PATIENCE
+    while (answer := send()).status_code in BUSY and time.monotonic() < deadline:
+        time.sleep(0.25)
+    return answer
 
 
 def _success(answer: httpx.Response) -> dict[str, Any]:
@@ -114,7 +145,7 @@ def enrol(mesh: Mesh, name: str, photo: bytes) -> str:
     wait_for(
         lambda: (found := mesh.http.get(f"/persons/{person_id}")).is_success
         and found.json()["face_count"],
-        30, f"{name} has no face",
+        PATIENCE, f"{name} has no face",
     )  # fmt: skip
     return person_id
 
@@ -150,7 +181,7 @@ def frame_request(camera_id: str, image: bytes, **changes: Any) -> dict[str, Any
                 "return_snapshots": True,
                 "return_embeddings": False,
             },
-            "processing": {"priority": "normal", "timeout_ms": 20000, "async": False},
+            "processing": {"priority": "normal", "timeout_ms": 60000, "async": False},
         },
         "client_context": {"client_id": "gui-frontend-12345", "request_id": "req_abc123"},
     }

@@ -9,7 +9,7 @@ from tests.e2e.observer import Mesh
 
 from local.sample import Sample
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3000)]
 
 SCHEDULE = (
     Fault(kind=Kind.KILL_SEVERAL, victims=SERVICES),
