@@ -11,7 +11,7 @@ from tests.e2e.observer import Mesh, wait_for
 
 from local.sample import Sample
 
-pytestmark = [pytest.mark.browser, pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.browser, pytest.mark.e2e, pytest.mark.timeout(900)]
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -26,7 +26,9 @@ BALANCE = re.compile(r"captured [\d,]+ = processed [\d,]+( \+ (shed|failed) [\d,
 def browser(chromium: Path) -> Iterator[Browser]:
     expect.set_options(timeout=PATIENCE)  # the default of five seconds is none on a busy machine
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=str(chromium), args=FLAGS)
+        running = playwright.chromium.launch(
+            executable_path=str(chromium), args=FLAGS, timeout=PATIENCE
+        )
         yield running
         running.close()
 
@@ -40,8 +42,9 @@ def page(
     The faces are about 70 pixels tall: well above the 48 that an enrolment asks for.
     """
     clip = shrink(sample.video, tmp_path / "clip.mp4", 480, 270)
-    camera_id = mesh.add_file_camera("Sample camera", str(clip), 1)
+    camera_id = mesh.add_file_camera("Sample camera", str(clip), 1, max_age_ms=30_000)
     page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(PATIENCE)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(f"{mesh.installation.url}/#token={mesh.token}")
@@ -51,7 +54,7 @@ def page(
     for person in mesh.get("/persons", search=sample.unknown_name)["persons"]:
         mesh.http.delete(f"/persons/{person['person_id']}")
     wait_for(
-        lambda: not mesh.get("/persons", search=sample.unknown_name)["persons"], 20, "not erased"
+        lambda: not mesh.get("/persons", search=sample.unknown_name)["persons"], 90, "not erased"
     )
     assert problems == []
 
@@ -96,6 +99,7 @@ def test_the_page_names_who_is_enrolled_and_enrols_who_is_not(page: Page, sample
 
 def test_without_a_token_the_page_asks_for_one(browser: Browser, mesh: Mesh) -> None:
     page = browser.new_context().new_page()
+    page.set_default_timeout(PATIENCE)
     page.goto(mesh.installation.url)
 
     page.get_by_label("Token").fill("not a token")
