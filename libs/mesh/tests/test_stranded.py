@@ -156,6 +156,7 @@ def test_a_producer_that_alone_does_not_find_the_broker_is_replaced(
     aside = {"bootstrap.servers": NOBODY, "log_level": 0}
     producer = KafkaProducer(kafka, instance_id="test", config=aside)
     producer._config["bootstrap.servers"] = kafka
+    stray = producer._vendor
 
     def publish() -> bool:
         producer.produce(topic, "key", b"a")
@@ -166,3 +167,4 @@ def test_a_producer_that_alone_does_not_find_the_broker_is_replaced(
         return True
 
     until(publish, lambda: None)
+    assert producer._vendor is not stray
