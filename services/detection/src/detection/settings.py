@@ -37,7 +37,10 @@ class DetectionSettings(InferenceSettings, ObjectSettings):
         description="Frames per batch, at most; 1 on a CPU, 8 on a GPU if absent.",
     )
     detection_chip_budget: int = Field(
-        524_288, ge=65_536, le=1_048_576, description="Bytes for the face chips of one frame."
+        524_288,
+        ge=65_536,
+        le=1_048_576,
+        description="Bytes of one frame's face chips; more are cut coarsely.",
     )
     detection_tasks: str = Field(
         ",".join(task for task in NEEDS if task != "age_gender"),

@@ -104,9 +104,9 @@ class FaceReporter:
                 )
             if within_budget([len(chip.image) for chip in chips], budget) == len(chips):
                 return [*chips]
-        sizes = [len(chip.image) for chip in chips]
-        kept = within_budget(sizes, budget)
-        return [*chips[:kept], *([left_out(sizes, budget)] * (len(chips) - kept))]
+        sizes, limit = [len(chip.image) for chip in chips], self._policy.chip_limit
+        kept = within_budget(sizes, limit)
+        return [*chips[:kept], *([left_out(sizes, limit)] * (len(chips) - kept))]
 
 
 def _with(chip: FaceChip | Rejection | None, face: DetectedFace) -> DetectedFace:

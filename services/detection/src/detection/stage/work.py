@@ -27,7 +27,9 @@ class DetectionPolicy:
     quality: QualityPolicy = field(default_factory=QualityPolicy)
     """Floor below which a face is reported as unfit for recognition."""
     chip_budget: int = 512 * 1024
-    """Bytes that the chips of one frame may take together."""
+    """Bytes that the chips of one frame should take together: above, they are cut more coarsely."""
+    chip_limit: int = 1024 * 1024
+    """Bytes that they may take at their coarsest; a record holds them with all embeddings."""
     max_pixels: int = 64_000_000
     """Pixels that are decoded at once, 3 bytes each."""
     max_objects: int = 200
