@@ -1,17 +1,19 @@
 """What every request passes: tokens, roles, sizes, identifiers, and errors in one shape."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
+from starlette.types import Receive, Scope, Send
 
 from mesh.auth import Tokens
 from mesh.errors import TransientError
 from mesh.testing import PERSON_ID, a_result_detection
 from results.adapters.http import create_app
-from results.adapters.http_edge import MAX_BODY
+from results.adapters.http_edge import MAX_BODY, Unfinished
 
 from .conftest import SECRET, World
 
@@ -169,3 +171,21 @@ async def test_the_page_is_served_beside_the_interface(world: World, tmp_path: A
     assert "default-src 'self'" in page.headers["Content-Security-Policy"]
     assert missing.json()["error"]["code"] == "NOT_FOUND"
     assert api.status_code == 401
+
+
+async def test_who_waits_when_the_gateway_stops_is_told_to_ask_again() -> None:
+    begun = asyncio.Event()
+
+    async def never(_: Scope, __: Receive, ___: Send) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    transport = httpx.ASGITransport(Unfinished(never))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        asking = asyncio.create_task(client.get("/"))
+        await begun.wait()
+        asking.cancel("the time for a stop is over")
+        response = await asking
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "1"
+    assert response.json()["error"]["code"] == "GATEWAY_STOPPING"

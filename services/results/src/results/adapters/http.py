@@ -29,7 +29,7 @@ from results.adapters import (
 from results.adapters.gateway_metrics import MeasuredRequests
 from results.adapters.http_audit import Audited
 from results.adapters.http_deps import GatewayDeps
-from results.adapters.http_edge import Authentication, BodyLimit, RequestIds
+from results.adapters.http_edge import Authentication, BodyLimit, RequestIds, Unfinished
 from results.domain.model_report import count_states
 
 PAGE = Path(__file__).parent / "page"
@@ -60,6 +60,7 @@ def create_app(deps: GatewayDeps, *, page: Path = PAGE) -> FastAPI:
     app.add_middleware(Audited, audit=deps.audit, clock=deps.clock)
     app.add_middleware(Authentication, tokens=deps.tokens)
     app.add_middleware(BodyLimit)
+    app.add_middleware(Unfinished)
     app.add_middleware(RequestIds)
     app.add_middleware(MeasuredRequests, metrics=deps.metrics)
     app.include_router(http_system.public)

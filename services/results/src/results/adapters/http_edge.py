@@ -1,5 +1,6 @@
 """What every HTTP request passes before it is looked at: identifier, size, token."""
 
+import asyncio
 import re
 from collections.abc import MutableMapping
 from typing import Any
@@ -15,7 +16,7 @@ from mesh.identity import new_id
 from mesh.logs import handling_request
 from mesh.tracing import TRACEPARENT, TraceContext
 from results.adapters.http_deps import COOKIE
-from results.domain.errors import ApiError
+from results.domain.errors import ApiError, unavailable
 
 MAX_BODY = 8 * 1024 * 1024
 """A picture of 5 MiB in base64, and what is around it."""
@@ -75,6 +76,30 @@ class RequestIds:
 
         with handling_request(trace, request_id):
             await self._app(scope, receive, stamped)
+
+
+class Unfinished:
+    """Sends clients elsewhere whose requests outlast a stop: the server cancels these."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        answered = False
+
+        async def noted(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except asyncio.CancelledError:
+            if answered or scope["type"] != "http":
+                raise
+            message = "this gateway stops before the request is done; ask again"
+            await _respond(unavailable("GATEWAY_STOPPING", message), scope, receive, send)
 
 
 class BodyLimit:
