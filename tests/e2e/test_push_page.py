@@ -48,7 +48,10 @@ def test_what_a_browser_pushes_is_processed_and_in_the_books(chromium: Path, mes
         browser.close()
     book = wait_for(lambda: balanced(mesh, camera_id), 180, "the books do not balance")
     assert book["processed"] > 0
-    assert book["captured"] == book["processed"] + book["shed"]["total"]
+    assert book["lost"]["total"] == 0, book
+    assert book["captured"] == sum(
+        (book["processed"], book["shed"]["total"], book["failed"]["total"])
+    ), book
     wait_for(
         lambda: mesh.get(f"/cameras/{camera_id}")["status"]["state"] == "stopped",
         90, "the session is not told to be over",
