@@ -28,6 +28,7 @@ MJPEG = (
     "framerate=20/1 ! jpegenc ! rtpjpegpay name=pay0"
 )
 _SESSION = re.compile(rb"(Session: \S+)\r\n")
+_FINE, _BUSY = b"RTSP/1.0 200 OK", b"RTSP/1.0 503 Service Unavailable"
 _UDP_PORTS = re.compile(rb"client_port=\d+-\d+")
 
 
@@ -109,6 +110,26 @@ def test_a_camera_without_udp_is_read_by_tcp_and_asked_so_at_once_the_next_time(
         source.close()
     with pytest.raises(SourceError) as caught:
         made(cameras, gate.url, "udp").open()
+    assert caught.value.code is ErrorCode.UNREACHABLE
+
+
+def test_a_camera_that_still_ends_its_last_session_is_asked_again(
+    peer: Start, gated: Callable[..., Gate]
+) -> None:
+    """GStreamer's server answers so too, now and then, to who comes back at once."""
+    answers = [_BUSY] * 3
+    gate = gated(
+        peer(MJPEG), answered=lambda said: said.replace(_FINE, answers.pop() if answers else _FINE)
+    )
+    source = made(RtspCameras(), gate.url, "tcp")
+    assert len(shown(source, 2)) == 2
+    source.close()
+
+
+def test_a_camera_that_cannot_serve_is_unreachable(peer: Start, gated: Callable[..., Gate]) -> None:
+    gate = gated(peer(MJPEG), answered=lambda said: said.replace(_FINE, _BUSY))
+    with pytest.raises(SourceError, match="5XX") as caught:
+        made(RtspCameras(), gate.url, "tcp").open()
     assert caught.value.code is ErrorCode.UNREACHABLE
 
 

@@ -32,6 +32,8 @@ _FINAL = frozenset({ErrorCode.UNAUTHORIZED, ErrorCode.NOT_FOUND})
 """What the camera answers whatever the transport."""
 _NOBODY = frozenset({ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT})
 """Perhaps somebody answers at another address of the host."""
+_PAUSES = (0.1, 0.3, 0.9)
+"""Seconds before a camera that cannot serve now is asked again."""
 
 
 class RtspSource:
@@ -167,16 +169,29 @@ class RtspSource:
 
     def _connect_to(self, url: str, transport: str, seconds: float) -> None:
         self._transport, self._patience, self._began = transport, seconds, time.monotonic()
-        options = {**_FAST_OPEN, **_TRANSPORTS[transport], "protocol_whitelist": _PROTOCOLS}
         with translated(self._failed):
-            self._container = av.open(
-                url,
-                format="rtsp",
-                options=options,
-                timeout=(seconds, self._stream.timeout_seconds),
-                hwaccel=self._hardware.acceleration(self._stream.hardware),
-            )
+            self._container = self._asked(url, transport, self._began + seconds)
         self._began = None
+
+    def _asked(self, url: str, transport: str, deadline: float) -> Any:
+        """Asks again if the camera answers with a 5XX: its last session may not have ended yet."""
+        for pause in _PAUSES:
+            try:
+                return self._opened(url, transport, deadline)
+            except av.error.HTTPServerError:
+                if time.monotonic() + pause > deadline:
+                    raise
+                time.sleep(pause)
+        return self._opened(url, transport, deadline)
+
+    def _opened(self, url: str, transport: str, deadline: float) -> Any:
+        return av.open(
+            url,
+            format="rtsp",
+            options={**_FAST_OPEN, **_TRANSPORTS[transport], "protocol_whitelist": _PROTOCOLS},
+            timeout=(deadline - time.monotonic(), self._stream.timeout_seconds),
+            hwaccel=self._hardware.acceleration(self._stream.hardware),
+        )
 
     def _url(self) -> str:
         parts = urlsplit(filled(self._stream.url or "", self._stream.username, self._password))
