@@ -1,10 +1,11 @@
 """Topics as they grow: each look reads what is new, the broker may be away in between."""
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from mesh.codec import AvroCodec
 from mesh.errors import RejectedRecordError
@@ -14,6 +15,8 @@ from mesh.settings import MeshSettings
 
 _WITHIN = 30.0
 _POLL = 0.5
+_AWAY = 120.0
+"""How long a broker may need until it answers again, in seconds."""
 
 
 class TopicLog:
@@ -38,7 +41,20 @@ class TopicLog:
 
         Returns:
             The ends: the next offset of each partition, by topic name without prefix.
+
+        Raises:
+            KafkaException: The broker does not answer.
+            TimeoutError: It answers, and does not give what it has.
         """
+        deadline = time.monotonic() + _AWAY
+        while True:
+            try:
+                return self._refreshed()
+            except (KafkaException, TimeoutError):
+                if time.monotonic() > deadline:
+                    raise
+
+    def _refreshed(self) -> dict[tuple[str, int], int]:
         consumer = Consumer(
             {
                 "bootstrap.servers": self._settings.kafka_bootstrap,

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -110,6 +110,8 @@ class Trial:
         self.clients = Clients(lambda: site.gateways, mesh.token, pause=load.pause)
         self._cameras: list[str] = []
         self._patience = patience
+        self._told: set[str] = set()
+        """What was wrong with answers, and was said in the round that showed it."""
 
     def __enter__(self) -> Self:
         """Start cameras and clients, and wait until it flows."""
@@ -189,8 +191,9 @@ class Trial:
         findings = self.auditor.audit()
         asked = [each for each in self.clients.asked if each.ended and each.ended < now]
         findings.wrong("unanswered", [each.frame_id for each in waiting])
-        findings.wrong("answers", [problem for each in asked for problem in each.problems])
-        findings.wrong("repeated requests", contradictions(asked))
+        answers = (f"{each.frame_id}: {problem}" for each in asked for problem in each.problems)
+        findings.wrong("answers", self._new(answers))
+        findings.wrong("repeated requests", self._new(contradictions(asked)))
         findings.wrong("poison without a dead letter", done.letters - self.auditor.letters())
         stored = {
             detection
@@ -199,6 +202,12 @@ class Trial:
         told = {ids for each in asked for found in each.detection_ids for ids in found}
         findings.wrong("answered but not stored", told - stored)
         return findings
+
+    def _new(self, problems: Iterable[str]) -> list[str]:
+        """Those that no round has told yet."""
+        new = [problem for problem in problems if problem not in self._told]
+        self._told.update(new)
+        return new
 
     def rest(self) -> tuple[dict[str, Any], list[str]]:
         """Stop the load, and wait until every number of every camera has an outcome.
