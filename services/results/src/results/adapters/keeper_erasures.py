@@ -15,6 +15,7 @@ from mesh.schemas import SchemaLibrary
 from mesh.settings import MeshSettings
 from mesh.topics import Topics
 from results.adapters.keeper import Job
+from results.adapters.outbox_sql import LEAVE, outbox_row
 
 Encode = Callable[[ErasureReport], bytes]
 _CARRIED = {
@@ -42,7 +43,10 @@ def report_erasures(encode: Encode, topics: Topics, clock: Clock) -> Job:
             counts = {"database": rows, "objects": {"pictures": pictures}}
             with connection.transaction():
                 for report in _reports(person_id, request_id, counts):
-                    connection.execute(_PUBLISH, (person_id, encode(report)))
+                    row = outbox_row(
+                        "erasures", person_id, encode(report), event_type="ErasureReport"
+                    )
+                    connection.execute(LEAVE, row)
                 connection.execute(_REPORTED, (person_id,))
         return len(finished)
 
@@ -81,9 +85,5 @@ WHERE reported_at IS NULL AND swept_at IS NOT NULL AND request_id IS NOT NULL
             SELECT FROM results.snapshots AS s
             WHERE s.detection_id = e.shown_by OR s.sighting_id = e.shown_by))
 ORDER BY erased_at LIMIT 500
-"""
-_PUBLISH = """
-INSERT INTO results.outbox (topic, key, event_type, payload)
-VALUES ('erasures', %s, 'ErasureReport', %s)
 """
 _REPORTED = "UPDATE results.erased_persons SET reported_at = now() WHERE person_id = %s"

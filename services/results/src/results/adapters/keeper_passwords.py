@@ -17,6 +17,7 @@ from mesh.registry import ConfluentRegistry
 from mesh.schemas import SchemaLibrary
 from mesh.settings import MeshSettings
 from results.adapters.keeper import Job
+from results.adapters.outbox_sql import LEAVE, outbox_row
 from results.adapters.postgres_gateway import camera_of
 
 _log = get_logger("keeper")
@@ -55,7 +56,8 @@ def renew_passwords(cipher: Cipher, encode: Callable[[Camera], bytes], clock: Cl
         with connection.transaction():
             done = connection.execute(_RENEW, row).rowcount
             if done:
-                connection.execute(_ANNOUNCE, (row["camera_id"], payload))
+                announced = outbox_row("cameras", row["camera_id"], payload, event_type="Camera")
+                connection.execute(LEAVE, announced)
         return done
 
     return job
@@ -69,7 +71,4 @@ UPDATE results.cameras
 SET password_encrypted = %(password_encrypted)s, updated_at = %(updated_at)s,
     revision = %(revision)s
 WHERE camera_id = %(camera_id)s AND revision = %(revision)s - 1 AND deleted_at IS NULL
-"""
-_ANNOUNCE = """
-INSERT INTO results.outbox (topic, key, event_type, payload) VALUES ('cameras', %s, 'Camera', %s)
 """

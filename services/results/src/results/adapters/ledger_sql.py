@@ -8,6 +8,7 @@ from psycopg import Connection, Cursor
 
 from mesh.record import TopicPartition
 from mesh.topics import Topics
+from results.adapters.outbox_sql import LEAVE, outbox_row
 from results.domain.gaps import OFFSET_GAP, OffsetGap, gap_of
 from results.domain.ledger import BLOCK, EpochKey, Session
 from results.domain.numbers import NumberSet, Range
@@ -205,8 +206,4 @@ WHERE e.camera_id = v.camera_id AND e.epoch = v.epoch
 
 def announce(cursor: Cursor[Any], camera_id: str, payload: bytes) -> None:
     """Let the outbox publish an event."""
-    cursor.execute(
-        "INSERT INTO results.outbox (topic, key, event_type, payload)"
-        " VALUES ('events', %s, 'LogEvent', %s)",
-        (camera_id, payload),
-    )
+    cursor.execute(LEAVE, outbox_row("events", camera_id, payload, event_type="LogEvent"))

@@ -4,12 +4,8 @@ from collections.abc import Callable, Sequence
 
 from mesh.events import AuditEntry
 from results.adapters.audit_trail import key_of
+from results.adapters.outbox_sql import LEAVE, outbox_row
 from results.adapters.postgres_gateway import Database
-
-_OUTBOX = """
-INSERT INTO results.outbox (topic, key, event_type, payload)
-VALUES ('audit', %(key)s, 'AuditEntry', %(payload)s)
-"""
 
 
 class PostgresAuditOutbox:
@@ -25,6 +21,9 @@ class PostgresAuditOutbox:
         Raises:
             TransientError: the database cannot be reached, or the registry for a first schema.
         """
-        rows = [{"key": key_of(each), "payload": self._encode(each)} for each in entries]
+        rows = [
+            outbox_row("audit", key_of(each), self._encode(each), event_type="AuditEntry")
+            for each in entries
+        ]
         with self._database.transaction() as connection, connection.cursor() as cursor:
-            cursor.executemany(_OUTBOX, rows)
+            cursor.executemany(LEAVE, rows)

@@ -8,6 +8,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from mesh.events import Camera
+from results.adapters.outbox_sql import LEAVE, outbox_row
 from results.adapters.postgres_gateway import Connection, Database, camera_of
 from results.domain.cameras import CameraEntry
 from results.domain.queries import Page, Paging
@@ -30,10 +31,6 @@ _DELETE = """
 UPDATE results.cameras
 SET deleted_at = %(now)s, updated_at = %(now)s, revision = revision + 1, password_encrypted = NULL
 WHERE camera_id = %(camera_id)s AND deleted_at IS NULL
-"""
-_OUTBOX = """
-INSERT INTO results.outbox (topic, key, event_type, payload)
-VALUES ('cameras', %(key)s, 'Camera', %(payload)s)
 """
 
 
@@ -86,7 +83,7 @@ class PostgresCameras:
         return done
 
     def _announce(self, connection: Connection, camera_id: str, payload: bytes | None) -> None:
-        connection.execute(_OUTBOX, {"key": camera_id, "payload": payload})
+        connection.execute(LEAVE, outbox_row("cameras", camera_id, payload, event_type="Camera"))
 
 
 def _values(entry: CameraEntry) -> dict[str, Any]:

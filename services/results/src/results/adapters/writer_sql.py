@@ -10,6 +10,7 @@ from psycopg.types.range import Int8Range
 
 from mesh.events import FrameResult
 from results.adapters.forgetting import forget
+from results.adapters.outbox_sql import LEAVE, outbox_row
 from results.domain.changes import UPSERTS, PersonChange
 from results.domain.ledger import BLOCK, Book, EpochKey
 from results.domain.numbers import NumberSet
@@ -192,10 +193,7 @@ def change_person(cursor: SqlCursor, change: PersonChange) -> None:
         _store_person(cursor, change, change.row)
     elif erased[0]:
         # A late record outlived the tombstone: compaction would keep it, so bury it again.
-        cursor.execute(_REPEAT_TOMBSTONE, {"person": change.person_id})
-
-
-_REPEAT_TOMBSTONE = "INSERT INTO results.outbox (topic, key) VALUES ('persons', %(person)s)"
+        cursor.execute(LEAVE, outbox_row("persons", change.person_id))
 
 
 def _store_person(cursor: SqlCursor, change: PersonChange, row: Row) -> None:
