@@ -18,6 +18,15 @@ class Meter:
         self.failures += 1
 
 
+class Chips:
+    """Counts the faces that went without."""
+
+    count = 0
+
+    def left_out(self, count: int) -> None:
+        self.count += count
+
+
 class NoFrames:
     """Has no picture."""
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from services.detection.tests.fakes import Meter
+from services.detection.tests.fakes import Chips, Meter
 from services.detection.tests.test_stage import captured, only
 
 from detection.adapters.frame_store import ObjectFrameStore
@@ -46,7 +46,11 @@ def stage(fake_detector: FaceDetector, claims: ClaimChecks) -> DetectionStage:
         clock=ManualClock(NOON),
     )
     return DetectionStage(
-        tools=tools, policy=DetectionPolicy(), topics=Topics("t."), instance_id="detection-0"
+        tools=tools,
+        policy=DetectionPolicy(),
+        chips=Chips(),
+        topics=Topics("t."),
+        instance_id="detection-0",
     )
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from services.detection.tests.fakes import Meter, NoFrames
+from services.detection.tests.fakes import Chips, Meter, NoFrames
 
 from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
 from detection.adapters.tracker import ShortTermTracker
@@ -38,6 +38,7 @@ def detected(
             clock=ManualClock(NOON),
         ),
         policy=DetectionPolicy(),
+        chips=Chips(),
         topics=Topics("t."),
         instance_id="detection-0",
     )

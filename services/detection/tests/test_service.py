@@ -19,7 +19,7 @@ import cv2
 import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
-from services.detection.tests.fakes import NoFrames
+from services.detection.tests.fakes import Chips, NoFrames
 from typing_extensions import override
 
 from detection.adapters.engines import load_detector
@@ -141,7 +141,11 @@ class Installation:
         self.worker = build_worker(
             MeshSettings(secret_key=SecretStr(KEY)),
             stage=DetectionStage(
-                tools=tools, policy=DetectionPolicy(), topics=TOPICS, instance_id="detection-0"
+                tools=tools,
+                policy=DetectionPolicy(),
+                chips=Chips(),
+                topics=TOPICS,
+                instance_id="detection-0",
             ),
             group="detection",
             lanes=lanes_of(TOPICS),
@@ -322,6 +326,11 @@ def free_port() -> int:
     return port
 
 
+def measured(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+        return str(answer.read(), "utf-8")
+
+
 def ready(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=30) as answer:
@@ -388,6 +397,7 @@ def test_the_process_detects_faces_on_a_real_broker_and_stops_in_order(
     assert frames[0].faces[0].track_id == frames[3].faces[0].track_id is not None
     assert frames[0].models[0].model_id == "dlib-hog-5pt"
     assert (models[-1].instance_id, models[-1].state) == ("detection-7", "available")
+    assert "sightline_detection_chips_left_out_total 0.0" in measured(free_port)
     service.send_signal(signal.SIGTERM)
     assert service.wait(PATIENCE) == 0
 

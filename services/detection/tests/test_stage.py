@@ -6,9 +6,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from services.detection.tests.fakes import Meter, NoFrames
+from prometheus_client import CollectorRegistry
+from services.detection.tests.fakes import Chips, Meter, NoFrames
 from typing_extensions import override
 
+from detection.adapters.chip_metrics import ChipMetrics
 from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
 from detection.adapters.tracker import ShortTermTracker
 from detection.domain.face import Picture, RawFace
@@ -82,8 +84,13 @@ def meter() -> Meter:
 
 
 @pytest.fixture
+def chips() -> Chips:
+    return Chips()
+
+
+@pytest.fixture
 def make(
-    fake_detector: FaceDetector, clock: ManualClock, meter: Meter
+    fake_detector: FaceDetector, clock: ManualClock, meter: Meter, chips: Chips
 ) -> Callable[..., DetectionStage]:
     def build(detector: FaceDetector | None = None, **policy: Any) -> DetectionStage:
         return DetectionStage(
@@ -97,6 +104,7 @@ def make(
                 clock=clock,
             ),
             policy=DetectionPolicy(**policy),
+            chips=chips,
             topics=Topics("t."),
             instance_id="detection-0",
         )
@@ -402,6 +410,7 @@ def test_the_plainest_chips_may_take_more_than_the_budget(
 
 def test_where_even_the_plainest_chips_are_too_many_the_largest_faces_keep_theirs(
     make: Callable[..., DetectionStage],
+    chips: Chips,
     fake_detector: FaceDetector,
     a_face: MakeFace,
     jpeg: Encode,
@@ -422,11 +431,22 @@ def test_where_even_the_plainest_chips_are_too_many_the_largest_faces_keep_their
     assert ["chip_budget" not in why for why in reasons] == has_chip, "who has none is told"
     assert faces[-1].rejections[-1].value > 50_000 == faces[-1].rejections[-1].limit
     assert (notice.topic, notice.event.event_type) == ("t.events", "chips_left_out")
-    left_out = str(has_chip.count(False))
-    assert notice.event.attributes["left_out_since"] == left_out
+    left_out = has_chip.count(False)
+    assert notice.event.attributes["left_out_since"] == str(left_out)
+    assert chips.count == left_out
     again = stage.process([record])[0]
     assert isinstance(again, Emit)
     assert len(again.outputs) == 1, "a camera tells it every ten minutes at most"
+    assert chips.count == 2 * left_out, "but every face counts"
+
+
+def test_faces_without_a_chip_are_a_metric_from_the_start() -> None:
+    registry = CollectorRegistry()
+    metrics = ChipMetrics(registry)
+    assert registry.get_sample_value("sightline_detection_chips_left_out_total") == 0
+    metrics.left_out(3)
+    metrics.left_out(4)
+    assert registry.get_sample_value("sightline_detection_chips_left_out_total") == 7
 
 
 def test_a_face_half_outside_keeps_a_square_chip(

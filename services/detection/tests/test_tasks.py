@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from services.detection.tests.fakes import Meter, NoFrames
+from services.detection.tests.fakes import Chips, Meter, NoFrames
 
 from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
 from detection.adapters.tracker import ShortTermTracker
@@ -116,7 +116,11 @@ class Service:
             further=FurtherModels(persons=ShortTermTracker(prefix="prs"), **loaded),
         )
         return DetectionStage(
-            tools=tools, policy=DetectionPolicy(), topics=Topics("t."), instance_id="detection-0"
+            tools=tools,
+            policy=DetectionPolicy(),
+            chips=Chips(),
+            topics=Topics("t."),
+            instance_id="detection-0",
         )
 
     def says(self, reading: Any) -> Says:
@@ -393,7 +397,7 @@ def test_a_picture_that_was_turned_upright_has_its_upright_size(
 
 
 def test_only_the_latest_cameras_are_remembered_to_have_been_told(service: Service) -> None:
-    notices = Notices(service.clock, "detection-0", most=2)
+    notices = Notices(service.clock, "detection-0", chips=Chips(), most=2)
     frames = [a_frame_header(camera_id=f"cam_{n}") for n in range(3)]
     assert [len(notices.about(frame, ["person"])) for frame in frames] == [1, 1, 1]
     assert [len(notices.about(frame, ["person"])) for frame in frames[1:]] == [0, 0]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from detection.adapters.chained import places_of
+from detection.adapters.chip_metrics import ChipMetrics
 from detection.adapters.engines import load_detector
 from detection.adapters.fallback import Detectors, FallbackDetector
 from detection.adapters.frame_store import ObjectFrameStore
@@ -12,7 +13,6 @@ from detection.adapters.heartbeats import further_heartbeats
 from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
 from detection.adapters.lanes import lanes_of
 from detection.adapters.tracker import ShortTermTracker
-from detection.ports import FaceDetector
 from detection.settings import DetectionSettings
 from detection.stage import TASK, DetectionPolicy, DetectionStage, Tools
 from inference.commands import build_news, follow_commands
@@ -44,9 +44,8 @@ def main() -> None:
 
 
 def _serve(settings: DetectionSettings, process: Process) -> None:
-    codec = AvroCodec(
-        ConfluentRegistry(settings.registry_url), settings.topics, SchemaLibrary.packaged()
-    )
+    schemas = ConfluentRegistry(settings.registry_url)
+    codec = AvroCodec(schemas, settings.topics, SchemaLibrary.packaged())
     registry, store = open_registry(settings), open_store(settings)
     news = build_news(settings, codec, service=NAME, task=TASK)
     detectors = Detectors(settings, registry, partial(load_detector, store=store), news)
@@ -86,7 +85,7 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
         tools = _tools(detector, meter, further, claims)
         build_worker(
             settings,
-            stage=PooledStage(_stage(settings, tools), pool),
+            stage=PooledStage(_stage(settings, process, tools), pool),
             group=NAME,
             lanes=lanes,
             codec=codec,
@@ -97,7 +96,7 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
 
 
 def _tools(
-    detector: FaceDetector, meter: ModelMeter, further: Sequence[Loaded], claims: ClaimChecks
+    detector: FallbackDetector, meter: ModelMeter, further: Sequence[Loaded], claims: ClaimChecks
 ) -> Tools:
     return Tools(
         detector=detector,
@@ -111,10 +110,11 @@ def _tools(
     )
 
 
-def _stage(settings: DetectionSettings, tools: Tools) -> DetectionStage:
+def _stage(settings: DetectionSettings, process: Process, tools: Tools) -> DetectionStage:
     return DetectionStage(
         tools=tools,
         policy=DetectionPolicy(chip_budget=settings.detection_chip_budget),
+        chips=ChipMetrics(process.metrics.registry),
         topics=settings.topics,
         instance_id=settings.instance_id,
     )

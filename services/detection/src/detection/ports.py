@@ -168,6 +168,13 @@ class InferenceMeter(Protocol):
         """The engine failed on a picture."""
 
 
+class ChipMeter(Protocol):
+    """Is told of faces that nobody will recognise."""
+
+    def left_out(self, count: int) -> None:
+        """So many faces of a frame got no chip, because all together take too many bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metered(Generic[Model_co]):
     """A loaded model, and who is told how it does."""

@@ -11,6 +11,7 @@ from detection.domain.report import (
     goes_to_ledger_only,
     ledger_entries,
 )
+from detection.ports import ChipMeter
 from detection.stage.attributes import AttributeReader
 from detection.stage.faces import FaceReporter
 from detection.stage.notices import Notices
@@ -43,6 +44,7 @@ class DetectionStage:
         *,
         tools: Tools,
         policy: DetectionPolicy,
+        chips: ChipMeter,
         topics: Topics,
         instance_id: str,
     ) -> None:
@@ -52,7 +54,7 @@ class DetectionStage:
         self._attributes = AttributeReader(tools)
         self._faces = FaceReporter(tools, policy)
         self._objects = ObjectReporter(tools, policy)
-        self._notices = Notices(tools.clock, instance_id)
+        self._notices = Notices(tools.clock, instance_id, chips=chips)
         self._max_pixels = policy.max_pixels
         self._topics = topics
         self._instance_id = instance_id

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 
+from detection.ports import ChipMeter
 from mesh.clock import Clock
 from mesh.events import CHIP_BUDGET, DetectedFace, FrameHeader, LogEvent
 from mesh.identity import derived_id
@@ -18,7 +19,10 @@ _CROWD = "chips_left_out"
 class Notices:
     """Says what the frames of a camera go without: at most every ten minutes each."""
 
-    def __init__(self, clock: Clock, instance_id: str, *, most: int = MOST) -> None:
+    def __init__(
+        self, clock: Clock, instance_id: str, *, chips: ChipMeter, most: int = MOST
+    ) -> None:
+        self._chips = chips
         self._most = most
         self._clock = clock
         self._instance_id = instance_id
@@ -43,6 +47,7 @@ class Notices:
         missing = sum(any(each.reason == CHIP_BUDGET for each in face.rejections) for face in faces)
         if not missing:
             return []
+        self._chips.left_out(missing)
         camera = frame.camera_id
         self._left_out[camera] = self._left_out.get(camera, 0) + missing
         if not self._due(frame, _CROWD):
