@@ -41,7 +41,7 @@ def decode(
     Raises:
         KeyError: the outputs are not this network's.
     """
-    cls, obj = (_scores(heads, head) for head in ("cls", "obj"))
+    cls, obj = (_levels(heads, head, 1)[:, 0] for head in ("cls", "obj"))
     places, strides = grid(letterbox.width, letterbox.height)
     if not len(cls) == len(obj) == len(places):
         raise KeyError(f"scores of {len(places)} cells, found {len(cls)} and {len(obj)}")
@@ -49,33 +49,22 @@ def decode(
     likely = np.flatnonzero(cls * obj >= confidence**2 - _SLACK)
     if not likely.size:
         return []
-    both = np.array([cls[likely], obj[likely]], np.float64).clip(0.0, 1.0)
-    scores = np.sqrt(both[0] * both[1])
+    classes = np.clip(cls[likely].astype(np.float64), 0.0, 1.0)
+    objectness = np.clip(obj[likely].astype(np.float64), 0.0, 1.0)
+    scores = np.sqrt(classes * objectness)
     sure = scores >= confidence
     cells, scores = likely[sure], scores[sure]
     corner, to_picture = places[cells], strides[cells] / letterbox.scale
-    shapes = _shapes(heads, cells)
-    centres, half = corner + shapes[:, :2], np.exp(shapes[:, 2:4]) / 2
+    bbox = _levels(heads, "bbox", 4)[cells].astype(np.float64)
+    centres, half = corner + bbox[:, :2], np.exp(bbox[:, 2:]) / 2
     boxes = np.concatenate([centres - half, centres + half], axis=1) * to_picture
-    points = (shapes[:, 4:].reshape(-1, 5, 2) + corner[:, None]) * to_picture[:, None]
+    points = _levels(heads, "kps", 10)[cells].astype(np.float64).reshape(-1, 5, 2)
+    points = (points + corner[:, None]) * to_picture[:, None]
     return best_faces(scores, boxes, points, overlap=overlap)
 
 
-def _scores(heads: Heads, head: str) -> NDArray[np.float32]:
-    """The output of all strides, a value per cell."""
-    return np.concatenate([heads[f"{head}_{stride}"].reshape(-1) for stride in STRIDES])
-
-
-def _shapes(heads: Heads, cells: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Centre, size and points as a few cells tell them, given in order: shape (n, 14)."""
-    found = np.empty((len(cells), 14))
-    first = 0
-    for stride in STRIDES:
-        bbox = heads[f"bbox_{stride}"].reshape(-1, 4)
-        begin, end = np.searchsorted(cells, (first, first + len(bbox)))
-        if begin < end:
-            inside = cells[begin:end] - first
-            found[begin:end, :4] = bbox[inside]
-            found[begin:end, 4:] = heads[f"kps_{stride}"].reshape(-1, 10)[inside]
-        first += len(bbox)
-    return found
+def _levels(
+    heads: Mapping[str, NDArray[np.float32]], head: str, channels: int
+) -> NDArray[np.float32]:
+    """The output of all strides, a row per cell."""
+    return np.concatenate([heads[f"{head}_{stride}"].reshape(-1, channels) for stride in STRIDES])
