@@ -97,7 +97,7 @@ def frames(
 
 
 def frames_of_next_try(url: str, count: int) -> list[av.VideoFrame]:
-    """Like a camera's client, tries anew: the server is still giving up what nobody was shown."""
+    """Like a camera's client, tries anew."""
     deadline = time.monotonic() + 40
     while True:
         try:

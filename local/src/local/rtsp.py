@@ -2,7 +2,8 @@
 
 Runs as a program of its own under the system's Python, because GStreamer's bindings come with the
 operating system. Imported from the workspace it only says whether that is possible, and how.
-The video is cut into access units once and never encoded again.
+The video is cut into access units once and never encoded again. Every client gets a media of its
+own: one that is shared cannot be had while its last client leaves (GStreamer answers 503).
 """
 
 import argparse
@@ -105,7 +106,7 @@ class Projector:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def admit(self, start: int, turn: int, _factory: Any, media: Any) -> None:
-        """Begins to feed a media that a first client has asked for, at a keyframe."""
+        """Begins to feed the media that a client has asked for, at a keyframe."""
         source = media.get_element().get_child_by_name("units")
         with self._lock:
             entry = self.clip.entry(start % len(self.clip.units))
@@ -248,7 +249,6 @@ def _mount(repository: Any, server: Any, projector: Projector, arguments: Any) -
     codec, mounts = projector.clip.codec, server.get_mount_points()
     for number in range(arguments.cameras):
         factory = repository.GstRtspServer.RTSPMediaFactory()
-        factory.set_shared(True)
         factory.set_launch(
             "( appsrc name=units is-live=true do-timestamp=true format=time block=false "
             f'max-bytes={_FREEZE_LIMIT_BYTES} caps="video/x-{codec},stream-format=byte-stream,'

@@ -1,5 +1,8 @@
 """Serves one GStreamer pipeline as an RTSP camera; run under the system's Python.
 
+Every client gets a pipeline of its own: one that is shared cannot be had while its last client
+leaves, which GStreamer answers with 503.
+
 Usage: python3 -I rtsp_peer.py "videotestsrc ! jpegenc ! rtpjpegpay name=pay0" [tcp|udp]
 """
 
@@ -21,7 +24,6 @@ def main() -> None:
     peer.set_address("127.0.0.1")
     peer.set_service("0")
     factory = server.RTSPMediaFactory()
-    factory.set_shared(True)
     factory.set_launch(f"( {sys.argv[1]} )")
     if len(sys.argv) > 2:
         factory.set_protocols(getattr(rtsp.RTSPLowerTrans, sys.argv[2].upper()))

@@ -179,3 +179,10 @@ def test_somebody_who_never_answers_is_a_time_out() -> None:
         with pytest.raises(SourceError, match="no answer for 2 s") as caught:
             connect(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/cam0", seconds=2.0)
         assert caught.value.code is ErrorCode.TIMEOUT
+
+
+def test_an_attempt_that_begins_after_its_time_ends_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with pytest.raises(SourceError) as caught:
+            connect(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/cam0", seconds=1e-9)
+        assert caught.value.code is ErrorCode.TIMEOUT

@@ -116,7 +116,7 @@ def test_a_camera_without_udp_is_read_by_tcp_and_asked_so_at_once_the_next_time(
 def test_a_camera_that_still_ends_its_last_session_is_asked_again(
     peer: Start, gated: Callable[..., Gate]
 ) -> None:
-    """GStreamer's server answers so too, now and then, to who comes back at once."""
+    """So does GStreamer's server where clients share a pipeline that ends."""
     answers = [_BUSY] * 3
     gate = gated(
         peer(MJPEG), answered=lambda said: said.replace(_FINE, answers.pop() if answers else _FINE)

@@ -185,11 +185,12 @@ class RtspSource:
         return self._opened(url, transport, deadline)
 
     def _opened(self, url: str, transport: str, deadline: float) -> Any:
+        left = max(0.0, deadline - time.monotonic())  # PyAV takes less than nothing for no limit
         return av.open(
             url,
             format="rtsp",
             options={**_FAST_OPEN, **_TRANSPORTS[transport], "protocol_whitelist": _PROTOCOLS},
-            timeout=(deadline - time.monotonic(), self._stream.timeout_seconds),
+            timeout=(left, self._stream.timeout_seconds),
             hwaccel=self._hardware.acceleration(self._stream.hardware),
         )
 
