@@ -187,22 +187,20 @@ def _place_of(
     policy: SightingPolicy,
 ) -> int:
     """Index of the sighting that the face continues, or one past the end if it opens one."""
-    near = [
-        (index, item)
-        for index, item in enumerate(followed)
-        if index not in taken and abs(at - item.facts.ended_at) <= policy.gap
-    ]
-    person = person_of(found)
-    same_person = [
-        index for index, item in near if person is not None and item.facts.person_id == person
-    ]
-    track = (frame.epoch, found.face.track_id)
-    same_track = [
-        index
-        for index, item in near
-        if track in item.tracks and (person is None or item.facts.person_id is None)
-    ]
-    for places in (same_person, same_track):
+    person, track = person_of(found), (frame.epoch, found.face.track_id)
+
+    def is_persons(item: Followed) -> bool:
+        return person is not None and item.facts.person_id == person
+
+    def is_tracks(item: Followed) -> bool:
+        return (person is None or item.facts.person_id is None) and track in item.tracks
+
+    for is_same in (is_persons, is_tracks):
+        places = [
+            index
+            for index, item in enumerate(followed)
+            if is_same(item) and index not in taken and abs(at - item.facts.ended_at) <= policy.gap
+        ]
         if places:
             return max(places, key=lambda index: (followed[index].facts.ended_at, index))
     return len(followed)
