@@ -94,6 +94,24 @@ def test_what_the_broker_does_not_tell_accuses_nobody() -> None:
     assert world.standstill.look({LIVE: 1}) == {}
 
 
+def test_time_without_an_answer_does_not_count() -> None:
+    world = World()
+    world.bounds = {LIVE: (0, 100)}
+    world.turn(70, {LIVE: 1})
+    asked: list[Callable[[], None]] = []
+    world.standstill._start = asked.append
+    world.turn(600, {LIVE: 1})
+    assert world.standstill.problem() is None
+    world.away = True
+    asked[0]()
+    world.away = False
+    world.standstill._start = at_once
+    world.turn(75, {LIVE: 1})
+    assert world.standstill.problem() is None
+    world.turn(20, {LIVE: 1})
+    assert world.standstill.problem() is not None
+
+
 def test_a_lost_partition_is_forgotten() -> None:
     world = World()
     world.bounds = {LIVE: (0, 100)}

@@ -1,69 +1,116 @@
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+
+import pytest
 
 from aggregator.adapters.stall import StallWatch
 from mesh.clock import ManualClock
+from mesh.errors import TransientError
+from mesh.kafka.standstill import Bounds
+from mesh.record import TopicPartition
 
-TURN = timedelta(seconds=1)
-
-
-def watch(clock: ManualClock) -> StallWatch:
-    return StallWatch(clock, limit=timedelta(seconds=60), asleep=timedelta(seconds=3))
-
-
-def stalled_after(clock: ManualClock, seen: StallWatch, turns: int, offset: int | None) -> bool:
-    found = False
-    for _ in range(turns):
-        found = bool(seen.stalled({2: offset}))
-        clock.advance(1)
-    return found
+ONE, TWO = TopicPartition("recognitions", 1), TopicPartition("recognitions", 2)
+LIMIT = 60
+ASKED_WITHIN = 12
+"""The broker is asked every ten seconds, and looked after every second."""
 
 
-def test_an_offset_that_stands_still_before_the_end_is_a_stall() -> None:
-    clock = ManualClock()
-    seen = watch(clock)
+class World:
+    """A broker with two partitions, and the watch of their owner."""
 
-    assert not stalled_after(clock, seen, 61, 736)
-    assert seen.stalled({2: 736, 3: 5}) == [2]
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.bounds: Bounds = {ONE: (0, 5), TWO: (0, 800)}
+        self.away = False
+        self.told: list[str] = []
+        self.watch = StallWatch(
+            self.ask, self.clock, lambda error: self.told.append(str(error)), start=self.start
+        )
+        self.slow: list[Callable[[], None]] | None = None
+
+    def ask(self) -> Bounds:
+        if self.away:
+            raise TransientError("no answer")
+        return self.bounds
+
+    def start(self, act: Callable[[], None]) -> None:
+        if self.slow is None:
+            act()
+        else:
+            self.slow.append(act)
+
+    def turn(self, seconds: int, committed: Mapping[TopicPartition, int | None]) -> list[str]:
+        """What the watch has said after so many looks, one a second."""
+        for _ in range(seconds):
+            self.clock.advance(1)
+            self.watch.look(committed)
+        return self.told
 
 
-def test_a_partition_without_any_commit_may_stall_too() -> None:
-    clock = ManualClock()
-    assert stalled_after(clock, watch(clock), 62, None)
+@pytest.fixture
+def world() -> World:
+    return World()
 
 
-def test_an_offset_that_moves_is_none() -> None:
-    clock = ManualClock()
-    seen = watch(clock)
+def test_an_offset_that_stands_still_before_the_end_ends_the_process(world: World) -> None:
+    assert not world.turn(LIMIT, {ONE: 5, TWO: 736})
+
+    told = world.turn(ASKED_WITHIN, {ONE: 5, TWO: 736})
+
+    assert told[0].startswith("not moving: recognitions/2 (64 records wait, ")
+
+
+def test_a_partition_without_any_commit_may_stall_too(world: World) -> None:
+    assert world.turn(LIMIT + ASKED_WITHIN, {TWO: None})
+
+
+def test_an_offset_that_moves_is_none(world: World) -> None:
     for offset in range(100):
-        assert seen.stalled({2: offset}) == []
-        clock.advance(1)
+        assert not world.turn(30, {TWO: offset})
 
 
-def test_a_partition_at_its_end_starts_anew() -> None:
-    clock = ManualClock()
-    seen = watch(clock)
-    assert not stalled_after(clock, seen, 40, 736)
-
-    seen.stalled({})
-
-    assert not stalled_after(clock, seen, 61, 736)
+def test_what_was_deleted_is_not_waited_for(world: World) -> None:
+    world.bounds = {TWO: (800, 800)}
+    assert not world.turn(10 * LIMIT, {TWO: 736})
 
 
-def test_time_in_which_something_was_in_the_way_does_not_count() -> None:
-    clock = ManualClock()
-    seen = watch(clock)
-    assert not stalled_after(clock, seen, 60, 736)
-
-    seen.clear()
-
-    assert not stalled_after(clock, seen, 61, 736)
+def test_a_partition_that_reached_its_end_starts_anew(world: World) -> None:
+    assert not world.turn(LIMIT, {TWO: 736})
+    assert not world.turn(1, {TWO: 800})
+    assert not world.turn(LIMIT, {TWO: 736})
 
 
-def test_a_process_that_slept_does_not_blame_its_partitions() -> None:
-    clock = ManualClock()
-    seen = watch(clock)
-    assert not stalled_after(clock, seen, 30, 736)
+def test_time_in_which_something_was_in_the_way_does_not_count(world: World) -> None:
+    assert not world.turn(LIMIT, {TWO: 736})
+    assert not world.turn(1, {})
+    assert not world.turn(LIMIT, {TWO: 736})
 
-    clock.advance(100)
 
-    assert seen.stalled({2: 736}) == []
+def test_time_without_the_broker_does_not_count_and_its_return_starts_the_clock_anew(
+    world: World,
+) -> None:
+    assert not world.turn(LIMIT, {TWO: 736})
+    world.away = True
+    assert not world.turn(10 * LIMIT, {TWO: 736})
+    world.away = False
+    assert not world.turn(LIMIT, {TWO: 736})
+
+    assert world.turn(ASKED_WITHIN, {TWO: 736})
+
+
+def test_time_in_which_an_answer_is_awaited_does_not_count(world: World) -> None:
+    assert not world.turn(LIMIT, {TWO: 736})
+    world.slow = []
+    assert not world.turn(10 * LIMIT, {TWO: 736})
+    (silent,) = world.slow
+    world.slow, world.away = None, True
+    silent()
+    world.away = False
+    assert not world.turn(LIMIT, {TWO: 736})
+
+    assert world.turn(ASKED_WITHIN, {TWO: 736})
+
+
+def test_a_process_that_slept_does_not_blame_its_partitions(world: World) -> None:
+    assert not world.turn(30, {TWO: 736})
+    world.clock.advance(10 * LIMIT)
+    assert not world.turn(1, {TWO: 736})

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import NamedTuple
 
 from mesh.clock import Clock
 from mesh.errors import MeshError
@@ -18,6 +19,16 @@ Bounds = Mapping[TopicPartition, tuple[int, int]]
 """First offset of each partition, and the offset after the last."""
 
 
+class _Still(NamedTuple):
+    """A partition with waiting records that does not move."""
+
+    offset: int
+    stood: float = 0.0
+    """Seconds, up to the broker's last answer."""
+    since: float = 0.0
+    """Seconds since then: they count once it answers again."""
+
+
 def in_background(ask: Callable[[], None]) -> None:
     """Ask in a thread of its own, so that whoever looks does not wait."""
     threading.Thread(target=ask, name="bounds", daemon=True).start()
@@ -27,7 +38,8 @@ class Standstill:
     """Compares how far partitions were read with what the broker says that they hold.
 
     A client knows where a partition ends only from what it fetched of it: one that fetches nothing
-    looks as if there were nothing. So somebody else asks the broker, every ten seconds.
+    looks as if there were nothing. So somebody else asks the broker, every ten seconds. Only time
+    between two answers counts, and a question without one starts every partition anew.
     """
 
     def __init__(
@@ -44,9 +56,11 @@ class Standstill:
         self._patience = patience.total_seconds()
         self._start = start
         self._bounds: Bounds = {}
+        self._answers = self._silences = 0
+        self._noted = (0, 0)
         self._asking = False
         self._ask_due = self._looked_at = clock.monotonic()
-        self._still: dict[TopicPartition, tuple[int, float]] = {}
+        self._still: dict[TopicPartition, _Still] = {}
         self._problem: str | None = None
 
     def look(self, read: Mapping[TopicPartition, int | None]) -> Mapping[TopicPartition, int]:
@@ -64,6 +78,7 @@ class Standstill:
         if now >= self._ask_due and not self._asking:
             self._asking, self._ask_due = True, now + _ASK_SECONDS
             self._start(self._refresh)
+        answered = self._note_answers()
         bounds = self._bounds
         nexts = {
             place: max(offset or 0, bounds[place][0])
@@ -72,7 +87,7 @@ class Standstill:
         }
         behind = {place: max(0, bounds[place][1] - offset) for place, offset in nexts.items()}
         self._still = {
-            place: (nexts[place], self._stood(place, nexts[place], turn))
+            place: self._stood(place, nexts[place], turn, answered=answered)
             for place, waiting in behind.items()
             if waiting
         }
@@ -83,24 +98,38 @@ class Standstill:
         """Which partitions did not move for longer than they may; nothing if all do."""
         return self._problem
 
-    def _stood(self, place: TopicPartition, offset: int, turn: float) -> float:
-        """Seconds for which a partition with waiting records has been at this offset."""
-        before, stood = self._still.get(place, (None, 0.0))
-        return stood + turn if before == offset else 0.0
+    def _note_answers(self) -> bool:
+        """Whether the broker answered since the last look; silence starts everything anew."""
+        (answers, silences), self._noted = self._noted, (self._answers, self._silences)
+        if self._noted[1] != silences:
+            self._still = {}
+        return self._noted[0] != answers
+
+    def _stood(self, place: TopicPartition, offset: int, turn: float, *, answered: bool) -> _Still:
+        """How long a partition with waiting records has been at this offset."""
+        before = self._still.get(place)
+        if before is None or before.offset != offset:
+            return _Still(offset)
+        since = before.since + turn
+        if answered:
+            return _Still(offset, before.stood + since)
+        return before._replace(since=since)
 
     def _worded(self, behind: Mapping[TopicPartition, int]) -> str | None:
         stuck = [
-            f"{place.topic}/{place.partition} ({behind[place]} records wait, {stood:.0f} s)"
-            for place, (_, stood) in sorted(self._still.items())
-            if stood > self._patience
+            f"{place.topic}/{place.partition} ({behind[place]} records wait, {still.stood:.0f} s)"
+            for place, still in sorted(self._still.items())
+            if still.stood > self._patience
         ]
         return f"not moving: {', '.join(stuck)}" if stuck else None
 
     def _refresh(self) -> None:
         try:
             self._bounds = self._ask()
+            self._answers += 1
         except MeshError as error:  # what is not known accuses nobody
             _log.info("cannot tell whether partitions move: %s", error)
             self._bounds = {}
+            self._silences += 1
         finally:
             self._asking = False

@@ -26,8 +26,8 @@ from aggregator.domain.idleness import IdlePolicy
 from aggregator.ports import Reducer
 from mesh.clock import Clock
 from mesh.crypto import Cipher
-from mesh.errors import MeshError
 from mesh.health import Check
+from mesh.kafka import KafkaPlatform
 from mesh.partitioning import partition_of
 from mesh.ports import Codec, WorkerMetrics
 from mesh.record import RawRecord, Record, TopicPartition
@@ -37,7 +37,6 @@ from mesh.settings import MeshSettings
 SERVICE = "aggregator"
 _TICK = timedelta(seconds=1)
 _SWEEP = timedelta(minutes=10)
-_STALL = timedelta(seconds=60)
 _BUFFERED_RECORDS = 64
 _PRODUCE_WITHIN_S = 60.0
 _LARGEST_RECORD = 4 * 1024 * 1024
@@ -93,6 +92,8 @@ def create_app(settings: MeshSettings, parts: Parts) -> faust.App:
         policy=parts.idle,
     )
     _add_timers(app, source, aggregation, partial(forgetting.sweep, places), parts)
+    stalls = StallWatch(KafkaPlatform(settings).bounds([source]), parts.clock, parts.fail)
+    _add_watch(app, source, aggregation.check, parts.metrics, stalls)
 
     async def resume() -> None:
         # Faust loses what is raised here.
@@ -187,43 +188,36 @@ def _add_timers(
         owned = not app.rebalancing and place in app.consumer.assignment()
         return owned and _lag_of(app, place) == 0
 
-    stalls = StallWatch(parts.clock, limit=_STALL, asleep=5 * _TICK)
-
-    async def tick() -> None:
+    async def close() -> None:
         await aggregation.close_silent(caught_up)
-        lags = {
-            place: lag
-            for place in app.consumer.assignment()
-            if place.topic == source and (lag := _lag_of(app, place)) is not None
-        }
-        for place, lag in lags.items():
-            parts.metrics.lag(TopicPartition(*place), lag)
-        if app.rebalancing or app.in_recovery or aggregation.check():
-            stalls.clear()
-            return
-        behind = {place: app.consumer.committed(place) for place, lag in lags.items() if lag}
-        for place in stalls.stalled(behind):
-            if await _is_readable(app, place):
-                where = f"{source}, partition {place.partition}, from offset {behind[place]}"
-                parts.fail(MeshError(f"the records of {where} do not come; starting again"))
 
     async def forget() -> None:
         await sweep(caught_up)
 
-    app.timer(interval=_TICK)(tick)
+    app.timer(interval=_TICK)(close)
     app.timer(interval=min(_SWEEP, max(_TICK, parts.idle.registered / 4)))(forget)
+
+
+def _add_watch(
+    app: faust.App, source: str, waits_for: Check, metrics: WorkerMetrics, stalls: StallWatch
+) -> None:
+    async def look() -> None:
+        owned = {TopicPartition(*place) for place in app.consumer.assignment()}
+        owned = {place for place in owned if place.topic == source}
+        for place in owned:
+            if (lag := _lag_of(app, TP(*place))) is not None:
+                metrics.lag(place, lag)
+        if app.rebalancing or app.in_recovery or waits_for():
+            owned.clear()
+        stalls.look({place: app.consumer.committed(TP(*place)) for place in owned})
+
+    app.timer(interval=_TICK)(look)
 
 
 def _lag_of(app: faust.App, place: TP) -> int | None:
     """Records of an owned partition that are not done, as far as is known; never too few."""
     end, done = app.consumer.highwater(place), app.consumer.committed(place)
     return None if end is None else max(0, end - (done or 0))
-
-
-async def _is_readable(app: faust.App, place: TP) -> bool:
-    """Whether the broker still has a record that is not done: others may have expired."""
-    earliest = (await app.consumer.earliest_offsets(place))[place]
-    return bool(earliest < app.consumer.highwater(place))
 
 
 def _record_of(event: EventT) -> RawRecord:

@@ -1,56 +1,50 @@
-"""Partitions that have records which do not come, although nothing is in their way."""
+"""Partitions that have records which do not come, although the broker has them."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import TypeVar
 
+from aggregator.adapters.acknowledgements import Fail
 from mesh.clock import Clock
+from mesh.errors import MeshError
+from mesh.kafka.standstill import Bounds, Standstill, in_background
+from mesh.record import TopicPartition
 
-_Place = TypeVar("_Place", bound=Hashable)
+_LIMIT = timedelta(seconds=60)
 
 
 class StallWatch:
-    """Remembers since when the offset of each partition stands still before its end.
+    """Ends the process if the offset of a partition stands still before its end for a minute.
 
     A stream that skips what it holds in a rebalance relies on the consumer to read it again. Should
-    that fail, the offset never moves past the hole, and a restart brings the records.
+    that fail, the offset never moves past the hole, and a restart brings the records. Only time in
+    which the broker answers counts: while it is away nothing can come.
 
     Args:
+        ask: Asks the broker for the bounds of all partitions, with a client of its own.
         clock: Counts the time that passes.
-        limit: A partition that stands still for longer is stalled.
-        asleep: If nobody looked for longer than this, the process itself slept, and every partition
-            gets its time anew.
+        fail: Told of the stall.
+        start: Runs what asks, so that whoever looks does not wait.
     """
 
-    def __init__(self, clock: Clock, *, limit: timedelta, asleep: timedelta) -> None:
-        self._clock = clock
-        self._limit = limit.total_seconds()
-        self._asleep = asleep.total_seconds()
-        self._looked = clock.monotonic()
-        self._since: dict[Hashable, tuple[int | None, float]] = {}
+    def __init__(
+        self,
+        ask: Callable[[], Bounds],
+        clock: Clock,
+        fail: Fail,
+        *,
+        start: Callable[[Callable[[], None]], None] = in_background,
+    ) -> None:
+        self._standstill = Standstill(ask, clock, _LIMIT, start=start)
+        self._fail = fail
 
-    def clear(self) -> None:
-        """Something is in the way: a rebalance, a recovery, a dependency that is away."""
-        self._looked = self._clock.monotonic()
-        self._since.clear()
-
-    def stalled(self, behind: Mapping[_Place, int | None]) -> list[_Place]:
-        """The partitions that have been standing still for too long.
+    def look(self, committed: Mapping[TopicPartition, int | None]) -> None:
+        """Note where the owned partitions are; call it every few seconds.
 
         Args:
-            behind: The committed offset, if there is one, of each owned partition with records that
-                are not done.
+            committed: The committed offset, if there is one, of each owned partition; of none while
+                something is in the way: a rebalance, a recovery, a dependency that is away.
         """
-        now = self._clock.monotonic()
-        if now - self._looked > self._asleep:
-            self._since.clear()
-        self._looked = now
-        before, self._since = self._since, {}
-        stalled = []
-        for place, offset in behind.items():
-            known = before.get(place)
-            since = known[1] if known is not None and known[0] == offset else now
-            self._since[place] = (offset, since)
-            if now - since > self._limit:
-                stalled.append(place)
-        return stalled
+        self._standstill.look(committed)
+        problem = self._standstill.problem()
+        if problem is not None:
+            self._fail(MeshError(f"{problem}; starting again"))
