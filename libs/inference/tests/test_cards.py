@@ -1,5 +1,6 @@
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,17 +21,30 @@ def test_without_a_library_there_is_no_gpu() -> None:
     assert "torch" in sys.modules or gpu_memory() == ()
 
 
-def test_nvidias_library_tells_of_its_cards() -> None:
-    nvml = SimpleNamespace(
+def _one_card(rates: Callable[[int], Any]) -> SimpleNamespace:
+    """NVIDIA's library on a machine with one card."""
+    return SimpleNamespace(
         NVMLError=RuntimeError,
         nvmlInit=lambda: None,
         nvmlDeviceGetCount=lambda: 1,
         nvmlDeviceGetHandleByIndex=lambda number: number,
         nvmlDeviceGetMemoryInfo=lambda _: SimpleNamespace(total=1000 << 20, free=400 << 20),
         nvmlDeviceGetName=lambda _: "Card",
-        nvmlDeviceGetUtilizationRates=lambda _: SimpleNamespace(gpu=25),
+        nvmlDeviceGetUtilizationRates=rates,
     )
+
+
+def test_nvidias_library_tells_of_its_cards() -> None:
+    nvml = _one_card(lambda _: SimpleNamespace(gpu=25))
     assert gpu_memory(_only("pynvml", nvml)) == [CARD]
+
+
+def test_a_card_may_not_tell_how_busy_it_is() -> None:
+    def refuse(_: int) -> None:
+        raise RuntimeError("not supported")
+
+    (card,) = gpu_memory(_only("pynvml", _one_card(refuse)))
+    assert card == replace(CARD, utilisation=None)
 
 
 def test_without_a_driver_there_is_no_gpu() -> None:

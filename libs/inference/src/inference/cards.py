@@ -31,6 +31,9 @@ class Memory:
 def gpu_memory(find: Callable[[str], Any] | None = None) -> Sequence[Memory]:
     """The GPUs that NVIDIA's library (`nvidia-ml-py`) or torch tells of; none without either.
 
+    Only the library tells how busy a card is. It numbers the cards of the machine or container
+    by their place on the bus and knows nothing of `CUDA_VISIBLE_DEVICES`.
+
     Args:
         find: gives a module by name, or none.
     """
@@ -85,10 +88,19 @@ def _by_nvml(nvml: Any) -> Sequence[Memory]:
                 name=str(nvml.nvmlDeviceGetName(handle)),
                 total_mb=memory.total // _MIB,
                 available_mb=memory.free // _MIB,
-                utilisation=nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100.0,
+                utilisation=_busy(nvml, handle),
             )
         )
     return found
+
+
+def _busy(nvml: Any, handle: Any) -> float | None:
+    """Share of the time, 0 to 1; a card that is cut into instances (MIG) tells none."""
+    try:
+        percent: float = nvml.nvmlDeviceGetUtilizationRates(handle).gpu
+    except nvml.NVMLError:
+        return None
+    return percent / 100.0
 
 
 def _by_torch(torch: Any) -> Sequence[Memory]:
