@@ -7,11 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from mesh.clock import ManualClock
 from mesh.codec import AvroCodec
 from mesh.deadletters import DeadLetterLimit, DeadLetterPolicy
 from mesh.errors import DeadLetterLimitError, TransientError
+from mesh.kafka.standstill import Standstill
 from mesh.memory import InMemoryBroker, InMemoryConsumer
 from mesh.ports import NoMetrics
 from mesh.record import RawRecord, Record, TopicPartition
@@ -119,6 +121,17 @@ class Beats:
         self.count += 1
 
 
+class Lags(NoMetrics):
+    """Remembers what waits in the broker, as it was told last."""
+
+    def __init__(self) -> None:
+        self.told: dict[TopicPartition, int] = {}
+
+    @override
+    def lag(self, partition: TopicPartition, records: int) -> None:
+        self.told[partition] = records
+
+
 class Bench:
     """A broker, the stores, and as many writers as a test wants."""
 
@@ -129,6 +142,7 @@ class Bench:
         self.store = InMemoryStore()
         self.pictures = InMemoryPictures()
         self.letters = Letters()
+        self.lags = Lags()
 
     def publish(self, *numbers: int) -> None:
         for number in numbers:
@@ -138,7 +152,15 @@ class Bench:
         self, *topics: str, attempts: int | None = None, join: bool = True
     ) -> tuple[Writer, InMemoryConsumer, PositionedReader]:
         consumer = self.broker.consumer(GROUP)
-        reader = PositionedReader(consumer=consumer, positions=self.store, clock=self.clock)
+        ends = Standstill(
+            self.broker.bounds(topics or (RESULTS,)),
+            self.clock,
+            timedelta(minutes=1),
+            start=lambda ask: ask(),
+        )
+        reader = PositionedReader(
+            consumer=consumer, positions=self.store, ends=ends, clock=self.clock
+        )
         writer = Writer(
             reader=reader,
             batches=BatchWriter(
@@ -153,7 +175,7 @@ class Bench:
             retry=RetryPolicy(attempts=attempts),
             clock=self.clock,
             heartbeat=Beats(),
-            metrics=NoMetrics(),
+            metrics=self.lags,
             max_records=100,
             max_wait=timedelta(milliseconds=10),
         )
@@ -356,6 +378,33 @@ def test_the_loop_ends_when_it_is_told_to(bench: Bench) -> None:
     writer, _, _ = bench.writer(join=False)
     writer.run((RESULTS,), stop)
     assert bench.store.numbers == [0]
+
+
+def test_what_waits_is_told_until_it_is_written(bench: Bench) -> None:
+    writer, _, _ = bench.writer()
+    turns(writer)
+    bench.publish(0, 1, 2)
+    bench.clock.advance(5)
+    writer.turn()
+    assert bench.lags.told == {SOURCE: 3}
+    bench.clock.advance(5)
+    writer.turn()
+    assert bench.lags.told == {SOURCE: 0}
+
+
+def test_what_waits_counts_though_the_client_never_fetched_any(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(InMemoryConsumer, "_fetch", lambda *_: [])
+    monkeypatch.setattr(InMemoryConsumer, "lag", lambda _: {})  # ends come with what is fetched
+    bench.store.offsets[SOURCE] = 1
+    bench.publish(0, 1, 2)
+    writer, _, _ = bench.writer()
+    turns(writer)
+    bench.clock.advance(5)
+    writer.turn()
+    assert bench.store.numbers == []
+    assert bench.lags.told == {SOURCE: 2}
 
 
 def test_other_tables_take_rows_too(bench: Bench) -> None:

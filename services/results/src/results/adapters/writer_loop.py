@@ -1,12 +1,14 @@
 """The parts of one writer loop, put together."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
 from mesh.crypto import Cipher
 from mesh.deadletters import DeadLetterLimit, DeadLetters
-from mesh.kafka import KafkaConsumer, KafkaProducer
+from mesh.kafka import KafkaConsumer, KafkaPlatform, KafkaProducer
+from mesh.kafka.standstill import Standstill
 from mesh.logs import package_version
 from mesh.process import Process
 from mesh.registry import ConfluentRegistry
@@ -41,10 +43,15 @@ def writer_loop(
     Raises:
         ConfigurationError: a key, the registry or the object store is misconfigured.
     """
+    names = [settings.topics(topic) for topic in topics]
     consumer = _consumer(settings, name)
     store = PostgresStore(settings.database_url)
     reader = PositionedReader(
-        consumer=consumer, positions=store, clock=SystemClock(), instance_id=settings.instance_id
+        consumer=consumer,
+        positions=store,
+        ends=_ends(settings, names),
+        clock=SystemClock(),
+        instance_id=settings.instance_id,
     )
     batches = BatchWriter(
         reader=reader,
@@ -67,7 +74,6 @@ def writer_loop(
         max_wait=settings.writer_wait,
     )
     process.health.ready[name] = writer.check
-    names = [settings.topics(topic) for topic in topics]
 
     def run() -> None:
         try:
@@ -87,6 +93,11 @@ def _consumer(settings: ResultsSettings, name: str) -> KafkaConsumer:
         session_timeout=settings.session_timeout,
         config=settings.writer_fetch,
     )
+
+
+def _ends(settings: ResultsSettings, names: Sequence[str]) -> Standstill:
+    """Asked only for what waits: its patience does not matter, readiness is `Writer.check`."""
+    return Standstill(KafkaPlatform(settings).bounds(names), SystemClock(), timedelta.max)
 
 
 def _codec(settings: ResultsSettings) -> AvroCodec:

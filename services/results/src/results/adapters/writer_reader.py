@@ -27,6 +27,13 @@ class Positions(Protocol):
         """Start a partition again whose topic was created anew."""
 
 
+class Ends(Protocol):
+    """Who asks the broker how far partitions go; see `mesh.kafka.standstill.Standstill`."""
+
+    def look(self, read: Mapping[TopicPartition, int | None]) -> Mapping[TopicPartition, int]:
+        """Records behind each of these next offsets, as far as the broker told; never blocks."""
+
+
 class PositionedReader:
     """One member of the writer's group; used from the thread that polls.
 
@@ -40,6 +47,7 @@ class PositionedReader:
         *,
         consumer: Consumer,
         positions: Positions,
+        ends: Ends,
         clock: Clock,
         instance_id: str = "writer",
     ) -> None:
@@ -48,6 +56,7 @@ class PositionedReader:
         self.assigned = False
         self._consumer = consumer
         self._positions = positions
+        self._ends = ends
         self._clock = clock
         self._instance_id = instance_id
         self._next: dict[TopicPartition, int] = {}
@@ -105,8 +114,12 @@ class PositionedReader:
         self._consumer.store({partition: StoredOffset(end) for partition, end in ends.items()})
 
     def lag(self) -> Mapping[TopicPartition, int]:
-        """Records behind the end of each partition."""
-        return self._consumer.lag()
+        """Records behind the end of each partition, also where the client never fetched any."""
+        known, told = self._consumer.lag(), self._ends.look(self._next)
+        return {
+            source: max(known.get(source, 0), told.get(source, 0))
+            for source in known.keys() | told.keys()
+        }
 
     def forget(self, partitions: Collection[TopicPartition]) -> None:
         """Another writer moved these on: ask the database where they are now."""
