@@ -1,13 +1,19 @@
 """Where Faust's defaults would break a promise."""
 
+import asyncio
 import threading
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import faust
 import pytest
 from faust.transport.consumer import IntervalTree
+from faust.transport.drivers import aiokafka
 from faust.transport.drivers.aiokafka import DefaultPartitioner
 from faust.types import TP
 from hypothesis import given
@@ -33,6 +39,42 @@ def test_the_producer_is_idempotent_and_waits_for_all_replicas() -> None:
     settings = producer._settings_extra()
     assert settings == {"acks": "all", "enable_idempotence": True}
     assert MeshTransport.Producer is IdempotentProducer
+
+
+@pytest.fixture
+async def producer() -> AsyncIterator[Any]:
+    """A producer that gives up requests at once, and never gets to its broker."""
+    app = faust.App("aggregator", broker="kafka://127.0.0.1:1", producer_request_timeout=0.001)
+    app.transport = MeshTransport(app.conf.broker_producer, app)
+    producer: Any = app.transport.create_producer()._new_producer()
+    producer.client._wait_on_metadata = lambda _: asyncio.sleep(0)
+    producer._partition = lambda *_: 0
+    producer._txn_manager.set_pid_and_epoch(1, 0)
+    yield producer
+    await producer.client.close()
+    producer._closed = True
+
+
+async def test_a_full_batch_outlasts_an_outage(producer: Any) -> None:
+    large = b"-" * 20_000
+    await producer.send("results", large)
+
+    second = asyncio.ensure_future(producer.send("results", large))
+    done, _ = await asyncio.wait([second], timeout=0.2)
+
+    assert not done
+    second.cancel()
+
+
+async def test_what_waited_for_long_survives_a_broker_that_has_no_leaders_yet(
+    producer: Any,
+) -> None:
+    sent = await producer.send("results", b"a")
+    producer._message_accumulator._batches["results", 0][0]._ctime -= 3600
+
+    producer._message_accumulator.drain_by_nodes(ignore_nodes=())
+
+    assert not sent.done()
 
 
 def test_a_record_that_a_stream_skipped_is_never_acknowledged() -> None:
@@ -98,6 +140,23 @@ async def test_records_that_the_broker_has_deleted_are_passed_over() -> None:
     assert consumer._new_offset(PLACE) is None
     consumer.done(40)
     assert consumer._new_offset(PLACE) == 41
+
+
+@pytest.mark.parametrize(
+    "subscriptions",
+    [
+        SimpleNamespace(is_assigned=lambda _: False),
+        SimpleNamespace(is_assigned=lambda _: True, subscription=SimpleNamespace(assignment=None)),
+    ],
+)
+def test_a_partition_that_the_client_has_just_lost_has_no_end(
+    subscriptions: SimpleNamespace,
+) -> None:
+    client = SimpleNamespace(_subscription=subscriptions)
+    highwater = partial(aiokafka.aiokafka.AIOKafkaConsumer.highwater, client)
+    consumer = a_consumer(31)
+    consumer._thread = SimpleNamespace(highwater=highwater)
+    assert consumer.highwater(PLACE) is None
 
 
 class FakeApp:

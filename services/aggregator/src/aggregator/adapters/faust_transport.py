@@ -7,12 +7,33 @@ from typing import Any
 from faust.transport.drivers import aiokafka
 from faust.types import TP, Message
 
+_OUTAGE_S = 7 * 24 * 3600.0
+"""However long a broker is away; aiokafka knows no "for ever"."""
+
+
+class PatientProducer(aiokafka.aiokafka.AIOKafkaProducer):  # type: ignore[misc]  # untyped too
+    """Waits for a broker that is away, where aiokafka gives up what waits in its buffer.
+
+    It does so after the time that one request may take, which stays short: a second batch of a
+    partition then finds no room, and a broker that is back and has not elected leaders yet gets
+    nothing of what is older.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._request_timeout_ms = _OUTAGE_S * 1000
+        self._message_accumulator._batch_ttl = _OUTAGE_S  # noqa: SLF001 -- aiokafka's only switch
+
 
 class IdempotentProducer(aiokafka.Producer):  # type: ignore[misc]  # Faust is untyped for us
     """Publishes with all acknowledgements and without duplicates of its own.
 
     Faust's producer is idempotent within transactions only. Its partitioner is Java's murmur2.
     """
+
+    @property
+    def _producer_type(self) -> type[PatientProducer]:
+        return PatientProducer
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
@@ -94,6 +115,17 @@ class GuardedConsumer(aiokafka.Consumer):  # type: ignore[misc]  # Faust is unty
         """Where an owned partition is read from after a restart; nothing for offset 0."""
         offset: int | None = self._committed_offset[partition]
         return offset
+
+    def highwater(self, tp: TP) -> int | None:
+        """Where a partition ends, as far as is known; nothing once the client has lost it.
+
+        The client changes its assignment in a thread of its own, between any two of our steps.
+        """
+        try:
+            end: int | None = super().highwater(tp)
+        except (AssertionError, AttributeError):
+            return None
+        return end
 
     def _new_offset(self, tp: TP) -> int | None:
         """The next offset to commit; none while the record at the committed one is not done."""
