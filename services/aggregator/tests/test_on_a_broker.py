@@ -32,10 +32,12 @@ from mesh.testing import NOON, a_frame_header, a_frame_recognized
 from mesh.topics import CATALOGUE
 from mesh.tracing import TRACEPARENT, TraceContext
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 PARTITIONS = 4
 CAMERAS = tuple(f"cam_00000000-0000-4000-8000-00000000000{number}" for number in range(4))
+PATIENCE = 60
+"""Seconds for one answer of the broker, or for a process to end."""
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 HEADERS = {TRACEPARENT: str(TraceContext(TRACE, "00f067aa0ba902b7")).encode()}
 
@@ -60,6 +62,23 @@ def store(self, camera_id, state):
 AggregatorStage.process, CameraTable.save = reduce, store
 main()
 """
+
+KILLED = """
+import os, signal
+from aggregator.main import main
+from aggregator.stage import AggregatorStage
+
+process = AggregatorStage.process
+
+def reduce(self, state, record, started_at):
+    if record.event.frame.sequence_number == 75:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return process(self, state, record, started_at)
+
+AggregatorStage.process = reduce
+main()
+"""
+"""Is killed with half of a film behind it, and its last outputs on their way."""
 
 REBALANCED = """
 from aggregator.adapters.faust_transport import GuardedConsumer
@@ -146,7 +165,10 @@ class Installation:
         for process in self.processes.values():
             process.terminate()
         for process in self.processes.values():
-            process.wait(30)
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
         self.watermarks.close()
         self.registry.close()
 
@@ -160,14 +182,14 @@ class Installation:
         frames = [a_frame(camera, number) for number in numbers for camera in cameras]
         for frame in frames:
             self.send(frame)
-        self.producer.flush(timedelta(seconds=30))
+        self.producer.flush(timedelta(seconds=PATIENCE))
         return [frame.frame.frame_key for frame in frames]
 
     def count(self, name: str) -> int:
         """How many records are on a topic now."""
         ends = [
             self.watermarks.get_watermark_offsets(
-                TopicPartition(self.topic(name), number), timeout=10
+                TopicPartition(self.topic(name), number), timeout=PATIENCE
             )[1]
             for number in range(PARTITIONS)
         ]
@@ -187,12 +209,12 @@ class Installation:
         try:
             places = [TopicPartition(self.topic(name), number, 0) for number in range(PARTITIONS)]
             ends = {
-                place.partition: consumer.get_watermark_offsets(place, timeout=10)[1]
+                place.partition: consumer.get_watermark_offsets(place, timeout=PATIENCE)[1]
                 for place in places
             }
             consumer.assign(places)
             while len(found) < sum(ends.values()):
-                message = consumer.poll(10)
+                message = consumer.poll(PATIENCE)
                 assert message is not None
                 assert message.error() is None
                 found.append(record_of(message))
@@ -254,7 +276,9 @@ def test_every_frame_has_one_result_silence_closes_and_forgets_and_a_stop_drains
     installation: Installation,
 ) -> None:
     keys = installation.send_film(range(20))
-    installation.start("one", SIGHTLINE_FORGET_AFTER_DAYS="0.00001")
+    # A busy machine holds a heartbeat up for seconds: the rebalance would repeat some bytes.
+    patient = {"SIGHTLINE_SESSION_TIMEOUT_MS": "60000"}
+    installation.start("one", SIGHTLINE_FORGET_AFTER_DAYS="0.00001", **patient)
     installation.has_results_of(keys)
     assert set(map(len, installation.results().values())) == {1}
 
@@ -280,15 +304,14 @@ def test_every_frame_has_one_result_silence_closes_and_forgets_and_a_stop_drains
     installation.send_film(range(21, 121))
     eventually(lambda: installation.count("results") > done)
     installation.processes["one"].terminate()
-    assert installation.processes["one"].wait(20) == 0
+    assert installation.processes["one"].wait(PATIENCE) == 0
     assert set(map(len, installation.results().values())) == {1}
 
 
 def test_a_kill_in_the_middle_loses_and_doubles_nothing(installation: Installation) -> None:
     keys = installation.send_film(range(150))
-    installation.start("one")
-    eventually(lambda: installation.count("results") > 30)
-    installation.kill("one")
+    installation.start("one", KILLED)
+    assert installation.processes["one"].wait(3 * PATIENCE) == -signal.SIGKILL
     assert installation.count("results") < len(keys)
     keys += installation.send_film(range(150, 200))
     installation.start("one")
@@ -357,6 +380,7 @@ def test_poison_is_failed_and_the_partition_moves_on(installation: Installation)
     keys = installation.send_film([2, 3], [camera])
     poisoned = a_frame(camera, 1).frame.frame_key
     eventually(lambda: {*keys, poisoned} <= set(installation.results()))
+    eventually(lambda: installation.count("dead-letters") >= 2 and installation.count("events") > 0)
     (result,) = installation.results()[poisoned]
     assert (result.outcome, result.reason) == (Outcome.FAILED, "poison")
     letters = [
@@ -376,7 +400,7 @@ def test_any_other_failure_ends_the_process_and_the_record_comes_again(
     camera = CAMERAS[0]
     keys = installation.send_film(range(6), [camera])
     installation.start("one", SABOTAGED.format(camera=camera))
-    assert installation.processes["one"].wait(90) == 1
+    assert installation.processes["one"].wait(3 * PATIENCE) == 1
     assert "the disk is full" in installation.log("one").read_text()
     failed = a_frame(camera, 3).frame.frame_key
     assert failed not in installation.results()
@@ -397,12 +421,16 @@ def test_health_says_when_it_is_ready(installation: Installation) -> None:
 
     eventually(lambda: port() is not None)
     url = f"http://127.0.0.1:{port()}"
-    eventually(lambda: httpx.get(f"{url}/ready").status_code == httpx.codes.OK)
-    assert httpx.get(f"{url}/live").status_code == httpx.codes.OK
+
+    def answer(path: str) -> int:
+        return httpx.get(f"{url}/{path}", timeout=PATIENCE).status_code
+
+    eventually(lambda: answer("ready") == httpx.codes.OK)
+    assert answer("live") == httpx.codes.OK
 
 
 def test_a_missing_key_for_dead_letters_refuses_the_start(installation: Installation) -> None:
     installation.key = ""
     installation.start("one")
-    assert installation.processes["one"].wait(90) == 78
+    assert installation.processes["one"].wait(3 * PATIENCE) == 78
     assert "SIGHTLINE_SECRET_KEY" in installation.log("one").read_text()
