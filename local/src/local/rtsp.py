@@ -106,12 +106,20 @@ class Projector:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def admit(self, start: int, turn: int, _factory: Any, media: Any) -> None:
-        """Begins to feed the media that a client has asked for, at a keyframe."""
+        """Begins to feed the media that a client has asked for, at a keyframe, once it plays.
+
+        What is pushed while it only gets its clock may be stamped with that clock's own time, for
+        which the server would wait hours.
+        """
         source = media.get_element().get_child_by_name("units")
-        with self._lock:
-            entry = self.clip.entry(start % len(self.clip.units))
-            self._places[source] = (turn % self.turns, entry)
+        place = (turn % self.turns, self.clip.entry(start % len(self.clip.units)))
+        source.connect("need-data", partial(self._begin, place))
         media.connect("unprepared", lambda _media: self._dismiss(source))
+
+    def _begin(self, place: "tuple[int, int]", source: Any, _length: int) -> None:
+        with self._lock:
+            self._places[source] = place
+        source.set_property("emit-signals", False)  # it need not ask again
 
     def _dismiss(self, source: Any) -> None:
         with self._lock:
