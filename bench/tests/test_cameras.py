@@ -116,7 +116,6 @@ def test_the_clip_is_video_of_its_rate(tmp_path: Path) -> None:
 
 @pytest.mark.integration
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_four_streams_are_measured_from_registration_to_the_last_entry(
     kafka: str, registry: str
 ) -> None:

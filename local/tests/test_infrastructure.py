@@ -62,7 +62,6 @@ def test_database_has_half_vectors(postgres: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_registry_remembers_schemas_and_broker_topics_across_a_restart(tmp_path: Path) -> None:
     jars = provide(Layout.at(state_root(os.environ)).cache, report=print)
     parts = Infrastructure(tmp_path / "data", jars, Ports(*free_ports(5)))

@@ -17,7 +17,7 @@ from mesh.ports import Consumer, Producer, StoredOffset
 from mesh.record import RawRecord, TopicPartition
 
 TICK = timedelta(milliseconds=100)
-PATIENCE = 90.0
+PATIENCE = 180.0
 FLUSH = timedelta(seconds=PATIENCE)
 KEYS = ("21", "foobar", "a-little-bit-long-string", "cam_550e8400", "Grüße")
 

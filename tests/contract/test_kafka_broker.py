@@ -10,7 +10,7 @@ from tests.contract.broker_contract import PATIENCE, BrokerContract
 from mesh.kafka import KafkaConsumer, KafkaProducer
 from mesh.record import TopicPartition
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 
 
 class RealBroker:

@@ -25,7 +25,7 @@ from mesh.schemas import SchemaLibrary
 from mesh.settings import MeshSettings
 
 T = TypeVar("T")
-PATIENCE = 90.0
+PATIENCE = 180.0
 BUSY = {429, 503, 504}
 """What says that the same may succeed a moment later."""
 CONSENT = {"consent_type": "face_recognition", "status": "granted"}

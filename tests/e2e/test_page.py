@@ -11,13 +11,13 @@ from tests.e2e.observer import Mesh, wait_for
 
 from local.sample import Sample
 
-pytestmark = [pytest.mark.browser, pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.e2e]
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-PATIENCE = 90_000
+PATIENCE = 180_000
 ATTEMPTS = 10
 BALANCE = re.compile(r"captured [\d,]+ = processed [\d,]+( \+ (shed|failed) [\d,]+)*, open \d+")
 

@@ -8,7 +8,7 @@ from playwright.sync_api import expect, sync_playwright
 from tests.e2e.observer import Mesh, wait_for
 from tests.e2e.test_page import FLAGS, PATIENCE
 
-pytestmark = [pytest.mark.browser, pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.e2e]
 FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 

@@ -12,7 +12,7 @@ from tests.e2e.observer import BUSY, CONSENT, PATIENCE, Mesh, jpeg, wait_for
 
 from local.sample import Sample
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.e2e
 REMEMBERED = 5.0
 """So many seconds the gateways remember the identifier of a frame."""
 

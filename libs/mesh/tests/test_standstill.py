@@ -132,7 +132,6 @@ def test_nobody_asks_while_an_answer_is_awaited() -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(300)
 def test_a_real_broker_tells_what_nobody_fetched(kafka: str) -> None:
     topic = f"topic-{uuid.uuid4()}"
     admin = AdminClient({"bootstrap.servers": kafka})

@@ -83,7 +83,6 @@ def topic(kafka: str) -> str:
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(300)
 def test_a_consumer_that_knows_no_broker_loses_its_partitions_and_joins_anew(
     kafka: str, topic: str
 ) -> None:
@@ -118,7 +117,6 @@ def test_a_consumer_that_knows_no_broker_loses_its_partitions_and_joins_anew(
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(300)
 def test_a_tail_goes_on_where_its_old_client_was(kafka: str) -> None:
     settings = MeshSettings(kafka_bootstrap=kafka, topic_prefix=f"t{uuid.uuid4().hex}.")
     topic = settings.topics("frames.live")
@@ -148,7 +146,6 @@ def test_a_tail_goes_on_where_its_old_client_was(kafka: str) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(300)
 def test_a_producer_that_alone_does_not_find_the_broker_is_replaced(
     kafka: str, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

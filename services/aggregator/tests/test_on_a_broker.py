@@ -32,7 +32,7 @@ from mesh.testing import NOON, a_frame_header, a_frame_recognized
 from mesh.topics import CATALOGUE
 from mesh.tracing import TRACEPARENT, TraceContext
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.integration
 
 PARTITIONS = 4
 CAMERAS = tuple(f"cam_00000000-0000-4000-8000-00000000000{number}" for number in range(4))

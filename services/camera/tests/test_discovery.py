@@ -285,7 +285,6 @@ def test_interfaces_are_named_by_commas(text: str, names: list[str] | None) -> N
 
 @pytest.mark.integration
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 async def test_the_service_answers_what_the_gateway_asks(
     kafka: str, registry: str, tmp_path: Path
 ) -> None:

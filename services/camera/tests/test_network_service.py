@@ -26,7 +26,7 @@ from mesh.events import (
     StreamType,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 IMAGES = [a_jpeg(number) for number in range(8)]
 
 

@@ -19,7 +19,7 @@ from local.pytest_fixtures import SessionInfrastructure
 from mesh.events import Camera, FrameCaptured, LedgerEntry, LogEvent
 from mesh.testing import a_detection_config
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 class FreezableBroker:

@@ -24,7 +24,7 @@ from mesh.events import (
 )
 from mesh.testing import a_detection_config
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 @pytest.fixture

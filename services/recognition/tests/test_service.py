@@ -57,7 +57,7 @@ from mesh.testing import a_detected_face, a_frame_header, a_request
 from mesh.topics import CATALOGUE
 
 E = TypeVar("E")
-PATIENCE = 90.0
+PATIENCE = 180.0
 READ = ("recognitions", "answers", "persons", "erasures", "model-status", "events")
 
 
@@ -245,7 +245,6 @@ def decided(installation: Installation, record: Record[Any]) -> tuple[str, str |
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(600)
 def test_a_person_is_enrolled_recognised_renamed_and_erased_across_a_kill(
     installation: Installation,
 ) -> None:
@@ -297,7 +296,6 @@ def test_a_person_is_enrolled_recognised_renamed_and_erased_across_a_kill(
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(600)
 def test_another_model_takes_over_once_it_knows_everybody_and_outlives_a_restart(
     installation: Installation,
 ) -> None:
@@ -317,7 +315,6 @@ def test_another_model_takes_over_once_it_knows_everybody_and_outlives_a_restart
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(600)
 def test_a_model_without_thresholds_or_files_is_refused_and_the_old_one_goes_on(
     installation: Installation,
 ) -> None:
@@ -378,7 +375,6 @@ def recognized(installation: Installation, sequence: int) -> FrameRecognized:
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(600)
 def test_a_database_that_goes_away_is_waited_for(distant: Installation, line: Forwarder) -> None:
     distant.launch()
     wait_for(lambda: "database" in distant.problems(), PATIENCE, distant.log)

@@ -109,7 +109,7 @@ class Installation:
                 if process.poll() is None:
                     process.terminate()
                     try:
-                        assert process.wait(60) == 0, f"see {log.name}"
+                        assert process.wait(120) == 0, f"see {log.name}"
                     finally:
                         process.kill()
 
@@ -143,7 +143,7 @@ def install(*, kafka: str, registry: str, database: str, folder: Path) -> Iterat
     connection._client.close()
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 90.0) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = 180.0) -> None:
     """Return once the condition holds."""
     until = time.monotonic() + seconds
     while not condition():

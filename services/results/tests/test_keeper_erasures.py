@@ -126,7 +126,6 @@ def test_an_erased_entry_that_comes_behind_the_request_alone_is_no_late_one(benc
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 def test_the_reports_arrive_on_the_topic(installation: Installation) -> None:
     with installation.role("writer"):
         installation.publish(

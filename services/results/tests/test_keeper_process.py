@@ -7,7 +7,7 @@ from mesh.testing import CAMERA_ID, a_camera
 
 from .running import Installation, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 def put(installation: Installation, first: int, count: int) -> None:

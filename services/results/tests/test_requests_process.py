@@ -35,7 +35,7 @@ from .conftest import new_database
 from .gateway.conftest import a_model
 from .running import SECRET, Installation, eventually, install
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 JWT_SECRET = "a secret of at least thirty-two characters"
 CALLBACK_SECRET = "another secret of at least 32 characters"

@@ -27,7 +27,7 @@ from results.adapters.objects import ObjectStore
 from .running import Installation, eventually, install
 from .stored_events import a_result, a_snapshot
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 JWT_SECRET = "a secret of at least thirty-two characters"
 CAMERA = {

@@ -27,7 +27,7 @@ from mesh.testing import (
 from .running import SECRET, Installation, eventually
 from .stored_events import a_result, a_snapshot, an_entry
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 OTHER_CAMERA = "cam_00000000-0000-4000-8000-000000000002"
 

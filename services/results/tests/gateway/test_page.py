@@ -3,6 +3,7 @@
 import asyncio
 import re
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -32,10 +33,10 @@ from mesh.testing import (
 
 from .conftest import World, a_model
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.browser
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-PATIENCE = 90_000
+PATIENCE = 180_000
 
 
 @contextmanager
@@ -203,10 +204,16 @@ def test_a_browser_pushes_the_pictures_of_its_camera(world: World, chromium: str
         expect(page.locator("#link")).to_have_text("not connected")
         browser.close()
     frames = [each.frame for each in world.sent("frames.live")]
-    assert [frame.sequence_number for frame in frames] == list(range(len(frames)))
+    numbers = defaultdict(list)
+    for frame in frames:
+        numbers[frame.epoch].append(frame.sequence_number)
+    # A page that was cut off connects anew, with an epoch of its own.
+    assert all(seen == list(range(len(seen))) for seen in numbers.values())
     assert {frame.stream_type for frame in frames} == {StreamType.WEBSOCKET}
-    (last,) = [entry for entry in world.sent("ledger") if entry.closes_epoch]
-    assert last.ranges[0].last == len(frames) - 1
+    closings = [entry for entry in world.sent("ledger") if entry.closes_epoch]
+    assert {each.epoch: each.ranges[0].last for each in closings} == {
+        epoch: seen[-1] for epoch, seen in numbers.items()
+    }
     assert problems == []
 
 
