@@ -2,10 +2,10 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from aggregator.adapters.stall import StallWatch
+from aggregator.adapters.stall import STALL, StallWatch
 from mesh.clock import ManualClock
 from mesh.errors import TransientError
-from mesh.kafka.standstill import Bounds
+from mesh.kafka.standstill import Bounds, Standstill
 from mesh.record import TopicPartition
 
 ONE, TWO = TopicPartition("recognitions", 1), TopicPartition("recognitions", 2)
@@ -22,9 +22,8 @@ class World:
         self.bounds: Bounds = {ONE: (0, 5), TWO: (0, 800)}
         self.away = False
         self.told: list[str] = []
-        self.watch = StallWatch(
-            self.ask, self.clock, lambda error: self.told.append(str(error)), start=self.start
-        )
+        standstill = Standstill(self.ask, self.clock, STALL, start=self.start)
+        self.watch = StallWatch(standstill, lambda error: self.told.append(str(error)))
         self.slow: list[Callable[[], None]] | None = None
 
     def ask(self) -> Bounds:

@@ -20,7 +20,7 @@ from aggregator.adapters.publisher import Publisher
 from aggregator.adapters.registered_cameras import RegisteredCameras
 from aggregator.adapters.rejects import Rejects
 from aggregator.adapters.silence import SilenceWatch
-from aggregator.adapters.stall import StallWatch
+from aggregator.adapters.stall import STALL, StallWatch
 from aggregator.adapters.state_codec import StateCodec
 from aggregator.domain.idleness import IdlePolicy
 from aggregator.ports import Reducer
@@ -28,6 +28,7 @@ from mesh.clock import Clock
 from mesh.crypto import Cipher
 from mesh.health import Check
 from mesh.kafka import KafkaPlatform
+from mesh.kafka.standstill import Standstill
 from mesh.partitioning import partition_of
 from mesh.ports import Codec, WorkerMetrics
 from mesh.record import RawRecord, Record, TopicPartition
@@ -92,8 +93,8 @@ def create_app(settings: MeshSettings, parts: Parts) -> faust.App:
         policy=parts.idle,
     )
     _add_timers(app, source, aggregation, partial(forgetting.sweep, places), parts)
-    stalls = StallWatch(KafkaPlatform(settings).bounds([source]), parts.clock, parts.fail)
-    _add_watch(app, source, aggregation.check, parts.metrics, stalls)
+    still = Standstill(KafkaPlatform(settings).bounds([source]), parts.clock, STALL)
+    _add_watch(app, source, aggregation.check, parts.metrics, StallWatch(still, parts.fail))
 
     async def resume() -> None:
         # Faust loses what is raised here.
@@ -202,14 +203,13 @@ def _add_watch(
     app: faust.App, source: str, waits_for: Check, metrics: WorkerMetrics, stalls: StallWatch
 ) -> None:
     async def look() -> None:
-        owned = {TopicPartition(*place) for place in app.consumer.assignment()}
-        owned = {place for place in owned if place.topic == source}
+        owned = [place for place in app.consumer.assignment() if place.topic == source]
         for place in owned:
-            if (lag := _lag_of(app, TP(*place))) is not None:
-                metrics.lag(place, lag)
+            if (lag := _lag_of(app, place)) is not None:
+                metrics.lag(TopicPartition(*place), lag)
         if app.rebalancing or app.in_recovery or waits_for():
             owned.clear()
-        stalls.look({place: app.consumer.committed(TP(*place)) for place in owned})
+        stalls.look({TopicPartition(*place): app.consumer.committed(place) for place in owned})
 
     app.timer(interval=_TICK)(look)
 

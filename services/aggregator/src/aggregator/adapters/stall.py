@@ -1,40 +1,31 @@
 """Partitions that have records which do not come, although the broker has them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 
 from aggregator.adapters.acknowledgements import Fail
-from mesh.clock import Clock
 from mesh.errors import MeshError
-from mesh.kafka.standstill import Bounds, Standstill, in_background
+from mesh.kafka.standstill import Standstill
 from mesh.record import TopicPartition
 
-_LIMIT = timedelta(seconds=60)
+STALL = timedelta(seconds=60)
+"""For how long a partition may stand still before its end."""
 
 
 class StallWatch:
-    """Ends the process if the offset of a partition stands still before its end for a minute.
+    """Ends the process if the offset of a partition stands still before its end for too long.
 
     A stream that skips what it holds in a rebalance relies on the consumer to read it again. Should
     that fail, the offset never moves past the hole, and a restart brings the records. Only time in
     which the broker answers counts: while it is away nothing can come.
 
     Args:
-        ask: Asks the broker for the bounds of all partitions, with a client of its own.
-        clock: Counts the time that passes.
+        standstill: Knows what the broker holds, and how long is too long.
         fail: Told of the stall.
-        start: Runs what asks, so that whoever looks does not wait.
     """
 
-    def __init__(
-        self,
-        ask: Callable[[], Bounds],
-        clock: Clock,
-        fail: Fail,
-        *,
-        start: Callable[[Callable[[], None]], None] = in_background,
-    ) -> None:
-        self._standstill = Standstill(ask, clock, _LIMIT, start=start)
+    def __init__(self, standstill: Standstill, fail: Fail) -> None:
+        self._standstill = standstill
         self._fail = fail
 
     def look(self, committed: Mapping[TopicPartition, int | None]) -> None:
