@@ -14,6 +14,12 @@ from aggregator.domain.state import CameraState
 
 _DECODED = 2048
 """Cameras whose decoded state is kept; the rest is decoded at each record."""
+_STORE = {"write_buffer_size": 2 * 2**20, "max_write_buffer_number": 2, "block_cache_size": 2**23}
+"""Bytes per partition, standby copies included.
+
+Every write is a new copy of a state in RocksDB's buffer. Faust's own limits, 64 MiB a buffer and a
+cache of 2 GiB, are for one large table, not for many partitions of a few megabytes.
+"""
 
 
 class CameraTable:
@@ -46,6 +52,7 @@ class CameraTable:
             value_type=bytes,
             partitions=partitions,
             extra_topic_configs=config,
+            options=dict(_STORE),
         )
 
     def load(self, camera_id: str) -> CameraState:
