@@ -13,6 +13,7 @@ from detection.adapters.heartbeats import further_heartbeats
 from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
 from detection.adapters.lanes import lanes_of
 from detection.adapters.tracker import ShortTermTracker
+from detection.ports import FaceDetector
 from detection.settings import DetectionSettings
 from detection.stage import TASK, DetectionPolicy, DetectionStage, Tools
 from inference.commands import build_news, follow_commands
@@ -96,7 +97,7 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
 
 
 def _tools(
-    detector: FallbackDetector, meter: ModelMeter, further: Sequence[Loaded], claims: ClaimChecks
+    detector: FaceDetector, meter: ModelMeter, further: Sequence[Loaded], claims: ClaimChecks
 ) -> Tools:
     return Tools(
         detector=detector,
