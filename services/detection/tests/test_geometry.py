@@ -66,12 +66,25 @@ def by_a_loop(corners: Boxes, kinds: NDArray[np.intp], threshold: float) -> list
 
 
 @given(whole_pixels, st.floats(0, 0.9))
-def test_suppression_without_a_loop_is_the_greedy_one(raw: Boxes, threshold: float) -> None:
+def test_suppression_is_the_greedy_one(raw: Boxes, threshold: float) -> None:
     corners = np.concatenate([raw[:, :2], raw[:, :2] + raw[:, 2:]], axis=1)
     kinds = (raw[:, 0].astype(np.intp) + raw[:, 3].astype(np.intp)) % 2
     assert nms(corners, threshold, kinds=kinds).tolist() == by_a_loop(corners, kinds, threshold)
     alike = np.zeros_like(kinds)
     assert nms(corners, threshold).tolist() == by_a_loop(corners, alike, threshold)
+
+
+@given(whole_pixels, st.floats(0, 0.9))
+def test_many_boxes_are_suppressed_as_few_are(raw: Boxes, threshold: float) -> None:
+    corners = np.concatenate([raw[:, :2], raw[:, :2] + raw[:, 2:]], axis=1)
+    column = 100.0 + 10.0 * np.arange(30)[:, None]
+    elsewhere = column + np.array([[0.0, 0.0, 5.0, 5.0]])
+    everything = np.concatenate([corners, elsewhere])
+    kinds = np.arange(len(everything)) % 2
+    for shown in (kinds, np.zeros_like(kinds)):
+        expected = by_a_loop(corners, shown, threshold)
+        kept = nms(everything, threshold, kinds=shown).tolist()
+        assert kept == [*expected, *range(len(corners), len(everything))]
 
 
 def test_nothing_is_kept_of_nothing() -> None:

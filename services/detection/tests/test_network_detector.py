@@ -93,6 +93,32 @@ def test_the_padding_is_black_before_it_is_normalised() -> None:
     assert frames[0, :, 0, 50] == pytest.approx([-127.5 / 128] * 3)
 
 
+@given(
+    st.sampled_from([PLAIN, RGB, SQUARE]),
+    st.lists(
+        st.lists(
+            st.sampled_from([(36, 64), (34, 64), (64, 40), (64, 64), (48, 64)]),
+            min_size=1,
+            max_size=3,
+        ),
+        max_size=6,
+    ),
+)
+def test_what_was_laid_before_never_shows(
+    shape: InputSpec, calls: list[list[tuple[int, int]]]
+) -> None:
+    used = Canvas(shape)
+    for number, sizes in enumerate(calls):
+        images = [picture(*size, seed=number + seed) for seed, size in enumerate(sizes)]
+        boxes = [letterbox(image, shape, 64) for image in images]
+        first = (boxes[0].height, boxes[0].width)
+        alike = [index for index, box in enumerate(boxes) if (box.height, box.width) == first]
+        images, boxes = [images[i] for i in alike], [boxes[i] for i in alike]
+        with pytest.raises(EngineError):
+            used.lay([np.full(images[0].shape[:2], 255, np.uint8)], boxes[:1])
+        assert (used.lay(images, boxes) == Canvas(shape).lay(images, boxes)).all()
+
+
 def test_a_picture_keeps_its_aspect_in_an_input_of_one_size() -> None:
     box = letterbox(picture(90, 160), SQUARE, 640)
     assert (box.width, box.height) == (64, 48)

@@ -78,3 +78,31 @@ def test_scores_beyond_their_range_are_clipped() -> None:
     say(heads, box, 8, column=2, row=2, side=20, score=1.7)
     (face,) = decode(heads, box, confidence=0.6, overlap=0.3)
     assert face.confidence == 1.0
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_no_cell_that_is_sure_is_left_out(seed: int) -> None:
+    box = fit(96, 64, 96)
+    heads = silent(box)
+    noise = np.random.default_rng(seed)
+    for name, values in heads.items():
+        if name[:3] in {"cls", "obj"}:
+            values[:] = noise.uniform(-0.2, 1.3, values.shape)
+    faces = decode(heads, box, confidence=0.6, overlap=1.0)
+    cls, obj = (
+        np.concatenate([heads[f"{head}_{stride}"] for stride in STRIDES]).clip(0, 1)
+        for head in ("cls", "obj")
+    )
+    expected = np.sqrt(cls.astype(np.float64) * obj)[:, 0]
+    assert [face.confidence for face in faces] == pytest.approx(
+        sorted(expected[expected >= 0.6], reverse=True)
+    )
+
+
+def test_scores_of_another_number_of_cells_are_another_networks() -> None:
+    box = fit(64, 64, 640)
+    for name in ("cls_8", "obj_16"):
+        heads = silent(box)
+        heads[name] = heads[name][1:]
+        with pytest.raises(KeyError, match="scores of"):
+            decode(heads, box, confidence=0.6, overlap=0.3)

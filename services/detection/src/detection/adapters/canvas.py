@@ -1,6 +1,7 @@
 """How pictures become the input of a network: letterbox, colour order, normalisation."""
 
 from collections.abc import Sequence
+from math import prod
 
 import cv2
 import numpy as np
@@ -24,7 +25,8 @@ class Canvas:
     """Lays pictures out for one network, in memory that is used again for the next call.
 
     Fresh memory of this size comes page by page from the kernel, which takes as long as the
-    conversion. Used from one thread at a time.
+    conversion. For the same reason padding that is there already is left as it is: nobody else
+    may write to the memory. Used from one thread at a time.
     """
 
     def __init__(self, shape: InputSpec) -> None:
@@ -34,7 +36,10 @@ class Canvas:
         self._factor = np.broadcast_to(np.float32(1.0) / scale, 3)
         self._plain = not mean.any() and bool((scale == 1).all())
         self._turned = shape.colour == "RGB"
-        self._frames = np.empty(0, np.float32)
+        self._black = ((np.float32(0.0) - self._mean) * self._factor)[:, None, None]
+        self._memory = np.empty(0, np.float32)
+        self._sides = (0, 0)
+        self._padded: list[Letterbox] = []
         self._channels: list[NDArray[np.uint8]] = []
 
     def lay(self, images: Sequence[Picture], boxes: Sequence[Letterbox]) -> NDArray[np.float32]:
@@ -45,33 +50,44 @@ class Canvas:
         Raises:
             EngineError: one of them is no picture of three channels.
         """
-        frames = self._room((len(images), 3, boxes[0].height, boxes[0].width))
-        for frame, image, box in zip(frames, images, boxes, strict=True):
+        frames = self._room(len(images), (boxes[0].height, boxes[0].width))
+        for place, (image, box) in enumerate(zip(images, boxes, strict=True)):
+            if self._padded[place : place + 1] != [box]:
+                self._pad(frames[place], box)
+                self._padded[place : place + 1] = [box]
             try:
-                self._fill(frame, image, box)
+                self._fill(frames[place], image, box)
             except (cv2.error, ValueError) as error:
                 raise EngineError(
                     f"a picture of shape {image.shape} cannot be used: {error}"
                 ) from error
         return frames
 
-    def _room(self, sides: tuple[int, int, int, int]) -> NDArray[np.float32]:
-        size = int(np.prod(sides))
-        if self._frames.size < size:
-            self._frames = np.empty(size, np.float32)
-        return self._frames[:size].reshape(sides)
+    def _room(self, count: int, sides: tuple[int, int]) -> NDArray[np.float32]:
+        """Memory for so many inputs; where it is not as it was, no padding is there."""
+        shape = (count, 3, *sides)
+        size = prod(shape)
+        if self._memory.size < size:
+            self._memory = np.empty(size, np.float32)
+            self._padded.clear()
+        if self._sides != sides:
+            self._sides = sides
+            self._padded.clear()
+        return self._memory[:size].reshape(shape)
+
+    def _pad(self, frame: NDArray[np.float32], box: Letterbox) -> None:
+        frame[:, box.content_height :] = self._black
+        frame[:, : box.content_height, box.content_width :] = self._black
 
     def _fill(self, frame: NDArray[np.float32], image: Picture, box: Letterbox) -> None:
-        for plane, channel, mean, factor in zip(
-            frame, self._split(image, box), self._mean, self._factor, strict=True
+        contents = frame[:, : box.content_height, : box.content_width]
+        for content, channel, mean, factor in zip(
+            contents, self._split(image, box), self._mean, self._factor, strict=True
         ):
-            content = plane[: box.content_height, : box.content_width]
             content[:] = channel
-            plane[box.content_height :] = 0.0
-            plane[: box.content_height, box.content_width :] = 0.0
             if not self._plain:  # plane by plane, while it is in the processor's cache
-                np.subtract(plane, mean, out=plane)
-                np.multiply(plane, factor, out=plane)
+                np.subtract(content, mean, out=content)
+                np.multiply(content, factor, out=content)
 
     def _split(self, image: Picture, box: Letterbox) -> Sequence[NDArray[np.uint8]]:
         """The channels of the scaled picture, in the network's order."""

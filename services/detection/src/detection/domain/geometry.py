@@ -7,6 +7,9 @@ from mesh.events import BoundingBox
 
 Sides = NDArray[np.float64]
 
+_FEW = 24
+"""Boxes of a camera's picture; a crowd has more."""
+
 
 def iou_matrix(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
     """Intersection over union of every box of `left` with every box of `right`.
@@ -28,11 +31,13 @@ def iou_matrix(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray
 def nms(
     boxes: NDArray[np.float64], threshold: float, *, kinds: NDArray[np.intp] | None = None
 ) -> NDArray[np.intp]:
-    """Greedy non-maximum suppression, without a loop over boxes.
+    """Greedy non-maximum suppression.
 
     A box stays unless one that stays, has its kind and stands before it overlaps it by more than
-    `threshold`. Starting with all boxes, that rule is applied until nothing changes, which takes
-    one round more than the longest chain of suppressed boxes: two or three.
+    `threshold`. A few boxes are looked at one by one, as arrays of them cost more to call for
+    than to compute. Many are looked at together: starting with all boxes, the rule is applied
+    until nothing changes, which takes one round more than the longest chain of suppressed boxes:
+    two or three.
 
     Args:
         boxes: shape (n, 4), corners in pixels, most confident first.
@@ -42,6 +47,8 @@ def nms(
     Returns:
         the indices that stay, in order.
     """
+    if len(boxes) <= _FEW:
+        return _few_that_stay(boxes, threshold, kinds)
     order = np.arange(len(boxes))
     beats = (iou_matrix(boxes, boxes) > threshold) & (order[:, None] < order)
     if kinds is not None:
@@ -52,6 +59,30 @@ def nms(
         if (now == stays).all():
             return np.flatnonzero(stays)
         stays = now
+
+
+def _few_that_stay(
+    boxes: Sides, threshold: float, kinds: NDArray[np.intp] | None
+) -> NDArray[np.intp]:
+    """As `nms`, one by one."""
+    rows, areas = boxes.tolist(), _areas(boxes).tolist()
+    shown = [0] * len(rows) if kinds is None else kinds.tolist()
+    stay: list[int] = []
+    for index, (x1, y1, x2, y2) in enumerate(rows):
+        for other in stay:
+            if shown[other] != shown[index]:
+                continue
+            left, top, right, bottom = rows[other]
+            width, height = min(right, x2) - max(left, x1), min(bottom, y2) - max(top, y1)
+            if width <= 0.0 or height <= 0.0:
+                continue
+            common = width * height
+            union = areas[other] + areas[index] - common
+            if union > 0.0 and min(common / union, 1.0) > threshold:
+                break
+        else:
+            stay.append(index)
+    return np.array(stay, np.intp)
 
 
 def clip_box(box: BoundingBox, *, width: int, height: int) -> BoundingBox | None:

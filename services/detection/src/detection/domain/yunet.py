@@ -20,7 +20,7 @@ OUTPUTS = tuple(f"{head}_{stride}" for head in ("cls", "obj", "bbox", "kps") for
 """Names of the network's outputs; each has shape (frames, cells, 1, 1, 4 or 10)."""
 
 _SLACK = 1e-3
-"""By which the rough product of two scores may miss the exact one, generously."""
+"""By which a score may seem greater than it is, being rounded; generous."""
 
 
 def decode(
@@ -41,30 +41,39 @@ def decode(
     Raises:
         KeyError: the outputs are not this network's.
     """
-    cls, obj = (_levels(heads, head, 1)[:, 0] for head in ("cls", "obj"))
     places, strides = grid(letterbox.width, letterbox.height)
-    if not len(cls) == len(obj) == len(places):
-        raise KeyError(f"scores of {len(places)} cells, found {len(cls)} and {len(obj)}")
-    # Nearly all cells are empty: they are left out before anything is computed exactly.
-    likely = np.flatnonzero(cls * obj >= confidence**2 - _SLACK)
+    objectness = np.concatenate([heads[f"obj_{stride}"].reshape(-1) for stride in STRIDES])
+    classes = sum(heads[f"cls_{stride}"].size for stride in STRIDES)
+    if not classes == len(objectness) == len(places):
+        raise KeyError(f"scores of {len(places)} cells, found {classes} and {len(objectness)}")
+    # No score exceeds the root of its objectness, by which nearly all cells are empty.
+    likely = np.flatnonzero(objectness >= confidence**2 - _SLACK)
     if not likely.size:
         return []
-    classes = np.clip(cls[likely].astype(np.float64), 0.0, 1.0)
-    objectness = np.clip(obj[likely].astype(np.float64), 0.0, 1.0)
-    scores = np.sqrt(classes * objectness)
+    told = _told(heads, likely)
+    both = told[:, :2].clip(0.0, 1.0)
+    scores = np.sqrt(both[:, 0] * both[:, 1])
     sure = scores >= confidence
-    cells, scores = likely[sure], scores[sure]
+    cells, scores, shapes = likely[sure], scores[sure], told[sure, 2:]
     corner, to_picture = places[cells], strides[cells] / letterbox.scale
-    bbox = _levels(heads, "bbox", 4)[cells].astype(np.float64)
-    centres, half = corner + bbox[:, :2], np.exp(bbox[:, 2:]) / 2
+    centres, half = corner + shapes[:, :2], np.exp(shapes[:, 2:4]) / 2
     boxes = np.concatenate([centres - half, centres + half], axis=1) * to_picture
-    points = _levels(heads, "kps", 10)[cells].astype(np.float64).reshape(-1, 5, 2)
-    points = (points + corner[:, None]) * to_picture[:, None]
+    points = (shapes[:, 4:].reshape(-1, 5, 2) + corner[:, None]) * to_picture[:, None]
     return best_faces(scores, boxes, points, overlap=overlap)
 
 
-def _levels(
-    heads: Mapping[str, NDArray[np.float32]], head: str, channels: int
-) -> NDArray[np.float32]:
-    """The output of all strides, a row per cell."""
-    return np.concatenate([heads[f"{head}_{stride}"].reshape(-1, channels) for stride in STRIDES])
+def _told(heads: Heads, cells: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Scores, centre, size and points of some cells, which are in order: shape (n, 16)."""
+    told = np.empty((len(cells), 16))
+    first = 0
+    for stride in STRIDES:
+        cls = heads[f"cls_{stride}"].reshape(-1)
+        begin, end = np.searchsorted(cells, (first, first + len(cls)))
+        if begin < end:
+            inside = cells[begin:end] - first
+            told[begin:end, 0] = cls[inside]
+            told[begin:end, 1] = heads[f"obj_{stride}"].reshape(-1)[inside]
+            told[begin:end, 2:6] = heads[f"bbox_{stride}"].reshape(-1, 4)[inside]
+            told[begin:end, 6:] = heads[f"kps_{stride}"].reshape(-1, 10)[inside]
+        first += len(cls)
+    return told
