@@ -15,17 +15,22 @@ settings.register_profile("unhurried", deadline=None, suppress_health_check=[Hea
 settings.load_profile("unhurried")
 
 _TIERS = ("integration", "e2e", "browser")
-_PLATFORM = ("session_infrastructure", "site")
-"""Fixtures that start a broker and stores for the whole session."""
+_MESH = ("kafka", "registry", "s3", "site")
+"""Fixtures that start a broker or an object store, or all of it, for the whole session."""
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs the platform stays in one process of `pytest -n`, and has it to itself."""
+    """Two processes of `pytest -n` share what waits for others, and then the unit tests.
+
+    What needs the broker stays in one of them, and has it to itself; it takes longest. What needs
+    none (cameras, databases, the demo) stays in another, with a database of its own.
+    """
     for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        if any(map(item.get_closest_marker, _TIERS)) or not set(_PLATFORM).isdisjoint(fixtures):
-            item.add_marker(pytest.mark.xdist_group("platform"))
+        if not set(_MESH).isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("mesh"))
+        elif any(map(item.get_closest_marker, _TIERS)):
+            item.add_marker(pytest.mark.xdist_group("apart"))
 
 
 @pytest.fixture(autouse=True)
