@@ -16,7 +16,7 @@ from bench.bare_cameras import BareCameras
 from bench.camera_cost import SAMPLED, Cost
 from bench.camera_site import Broker, CameraSite, a_replica
 from bench.farm import HEIGHT, WIDTH, Farm, make_clip
-from bench.figures import percentiles, say, slope, table
+from bench.figures import GROWTH_MB, SOAK_MINUTES, percentiles, say, slope, table
 from bench.machine import in_words, machine
 from mesh.events import StreamState
 
@@ -34,10 +34,6 @@ _SETTLE_SECONDS = 5.0
 _GONE_SECONDS = 2.0
 _SHARE = 10
 """One stream of so many is read by the bare loop too, at least two."""
-_GROWTH_MB = 5.0
-"""An hour, in the second half of a soak."""
-_SOAK_MINUTES = 10.0
-"""A shorter one only shows how memory fills at first, and is not judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,10 +183,10 @@ def goals(rounds: Sequence[Mapping[str, Any]]) -> dict[str, bool]:
         "ledger balanced": all(_balanced(each["ledger"]) for each in rounds),
     }
     soaks = [each["soak"] for each in rounds if "soak" in each]
-    soaks = [soak for soak in soaks if soak["minutes"] >= _SOAK_MINUTES]
+    soaks = [soak for soak in soaks if soak["minutes"] >= SOAK_MINUTES]
     if soaks:
         found["no growth"] = all(
-            soak["mb_per_hour"] <= _GROWTH_MB and soak["threads"][0] >= soak["threads"][1]
+            soak["mb_per_hour"] <= GROWTH_MB and soak["threads"][0] >= soak["threads"][1]
             for soak in soaks
         )
     return found

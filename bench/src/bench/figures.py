@@ -10,6 +10,11 @@ import numpy as np
 
 Say = Callable[[str], None]
 
+GROWTH_MB = 5.0
+"""Of memory an hour, in the second half of a soak."""
+SOAK_MINUTES = 10.0
+"""A shorter one only shows how memory fills at first, and is not judged."""
+
 
 def say(line: str) -> None:
     """Tell the person who waits."""

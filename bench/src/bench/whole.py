@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.bare import BareProcess
 from bench.feed import Feed
-from bench.figures import percentiles, say, slope, table
+from bench.figures import GROWTH_MB, SOAK_MINUTES, percentiles, say, slope, table
 from bench.material import Material
 from bench.players import Player, close_all, players, publish_all
 from bench.site import Site, cpu_ms, folder, plan, running
@@ -58,6 +58,7 @@ def measure(where: Material, options: Options) -> dict[str, Any]:
             report |= latency(site, where, options.seconds)
             report |= saturation(site, where, options, persons=report["enrolled"])
             if options.soak_minutes:
+                report["soak_minutes"] = options.soak_minutes
                 report["soak"] = soak(site, where, options.soak_minutes)
             report["rss_mb"] = _rss(site)
             report["restarts"] = site.restarts()
@@ -145,13 +146,14 @@ def saturate(
     after = site.usage()
     close_all(site, cast)
     arrived = [feed.seen[key] for key in keys if key in feed.seen]
+    processed = sum(frame.outcome == "processed" for frame in arrived)
     stored = time.monotonic()
     site.eventually(lambda: _claimed(site, cast) >= len(arrived), within=30)
     run = {
         "frames": frames,
         "arrived": len(arrived),
-        "processed": sum(frame.outcome == "processed" for frame in arrived),
-        "fps": len(arrived) / (last - before.at),
+        "processed": processed,
+        "fps": processed / (last - before.at),
         "faces": sum(frame.faces for frame in arrived) / max(len(arrived), 1),
         "stored_after_s": round(time.monotonic() - stored, 2),
         "cpu_ms": cpu_ms(before, after, len(arrived)),
@@ -202,12 +204,21 @@ def _rss(site: Site) -> dict[str, float]:
 def goals(report: Mapping[str, Any]) -> dict[str, bool]:
     """Which goals hold."""
     rss = report["rss_mb"]
-    return {
+    runs = [*report["mesh_runs"], *report["by_cameras"].values()]
+    found = {
         "latency p95 < 150 ms": report["latency_ms"].get("p95", 1e9) < 150,
         "ratio >= 0.6": report["ratio"] >= 0.6,
+        "every frame processed at saturation": all(
+            run["processed"] == run["arrived"] == run["frames"] for run in runs
+        ),
         "services < 300 MB": all(rss[name] < 300 for name in _SERVICES),
         "aggregator and results < 150 MB": all(rss[name] < 150 for name in _LIGHT),
     }
+    if report.get("soak_minutes", 0.0) >= SOAK_MINUTES:
+        found["no growth"] = all(
+            service["mb_per_hour"] <= GROWTH_MB for service in report["soak"].values()
+        )
+    return found
 
 
 def _tell(report: Mapping[str, Any]) -> None:
