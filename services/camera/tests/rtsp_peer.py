@@ -1,7 +1,7 @@
 """Serves one GStreamer pipeline as an RTSP camera; run under the system's Python.
 
 Every client gets a pipeline of its own: one that is shared cannot be had while its last client
-leaves, which GStreamer answers with 503.
+leaves, which GStreamer answers with 503. SIGUSR1 closes the elements that are named `valve`.
 
 Usage: python3 -I rtsp_peer.py "videotestsrc ! jpegenc ! rtpjpegpay name=pay0" [tcp|udp]
 """
@@ -27,12 +27,26 @@ def main() -> None:
     factory.set_launch(f"( {sys.argv[1]} )")
     if len(sys.argv) > 2:
         factory.set_protocols(getattr(rtsp.RTSPLowerTrans, sys.argv[2].upper()))
+    valves = []
+
+    def note(_factory: object, media: object) -> None:
+        valves.append(media.get_element().get_child_by_name("valve"))
+
+    factory.connect("media-configure", note)
     peer.get_mount_points().add_factory("/cam0", factory)
     peer.attach(None)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.stdout.write(f"ready rtsp://127.0.0.1:{peer.get_bound_port()}/cam0\n")
     sys.stdout.flush()
-    import_module("gi.repository.GLib").MainLoop().run()
+    glib = import_module("gi.repository.GLib")
+
+    def close() -> bool:
+        for valve in filter(None, valves):
+            valve.set_property("drop", True)
+        return True
+
+    glib.unix_signal_add(glib.PRIORITY_DEFAULT, signal.SIGUSR1, close)
+    glib.MainLoop().run()
 
 
 main()

@@ -21,6 +21,8 @@ from mesh.events import Camera, StreamConfig
 
 _PROTOCOLS = "rtp,udp,tcp,rtsp,tls,srtp"
 _FAST_OPEN = {"analyzeduration": "300000", "fpsprobesize": "0"}
+_VIDEO_ONLY = {"allowed_media_types": "video"}
+"""Sound that goes on would hide from PyAV's time-out that the pictures do not."""
 _TRANSPORTS: Mapping[str, Mapping[str, str]] = {
     "tcp": {"rtsp_transport": "tcp"},
     "udp": {"rtsp_transport": "udp", "buffer_size": "1048576"},
@@ -189,7 +191,12 @@ class RtspSource:
         return av.open(
             url,
             format="rtsp",
-            options={**_FAST_OPEN, **_TRANSPORTS[transport], "protocol_whitelist": _PROTOCOLS},
+            options={
+                **_FAST_OPEN,
+                **_VIDEO_ONLY,
+                **_TRANSPORTS[transport],
+                "protocol_whitelist": _PROTOCOLS,
+            },
             timeout=(left, self._stream.timeout_seconds),
             hwaccel=self._hardware.acceleration(self._stream.hardware),
         )
