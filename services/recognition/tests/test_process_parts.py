@@ -2,16 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Never
 
 import pytest
 from services.recognition.tests.arranging import FakeEmbedder, chip_of
 from typing_extensions import override
 
+from inference.news import ModelNews, Teller
 from mesh.clock import ManualClock
 from mesh.errors import ConfigurationError
 from mesh.events import FaceChip
 from mesh.model_status import ModelMeter
+from mesh.models import ModelStore, open_registry
+from mesh.stage import Output
+from recognition.adapters.fallback import Embedders
 from recognition.adapters.metered_embedder import MeteredEmbedder
+from recognition.domain.calibration import CALIBRATIONS
 from recognition.domain.embedding import Vectors
 from recognition.settings import RecognitionSettings
 
@@ -27,6 +33,16 @@ class SlowEmbedder(FakeEmbedder):
     def embed(self, chips: Sequence[FaceChip]) -> Vectors:
         self._clock.advance(0.1 * len(chips))
         return super().embed(chips)
+
+
+class Silence:
+    """Publishes nothing."""
+
+    def send(self, output: Output) -> Never:
+        raise AssertionError
+
+    def flush(self, timeout: object) -> Never:
+        raise AssertionError
 
 
 def test_an_embedder_tells_its_meter_what_it_does() -> None:
@@ -67,6 +83,41 @@ def test_thresholds_of_the_users_registry_make_a_curve(
     assert curve.points == ((10, 0.28), (100, 0.35))
 
 
+@pytest.mark.parametrize(
+    ("model_id", "margin"),
+    [("omz-face-reid-0095", 0.02), ("mobilefacenet-ms1m", 0.02), ("dlib-resnet-v1", 0.0035)],
+)
+def test_thresholds_of_the_users_registry_overrule_measured_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_id: str, margin: float
+) -> None:
+    own = tmp_path / "own.toml"
+    monkeypatch.setenv("SIGHTLINE_MODEL_REGISTRY", str(own))
+    own.write_text(f'[models."{model_id}"]\nname = "Ours"\n', encoding="utf-8")
+    assert RecognitionSettings.load().matching(model_id).calibration is CALIBRATIONS[model_id]
+    table = f'[models."{model_id}".thresholds]\n'
+    own.write_text(f'{table}"0.001" = 0.6\n"0.0001" = 0.7\n', encoding="utf-8")
+    curve = RecognitionSettings.load().matching(model_id).calibration
+    assert (curve.points, curve.floor, curve.margin) == (((10, 0.6), (100, 0.7)), 0.6, margin)
+    own.write_text(f'{table}"0.001" = 0.6\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=f"{model_id} .* two false-match rates"):
+        RecognitionSettings.load().matching(model_id)
+
+
 def test_a_model_without_measured_thresholds_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="no measured thresholds"):
         RecognitionSettings().matching("unknown")
+
+
+def test_a_pack_of_the_users_own_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "own.toml"
+    table = '[packs.mine]\ndetector = "yunet-2023mar"\nembedder = "dlib-resnet-v1"\n'
+    own.write_text(table, encoding="utf-8")
+    monkeypatch.setenv("SIGHTLINE_MODEL_REGISTRY", str(own))
+    monkeypatch.setenv("SIGHTLINE_MODEL_PACK", "mine")
+    settings = RecognitionSettings.load()
+    registry, store = open_registry(settings), ModelStore(folder=None, cache=tmp_path)
+    teller = Teller(service="recognition", task="t", instance_id="r-0", topic="events")
+    news = ModelNews(teller, Silence(), ManualClock())
+    embedders = Embedders(settings, registry, store, news, lambda: None)
+    loaded = embedders.load(registry.pack(settings.model_pack).embedder.model_id)
+    assert (loaded.info.pack, loaded.info.model_id) == ("mine", "dlib-resnet-v1")

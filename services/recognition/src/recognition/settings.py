@@ -1,12 +1,14 @@
 """What recognition can be told through `SIGHTLINE_*` variables."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
 
 from inference.settings import InferenceSettings
 from mesh.errors import ConfigurationError
-from mesh.models import open_registry
+from mesh.models import ModelRegistry, open_registry
 from recognition.domain.calibration import CALIBRATIONS, Calibration, calibration_of
 from recognition.domain.enrollment import EnrollmentPolicy
 from recognition.domain.fusion import FusionPolicy
@@ -73,7 +75,7 @@ class RecognitionSettings(InferenceSettings):
             ConfigurationError: nobody measured thresholds for the model.
         """
         return MatchPolicy(
-            calibration=CALIBRATIONS.get(model_id) or self._calibration(model_id),
+            calibration=self._calibration(model_id),
             quality_floor=self.match_quality_floor,
             candidates=self.match_candidates,
         )
@@ -88,11 +90,21 @@ class RecognitionSettings(InferenceSettings):
         return FusionPolicy(frames=self.fusion_frames, coherence=coherence)
 
     def _calibration(self, model_id: str) -> Calibration:
-        """From the thresholds of 1:1 comparisons in the model registry."""
-        model = open_registry(self).models.get(model_id)
+        """Measured on galleries, unless the user's registry file has other thresholds."""
+        measured = CALIBRATIONS.get(model_id)
+        given = _thresholds(open_registry(self), model_id)
+        if measured is not None and given == _thresholds(ModelRegistry.load(), model_id):
+            return measured
         try:
-            return calibration_of(model.thresholds if model else {})
+            curve = calibration_of(given)
         except ValueError as error:
             raise ConfigurationError(
                 f"SIGHTLINE_MODEL_PACK: {model_id} has no measured thresholds: {error}"
             ) from error
+        return curve if measured is None else replace(curve, margin=measured.margin)
+
+
+def _thresholds(registry: ModelRegistry, model_id: str) -> Mapping[float, float]:
+    """Of 1:1 comparisons, by false-match rate; empty where the registry has none."""
+    model = registry.models.get(model_id)
+    return model.thresholds if model else {}

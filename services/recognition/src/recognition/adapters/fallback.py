@@ -91,7 +91,7 @@ class Embedders:
     def _load(self, model: ModelSpec, device: str) -> FaceEmbedder:
         settings = self._settings
         return load_embedder(
-            settings.model_pack,
+            self._registry.pack(settings.model_pack),
             self._store,
             threads=settings.recognition_threads,
             running=settings.running(
