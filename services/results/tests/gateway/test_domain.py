@@ -110,6 +110,20 @@ def test_every_number_is_reported_once_and_an_epoch_is_closed_at_the_end() -> No
     assert closing.ranges == ()
 
 
+def test_what_the_ledger_was_not_told_is_in_the_next_report_with_what_came_since() -> None:
+    source = SourceNumbers()
+    first, second, third = (source.take("cam", Lane.REQUEST, new_epoch=5) for _ in range(3))
+    source.settle(first, lane=Lane.REQUEST, acknowledged=True)
+    source.settle(second, lane=Lane.REQUEST, acknowledged=False)
+    source.unreported(source.report(instance_id="g", now=NOON))
+    source.settle(third, lane=Lane.REQUEST, acknowledged=True)
+    captured, lost = source.report(instance_id="g", now=NOON, closing=True)
+    assert [(each.first, each.last) for each in captured.ranges] == [(0, 0), (2, 2)]
+    assert captured.closes_epoch
+    assert [(each.first, each.last) for each in lost.ranges] == [(1, 1)]
+    assert (lost.outcome, lost.reason) == ("lost", "unacknowledged")
+
+
 def a_push(**changes: object) -> FrameCaptured:
     values: dict[str, object] = {
         "origin": Origin.of_camera(a_camera()),

@@ -286,6 +286,21 @@ async def test_a_broker_that_is_away_is_told_and_the_frame_can_be_sent_again(
     assert booked == {"lost": 0, "captured": 1}
 
 
+async def test_a_report_that_the_broker_did_not_take_is_told_later(
+    world: World, request_body: dict[str, Any]
+) -> None:
+    world.add_camera()
+    world.publisher.failure = TransientError("no broker")
+    await post(world, request_body)
+    with pytest.raises(TransientError):
+        await world.deps.requests.report()
+    world.publisher.failure = None
+    await world.deps.requests.report()
+    (entry,) = world.sent("ledger")
+    assert (entry.outcome, entry.reason) == ("lost", "unacknowledged")
+    assert [(each.first, each.last) for each in entry.ranges] == [(0, 0)]
+
+
 BAD: dict[str, tuple[Change, int, str, str]] = {
     "no image": (put("frame_data", ""), 422, "IMAGE_MISSING", "frame_data"),
     "image left out": (lambda b: b.pop("frame_data"), 422, "MISSING_FIELD", "frame_data"),

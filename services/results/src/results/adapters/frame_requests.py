@@ -168,13 +168,20 @@ class FrameRequests:
         """Tell the frame ledger what was pushed since the last report.
 
         Raises:
-            TransientError: The broker did not take it; nothing is told twice to its harm.
+            TransientError: The broker did not take it; the next report tells it. What is told
+                twice does no harm.
         """
         now = self._clock.now()
         entries = self._numbers.report(instance_id=self._instance_id, now=now, closing=closing)
         topic = self._topics("ledger")
         outputs = [Output(topic, entry.camera_id, entry) for entry in entries]
-        await asyncio.to_thread(self._publisher.publish, outputs)
+        told = False
+        try:
+            await asyncio.to_thread(self._publisher.publish, outputs)
+            told = True
+        finally:
+            if not told:
+                self._numbers.unreported(entries)
 
     async def _publish_frame(
         self, push: Push, headers: dict[str, bytes], patience: Patience

@@ -115,7 +115,7 @@ async def _reported(deps: GatewayDeps, *, closing: bool) -> None:
     try:
         await deps.requests.report(closing=closing)
     except TransientError as error:
-        # The writer still learns of every frame that was claimed; only the totals come late.
+        # What it was not told is part of the next report.
         _log.warning("the ledger was not told: %s", error)
 
 

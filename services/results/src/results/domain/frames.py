@@ -1,5 +1,6 @@
 """Pushed pictures as frames: a request is a frame, and the gateway is its source."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -149,8 +150,8 @@ class _Source:
     epoch: int
     lane: Lane
     next: int = 0
-    captured: list[int] = field(default_factory=list)
-    lost: list[int] = field(default_factory=list)
+    captured: set[int] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)
 
 
 class SourceNumbers:
@@ -175,12 +176,12 @@ class SourceNumbers:
         """Note whether the broker has the frame."""
         source = self._sources[number.camera_id, lane]
         numbers = source.captured if acknowledged else source.lost
-        numbers.append(number.sequence_number)
+        numbers.add(number.sequence_number)
 
     def report(
         self, *, instance_id: str, now: datetime, closing: bool = False
     ) -> list[LedgerEntry]:
-        """What happened since the last report."""
+        """What happened since the last report; `unreported` takes back what was not told."""
         entries: list[LedgerEntry] = []
         for (camera_id, lane), source in self._sources.items():
             booked = (("captured", None, source.captured), ("lost", "unacknowledged", source.lost))
@@ -201,5 +202,13 @@ class SourceNumbers:
                         reported_at=now,
                     )
                 )
-            source.captured, source.lost = [], []
+            source.captured, source.lost = set(), set()
         return entries
+
+    def unreported(self, entries: Iterable[LedgerEntry]) -> None:
+        """The broker did not take these entries; they will be part of the next report."""
+        for entry in entries:
+            source = self._sources[entry.camera_id, entry.lane]
+            numbers = source.captured if entry.outcome == "captured" else source.lost
+            for each in entry.ranges:
+                numbers.update(range(each.first, each.last + 1))
