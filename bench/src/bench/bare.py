@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from bench.logs import only_warnings
 from bench.loop_process import LoopProcess, serve
-from bench.material import Material, material
+from bench.material import Material, material, model_registry
 from detection.adapters.engines import load_detector
 from inference.openvino_core import process_core
-from mesh.models import ModelRegistry, ModelStore
+from mesh.models import ModelStore
 from recognition.domain.alignment import OMZ_128, similarity_transform
 
 PACK = "yunet-omz"
@@ -40,7 +40,7 @@ class BareLoop:
 
     def __init__(self, where: Material, persons: int, threads: int = _THREADS) -> None:
         pack, store = (
-            ModelRegistry.load().pack(PACK),
+            model_registry().pack(PACK),
             ModelStore(folder=where.models, cache=where.models),
         )
         self._detector = load_detector(pack, store, long_side=640, threads=threads, max_batch=1)

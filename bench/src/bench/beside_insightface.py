@@ -25,12 +25,12 @@ from bench.contenders import LONG_SIDE, a_detector, an_embedder
 from bench.figures import say
 from bench.logs import only_warnings
 from bench.loop_process import LoopProcess, serve
-from bench.material import Material, material, model_store
+from bench.material import Material, material, model_registry, model_store
 from bench.pathway import Seen
 from detection.domain.chip import GRADES
 from detection.domain.face import Picture
 from mesh.errors import ConfigurationError
-from mesh.models import ModelRegistry, ModelStore
+from mesh.models import ModelStore
 
 DETECTOR, EMBEDDER = "scrfd-2.5g", "mobilefacenet-ms1m"
 CORES = 2
@@ -49,7 +49,7 @@ def measure(store: ModelStore, where: Material) -> dict[str, Any]:
     """
     if find_spec("insightface") is None:
         raise ConfigurationError("insightface is not installed (extra bench[insightface])")
-    models = ModelRegistry.load().models
+    models = model_registry().models
     for name in (DETECTOR, EMBEDDER):
         if name not in models:
             raise ConfigurationError(f"this registry has no model {name}")
@@ -113,7 +113,7 @@ def _timed(frames: int, pictures: Sequence[Picture], loops: Sequence[Loop]) -> d
 def _stock(folder: Path, store: ModelStore) -> Loop:
     """`FaceAnalysis` as its manual shows it: both cores, letterbox of 640 x 640."""
     analysis = import_module("insightface.app").FaceAnalysis  # an extra, without types
-    models = ModelRegistry.load().models
+    models = model_registry().models
     pack = folder / "models" / "stock"
     pack.mkdir(parents=True)
     for name in (DETECTOR, EMBEDDER):

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from bench.material import model_registry
 from detection.adapters.engines import load_detector
 from detection.ports import FaceDetector
 from inference.engine import EngineOptions
@@ -15,7 +16,7 @@ from mesh.models import ModelRegistry, ModelSpec, ModelStore, Pack
 from recognition.adapters.model_pack import load_embedder
 from recognition.adapters.network_embedder import NetworkEmbedder, sample
 from recognition.domain.alignment import TEMPLATES
-from recognition.domain.calibration import CALIBRATIONS
+from recognition.domain.calibration import CALIBRATIONS, calibration_of
 from recognition.ports import EmbedderInfo, FaceEmbedder
 
 DEFAULT_PACK = "yunet-omz"
@@ -28,7 +29,6 @@ FUSED = (DEFAULT, "mobilefacenet-ms1m")
 """Two small embedders whose cosines are averaged."""
 
 LONG_SIDE = 640
-_FALSE_MATCHES = 1e-3
 _SLOW: Mapping[str, int] = MappingProxyType({"dlib-resnet-v1": 120})
 """Pairs that a model is given at most: dlib takes a tenth of a second a face."""
 
@@ -41,7 +41,7 @@ class Contender:
     detector: FaceDetector
     embedder: FaceEmbedder
     threshold: float | None
-    """Cosine for a false-match rate of 1 in 1,000 that is shipped with the model."""
+    """Least cosine at which recognition gives a name, however few persons are enrolled."""
     finds_points: bool = False
     """It aligns by landmarks of its own instead of the detector's."""
     limit: int | None = None
@@ -64,7 +64,7 @@ def lineup(store: ModelStore, threads: int, *, only: Collection[str] = ()) -> Li
         threads: of an engine.
         only: embedders by their model_id; all if it is empty.
     """
-    registry = ModelRegistry.load()
+    registry = model_registry()
     found: list[Contender] = []
     absent: dict[str, str] = {}
     detectors: dict[str, FaceDetector] = {}
@@ -81,7 +81,7 @@ def lineup(store: ModelStore, threads: int, *, only: Collection[str] = ()) -> Li
 def detectors_at_hand(store: ModelStore, threads: int) -> dict[str, FaceDetector]:
     """Every face detector of the registry whose files are at hand, by model_id."""
     found = {}
-    for model in ModelRegistry.load().models.values():
+    for model in model_registry().models.values():
         if model.task == "face-detection":
             with suppress(ConfigurationError):
                 found[model.model_id] = a_detector(model.model_id, store, threads=threads)
@@ -103,7 +103,7 @@ def a_detector(
     Raises:
         ConfigurationError: a file is missing or altered, or no engine can run it.
     """
-    models = ModelRegistry.load().models
+    models = model_registry().models
     pack = Pack("bench", detector=models[model_id], embedder=models[DEFAULT])
     return load_detector(
         pack,
@@ -123,10 +123,10 @@ def an_embedder(
     Raises:
         ConfigurationError: a file is missing or altered, or no engine can run it.
     """
-    registry = ModelRegistry.load()
+    registry = model_registry()
     model = registry.models[model_id]
     if model.input is None:  # the engine takes pictures as they are, and comes with a pack
-        packs = (pack.name for pack in registry.packs.values() if pack.embedder is model)
+        packs = (pack for pack in registry.packs.values() if pack.embedder is model)
         return load_embedder(next(packs), store, threads=threads)
     template = TEMPLATES[model.alignment or ""]
     runner, _ = open_engine(
@@ -168,15 +168,17 @@ def _contender(
         model_id=model.model_id,
         detector=detectors[detector],
         embedder=embedder,
-        threshold=_threshold(model),
+        threshold=applied_threshold(model),
         finds_points=model.input is None,
         limit=_SLOW.get(model.model_id),
     )
 
 
-def _threshold(model: ModelSpec) -> float | None:
-    shipped = model.thresholds.get(_FALSE_MATCHES)
-    if shipped is not None:
-        return shipped
-    calibration = CALIBRATIONS.get(model.model_id)
-    return None if calibration is None else calibration.floor
+def applied_threshold(model: ModelSpec) -> float | None:
+    """What recognition demands of a pair with this model; none where it refuses the model."""
+    known = CALIBRATIONS.get(model.model_id)
+    if known is not None:
+        return known.floor
+    with suppress(ValueError):
+        return calibration_of(model.thresholds).floor
+    return None

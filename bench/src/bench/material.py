@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from mesh.errors import ConfigurationError
-from mesh.models import ModelStore
+from mesh.models import ModelRegistry, ModelStore
 from mesh.settings import names_of
 
 CLIP = "videos/short_hamilton_clip.mp4"
@@ -48,6 +48,16 @@ class Material:
         return [
             (path.name, next(iter(sorted(path.glob("*.jp*g")))).read_bytes()) for path in folders
         ]
+
+
+def model_registry(environ: Mapping[str, str] = os.environ) -> ModelRegistry:
+    """The models and packs that the services would know with this environment.
+
+    Raises:
+        ConfigurationError: the file that SIGHTLINE_MODEL_REGISTRY names is wrong.
+    """
+    own = environ.get("SIGHTLINE_MODEL_REGISTRY")
+    return ModelRegistry.load(Path(own).expanduser().resolve() if own else None)
 
 
 def model_store(environ: Mapping[str, str] = os.environ) -> ModelStore:

@@ -24,8 +24,9 @@ import dlib
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.contenders import DEFAULT_PACK
+from bench.material import model_registry, model_store
 from mesh.events import FaceChip, Point
-from mesh.models import ModelRegistry, ModelStore
 from recognition.adapters.model_pack import load_embedder
 from recognition.domain.calibration import Calibration
 from recognition.domain.embedding import Mean, mean_of, unit
@@ -104,7 +105,9 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", choices=tuple(EMBEDDERS), required=True)
+    parser.add_argument(
+        "--model", required=True, help=f"{', '.join(EMBEDDERS)}, or any embedder's model_id"
+    )
     parser.add_argument("--data", type=Path, default=os.environ.get("SIGHTLINE_DATA_DIR"))
     parser.add_argument("--models", type=Path, default=os.environ.get("SIGHTLINE_MODELS_DIR"))
     parser.add_argument("--cache", type=Path, help="file that keeps the embeddings (.npz)")
@@ -139,11 +142,11 @@ def _embeddings(arguments: argparse.Namespace) -> list[NDArray[np.float32]]:
 
 
 def _pack(arguments: argparse.Namespace) -> tuple[Finder, FaceEmbedder]:
-    registry = ModelRegistry.load()
-    embedder = registry.models[EMBEDDERS[arguments.model]]
+    registry = model_registry()
+    embedder = registry.model(EMBEDDERS.get(arguments.model, arguments.model))
     folder = arguments.models or Path("var/models")
-    store = ModelStore(folder=folder, cache=folder)
-    pack = replace(registry.pack("yunet-omz"), embedder=embedder)
+    store = model_store({**os.environ, "SIGHTLINE_MODELS_DIR": str(folder)})
+    pack = replace(registry.pack(DEFAULT_PACK), embedder=embedder)
     finder = (
         _hog()
         if embedder.engine == "dlib"

@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.contenders import DEFAULT_PACK
 from bench.figures import say
+from bench.material import model_registry
 from bench.pathway import decode, look
 from bench.sights import asked
 from detection.adapters.further_models import load_further
@@ -20,7 +21,7 @@ from detection.domain.pose import estimate_pose
 from detection.domain.wishes import EYES, LIVENESS, POSE
 from detection.ports import FaceDetector, FaceModel, FaceView
 from mesh.events import BoundingBox, Liveness, Point, Pose
-from mesh.models import ModelRegistry, ModelStore
+from mesh.models import ModelStore
 
 TASKS = ("drowsiness", "liveness")
 """Tasks of cameras whose models are asked."""
@@ -54,7 +55,7 @@ def readings(
         images: folder that the labelled names start at.
         heads: pictures with a face in the middle.
     """
-    pack = ModelRegistry.load().pack(DEFAULT_PACK)
+    pack = model_registry().pack(DEFAULT_PACK)
     models = {one.task: one.model for one in load_further(pack, store, tasks=TASKS)}
     rows: dict[str, Any] = {}
     if EYES in models:

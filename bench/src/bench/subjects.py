@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from bench.bare_engines import Bare, Tensor, bare_engine
 from bench.contenders import DETECTOR, LONG_SIDE, a_detector, an_embedder
-from bench.material import Material
+from bench.material import Material, model_registry
 from bench.pathway import Seen, faces_of
 from bench.rounds import Work
 from detection.adapters.canvas import Canvas, letterbox
@@ -16,7 +16,7 @@ from detection.domain.chip import GRADES
 from detection.domain.face import Picture
 from mesh.errors import ConfigurationError
 from mesh.events import FaceChip
-from mesh.models import ModelRegistry, ModelSpec, ModelStore
+from mesh.models import ModelSpec, ModelStore
 from recognition.adapters import network_embedder, pictures
 from recognition.domain.alignment import TEMPLATES
 
@@ -68,7 +68,7 @@ def subjects(
     """
     makers = {"face-detection": _detector, "face-recognition": _embedder}
     supply = _supply(store, where)
-    for model in ModelRegistry.load().models.values():
+    for model in model_registry().models.values():
         if model.task not in makers or (only and model.model_id not in only):
             continue
         for engine in model.engines:

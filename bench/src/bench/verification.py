@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 NO_FACE = -1.0
 """Score of a pair of which a picture shows no face: never accepted."""
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +107,15 @@ def best_threshold(trials: Trials) -> float:
     return float(max(halfway, np.nextafter(edges[k], np.inf)))
 
 
-def operating_point(trials: Trials, far: float) -> OperatingPoint:
-    """The lowest threshold that accepts at most the share `far` of pairs of two persons."""
+def operating_point(trials: Trials, far: float) -> OperatingPoint | None:
+    """The lowest threshold that accepts at most the share `far` of pairs of two persons.
+
+    None where there are too few such pairs to accept one of them: that would be another rate, 0.
+    """
     strangers = np.sort(trials.scores[~trials.same])[::-1]
-    allowed = int(far * len(strangers) + 1e-9)
+    if far * len(strangers) < 1 - _ROUNDING:
+        return None
+    allowed = int(far * len(strangers) + _ROUNDING)
     refused = strangers[allowed] if allowed < len(strangers) else trials.scores.min() - 1.0
     threshold = float(np.nextafter(refused, np.inf))
     return OperatingPoint(
