@@ -2,7 +2,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.batching import BUCKETS, BucketedEngine, bucket_for, padded, portions
+from inference.batching import (
+    BUCKETS,
+    BucketedEngine,
+    bucket_for,
+    padded,
+    portions,
+    prepared,
+)
 from inference.engine import EngineInfo, Outputs, Tensor
 
 
@@ -32,7 +39,7 @@ def test_portions_hold_every_item_once_in_buckets_that_exist(count: int) -> None
     assert all(size == bucket for _, size, bucket in cuts[:-1])
 
 
-@given(st.integers(1, 32))
+@given(st.integers(1, 64))
 def test_the_bucket_is_the_smallest_that_holds_them(count: int) -> None:
     bucket = bucket_for(count)
     assert bucket >= count
@@ -59,3 +66,15 @@ def test_closing_closes_the_engine_behind_it() -> None:
     engine = Doubling()
     BucketedEngine(engine).close()
     assert engine.closed
+
+
+@given(st.integers(1, 64))
+def test_what_is_prepared_takes_a_full_call_at_once(most: int) -> None:
+    buckets = prepared(most)
+    assert len(list(portions(most, buckets))) == 1
+    assert buckets[-1] < 2 * most
+    assert all(len(list(portions(count, buckets))) == 1 for count in range(1, most + 1))
+
+
+def test_a_crowd_of_faces_is_one_call_of_a_gpu() -> None:
+    assert list(portions(64)) == [(0, 64, 64)]

@@ -3,10 +3,10 @@
 import shutil
 import threading
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import cv2
 import numpy as np
@@ -23,11 +23,12 @@ from detection.domain.face import Picture
 from detection.domain.face_mesh import attributes_of
 from detection.domain.pose import estimate_pose
 from detection.ports import FaceDetector, FaceView, FurtherModels
+from inference.engine import EngineOptions
 from mesh.clock import SystemClock
 from mesh.errors import ConfigurationError, TransientError
 from mesh.events import ModelStatus
 from mesh.model_status import ModelMeter
-from mesh.models import ModelRegistry, ModelStore
+from mesh.models import ModelFile, ModelRegistry, ModelStore
 from mesh.settings import MeshSettings
 from mesh.stage import Output
 from mesh.tasks import NEEDS
@@ -96,6 +97,24 @@ def test_an_altered_file_refuses_the_start_by_name(tmp_path: Path) -> None:
     (tmp_path / "yolox_nano_416.onnx").write_bytes(b"nonsense")
     with pytest.raises(ConfigurationError, match=r"yolox_nano_416\.onnx"):
         load_further(PACK, ModelStore(folder=tmp_path, cache=tmp_path), tasks=["person"])
+
+
+@pytest.mark.parametrize(
+    ("task", "model_id", "at_once"),
+    [("liveness", "minifasnet-v2", 64), ("object", "yolox-nano", 8)],
+)
+def test_a_network_is_prepared_for_as_much_as_it_is_given_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, model_id: str, at_once: int
+) -> None:
+    def note(*_: object, options: EngineOptions, **__: object) -> Never:
+        raise ConfigurationError(f"{options.max_batch} at once")
+
+    monkeypatch.setattr("detection.adapters.further_models.open_engine", note)
+    (tmp_path / "own.onnx").write_bytes(b"a network")
+    model = replace(ModelRegistry.load().models[model_id], files=(ModelFile(name="own.onnx"),))
+    store = ModelStore(folder=tmp_path, cache=tmp_path)
+    with pytest.raises(ConfigurationError, match=f"^{at_once} at once"):
+        load_further(replace(PACK, optional=(model,)), store, tasks=[task])
 
 
 def test_only_models_of_the_wanted_tasks_are_loaded(models_dir: Path, tmp_path: Path) -> None:

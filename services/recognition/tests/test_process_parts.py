@@ -1,6 +1,7 @@
 """The small parts of a process: the measured embedder, settings."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Never
 
@@ -8,15 +9,18 @@ import pytest
 from services.recognition.tests.arranging import FakeEmbedder, chip_of
 from typing_extensions import override
 
+from inference.engine import EngineOptions
 from inference.news import ModelNews, Teller
+from inference.running import Running
 from mesh.clock import ManualClock
 from mesh.errors import ConfigurationError
 from mesh.events import FaceChip
 from mesh.model_status import ModelMeter
-from mesh.models import ModelStore, open_registry
+from mesh.models import ModelFile, ModelRegistry, ModelStore, open_registry
 from mesh.stage import Output
 from recognition.adapters.fallback import Embedders
 from recognition.adapters.metered_embedder import MeteredEmbedder
+from recognition.adapters.model_pack import load_embedder
 from recognition.domain.calibration import CALIBRATIONS
 from recognition.domain.embedding import Vectors
 from recognition.settings import RecognitionSettings
@@ -101,6 +105,22 @@ def test_thresholds_of_the_users_registry_overrule_measured_curves(
     own.write_text(f'{table}"0.001" = 0.6\n', encoding="utf-8")
     with pytest.raises(ConfigurationError, match=f"{model_id} .* two false-match rates"):
         RecognitionSettings.load().matching(model_id)
+
+
+def test_an_embedder_is_prepared_for_as_many_faces_as_it_is_given_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def note(*_: object, options: EngineOptions, **__: object) -> Never:
+        raise ConfigurationError(f"{options.device} takes {options.max_batch} at once")
+
+    monkeypatch.setattr("recognition.adapters.model_pack.open_engine", note)
+    registry = ModelRegistry.load()
+    own = replace(registry.models["mobilefacenet-ms1m"], files=(ModelFile(name="own.onnx"),))
+    pack = replace(registry.pack("yunet-mobilefacenet"), embedder=own)
+    (tmp_path / "own.onnx").write_bytes(b"a network")
+    store = ModelStore(folder=tmp_path, cache=tmp_path)
+    with pytest.raises(ConfigurationError, match="GPU-0 takes 64 at once"):
+        load_embedder(pack, store, threads=1, running=Running(device="GPU-0"))
 
 
 def test_a_model_without_measured_thresholds_is_refused() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from inference.engine import Engine, EngineInfo, Outputs, Tensor
 
-BUCKETS = (1, 2, 4, 8, 16, 32)
+BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 """Batch sizes that are prepared ahead (compiled, captured), rising."""
 
 
@@ -18,6 +18,11 @@ def bucket_for(count: int, buckets: Sequence[int] = BUCKETS) -> int:
         buckets: rising.
     """
     return next((bucket for bucket in buckets if bucket >= count), buckets[-1])
+
+
+def prepared(most: int) -> Sequence[int]:
+    """The buckets that a caller needs who sends up to so many items, at least 1, at once."""
+    return [bucket for bucket in BUCKETS if bucket <= bucket_for(most)]
 
 
 def portions(count: int, buckets: Sequence[int] = BUCKETS) -> Iterator[tuple[int, int, int]]:

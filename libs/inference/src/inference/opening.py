@@ -1,6 +1,7 @@
 """From a model of the registry to the engine that runs it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from inference.candidates import candidates
@@ -38,7 +39,8 @@ def open_engine(
     """
     found = candidates(model.engines, files, options, sides=sample.shape[1:])
     if apart and wanted == AUTO and len(found) > 1:
-        attempt = Attempt(engines=model.engines, files=files, options=options, sample=sample)
+        once = replace(options, max_batch=1)  # the sample is one item: no other size is prepared
+        attempt = Attempt(engines=model.engines, files=files, options=once, sample=sample)
         engine, report = take(model.model_id, found, *tried_apart(attempt))
     else:
         engine, report = choose(

@@ -17,7 +17,7 @@ import onnxslim
 import torch
 
 from inference.batch_axis import checked
-from inference.batching import BUCKETS, padded, portions
+from inference.batching import padded, portions, prepared
 from inference.engine import EngineError, EngineInfo, EngineOptions, Outputs, Tensor
 from inference.rewriting import batchable
 from mesh.errors import ConfigurationError
@@ -65,8 +65,7 @@ class TorchEngine:
             raise ConfigurationError(
                 f"{network.name} cannot be converted to torch: {error}"
             ) from error
-        largest = next((size for size in BUCKETS if size >= wanted.max_batch), BUCKETS[-1])
-        self._buckets = tuple(size for size in BUCKETS if size <= largest)
+        self._buckets = prepared(wanted.max_batch)
         self._graphs: dict[tuple[int, ...], _Captured] = {}
         if sides:
             compiled = torch.compile(self._module, dynamic=False)

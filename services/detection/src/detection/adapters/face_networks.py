@@ -23,7 +23,7 @@ Row = dict[str, NDArray[np.float32]]
 Cut = Callable[[FaceView, InputSpec], Sequence[Picture]]
 """The cuts that a network is to see of a face, BGR, of the size that it takes."""
 
-_AT_ONCE = 64
+AT_ONCE = 64
 """Faces per call of an engine, at most: what a crowd takes in memory has a bound."""
 
 
@@ -71,8 +71,8 @@ class FaceNetwork(Generic[Reading]):
             EngineError: an engine refused one of the faces.
         """
         readings: list[Reading] = []
-        for start in range(0, len(faces), _AT_ONCE):
-            part = faces[start : start + _AT_ONCE]
+        for start in range(0, len(faces), AT_ONCE):
+            part = faces[start : start + AT_ONCE]
             rows = [self._run(network, part) for network in self._networks]
             readings += [
                 self._read([row for network in rows for row in network[index]])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from detection.adapters import face_networks
+from detection.adapters import face_networks, object_detector
 from detection.adapters.chained import ChainedFaceModel, ChainedObjectDetector, Places
 from detection.adapters.face_networks import Network
 from detection.adapters.object_detector import YoloDetector
@@ -138,7 +138,9 @@ def _build(asked: _Asked, device: str) -> Any:
     """What runs the models of a task on a device."""
     if asked.task == LANDMARKS:
         return _landmarker(asked)
-    networks = [_network(model, files, asked.threads, device) for model, files in asked.found]
+    at_once = object_detector.AT_ONCE if asked.task == OBJECTS else face_networks.AT_ONCE
+    options = EngineOptions(device=device, threads=asked.threads, max_batch=at_once)
+    networks = [_network(model, files, options) for model, files in asked.found]
     info = _together(
         [
             _info(model, files, asked.pack, network.engine.info)
@@ -174,7 +176,7 @@ _BUILDERS: Mapping[str, Callable[[Sequence[Network], ModelInfo], Any]] = {
 }
 
 
-def _network(model: ModelSpec, files: Files, threads: int, device: str) -> Network:
+def _network(model: ModelSpec, files: Files, options: EngineOptions) -> Network:
     shape = model.input
     if shape is None or not shape.width or not shape.height:
         raise ConfigurationError(f"model {model.model_id}: its input needs a width and a height")
@@ -182,8 +184,8 @@ def _network(model: ModelSpec, files: Files, threads: int, device: str) -> Netwo
         model,
         files,
         _sample(shape),
-        options=EngineOptions(device=device, threads=threads),
-        wanted=model.engine if device == "CPU" else AUTO,
+        options=options,
+        wanted=model.engine if options.device == "CPU" else AUTO,
     )
     return Network(engine, shape)
 

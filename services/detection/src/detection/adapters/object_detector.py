@@ -21,7 +21,7 @@ CONFIDENCE = 0.25
 OVERLAP = 0.45
 """As their authors ship it."""
 
-_AT_ONCE = 8
+AT_ONCE = 8
 """Pictures per call of the engine, at most; one of 416 x 416 takes 2 MB."""
 
 
@@ -80,8 +80,8 @@ class YoloDetector:
         """
         return [
             found
-            for start in range(0, len(images), _AT_ONCE)
-            for found in self._detect(images[start : start + _AT_ONCE])
+            for start in range(0, len(images), AT_ONCE)
+            for found in self._detect(images[start : start + AT_ONCE])
         ]
 
     def warm_up(self) -> None:

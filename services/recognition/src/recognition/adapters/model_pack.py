@@ -9,7 +9,7 @@ from inference.opening import open_engine
 from inference.running import Running
 from mesh.errors import ConfigurationError
 from mesh.models import ModelRegistry, ModelSpec, ModelStore, Pack
-from recognition.adapters.network_embedder import NetworkEmbedder, sample
+from recognition.adapters.network_embedder import AT_ONCE, NetworkEmbedder, sample
 from recognition.domain.alignment import TEMPLATES
 from recognition.ports import EmbedderInfo, FaceEmbedder
 
@@ -40,7 +40,8 @@ def load_embedder(
     if model.engine == "dlib":
         return _dlib(files, _info(model, chosen.name))
     how = running or Running()
-    return _network(model, chosen.name, files, how.options(threads=threads), how)
+    options = how.options(threads=threads, max_batch=AT_ONCE)
+    return _network(model, chosen.name, files, options, how)
 
 
 def _info(

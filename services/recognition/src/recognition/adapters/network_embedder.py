@@ -14,7 +14,7 @@ from recognition.domain.alignment import Template
 from recognition.domain.embedding import Vectors, unit
 from recognition.ports import EmbedderInfo
 
-_AT_ONCE = 64
+AT_ONCE = 64
 """Faces per call of the engine, at most: what a crowd takes in memory has a bound."""
 
 
@@ -61,8 +61,8 @@ class NetworkEmbedder:
             inference.engine.EngineError: the engine failed.
         """
         rows = np.zeros((len(chips), self._info.dim), dtype=np.float32)
-        for start in range(0, len(chips), _AT_ONCE):
-            faces, kept = aligned(chips[start : start + _AT_ONCE], self._template)
+        for start in range(0, len(chips), AT_ONCE):
+            faces, kept = aligned(chips[start : start + AT_ONCE], self._template)
             if kept:
                 found = self._engine.run(tensor(faces, self._shape))
                 (values,) = found.values()
