@@ -2,7 +2,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Never
 
 import pytest
 
@@ -53,6 +53,49 @@ def test_without_a_driver_there_is_no_gpu() -> None:
 
     nvml = SimpleNamespace(NVMLError=RuntimeError, nvmlInit=refuse)
     assert gpu_memory(_only("pynvml", nvml)) == ()
+
+
+class LostError(Exception):
+    """NVIDIA's library says that the GPU is lost."""
+
+
+def _lost(*_: object) -> Never:
+    raise LostError("GPU is lost")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "nvmlDeviceGetCount",
+        "nvmlDeviceGetHandleByIndex",
+        "nvmlDeviceGetMemoryInfo",
+        "nvmlDeviceGetName",
+        "nvmlDeviceGetUtilizationRates",
+    ],
+)
+def test_a_card_that_is_lost_is_left_out_and_its_load_unknown(call: str) -> None:
+    nvml = _one_card(lambda _: SimpleNamespace(gpu=25))
+    nvml.NVMLError = LostError
+    setattr(nvml, call, _lost)
+    found = gpu_memory(_only("pynvml", nvml))
+    assert [card.utilisation for card in found] in ([], [None])
+    assert GpuLoad(lambda: gpu_memory(_only("pynvml", nvml)))("GPU-0") is None
+
+
+def test_the_other_cards_are_told_of_when_one_is_lost() -> None:
+    nvml = _one_card(lambda _: SimpleNamespace(gpu=25))
+    nvml.nvmlDeviceGetCount = lambda: 2
+    nvml.NVMLError = LostError
+    nvml.nvmlDeviceGetHandleByIndex = lambda number: number or _lost()
+    assert [card.device for card in gpu_memory(_only("pynvml", nvml))] == ["GPU-1"]
+
+
+def test_torch_leaves_out_a_card_that_is_lost() -> None:
+    def lost(_: int) -> Never:
+        raise RuntimeError("CUDA error: the device is lost")
+
+    cuda = SimpleNamespace(is_available=lambda: True, device_count=lambda: 1, mem_get_info=lost)
+    assert gpu_memory(_only("torch", SimpleNamespace(cuda=cuda))) == ()
 
 
 @pytest.mark.parametrize("available", [True, False])

@@ -80,3 +80,14 @@ def test_pool_and_cards_are_metrics(pool: DevicePool) -> None:
     assert 'sightline_device_queue{device="CPU"} 7.0' in text
     assert 'sightline_gpu_memory_available_mb{device="GPU-0",name="Card"} 400.0' in text
     assert 'sightline_gpu_utilisation{device="GPU-0",name="Card"} 0.25' in text
+
+
+def test_a_card_that_is_lost_has_no_metrics(pool: DevicePool) -> None:
+    registry = CollectorRegistry()
+    cards = [CARD]
+    PoolMetrics(pool, lambda: cards, registry)
+    before = generate_latest(registry).decode()
+    cards.clear()
+    text = generate_latest(registry).decode()
+    assert ("sightline_gpu_utilisation{" in before, "sightline_gpu" in before) == (True, True)
+    assert 'device="GPU-0"' not in text

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,8 @@ def gpu_memory(find: Callable[[str], Any] | None = None) -> Sequence[Memory]:
     """The GPUs that NVIDIA's library (`nvidia-ml-py`) or torch tells of; none without either.
 
     Only the library tells how busy a card is. It numbers the cards of the machine or container
-    by their place on the bus and knows nothing of `CUDA_VISIBLE_DEVICES`.
+    by their place on the bus and knows nothing of `CUDA_VISIBLE_DEVICES`. A card that is lost is
+    left out.
 
     Args:
         find: gives a module by name, or none.
@@ -76,22 +78,26 @@ def _module(name: str) -> Any:
 def _by_nvml(nvml: Any) -> Sequence[Memory]:
     try:
         nvml.nvmlInit()
+        count = nvml.nvmlDeviceGetCount()
     except nvml.NVMLError:
         return ()
     found = []
-    for number in range(nvml.nvmlDeviceGetCount()):
-        handle = nvml.nvmlDeviceGetHandleByIndex(number)
-        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-        found.append(
-            Memory(
-                device=f"GPU-{number}",
-                name=str(nvml.nvmlDeviceGetName(handle)),
-                total_mb=memory.total // _MIB,
-                available_mb=memory.free // _MIB,
-                utilisation=_busy(nvml, handle),
-            )
-        )
+    for number in range(count):
+        with suppress(nvml.NVMLError):  # a card that is lost has nothing to tell
+            found.append(_card(nvml, number))
     return found
+
+
+def _card(nvml: Any, number: int) -> Memory:
+    handle = nvml.nvmlDeviceGetHandleByIndex(number)
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+    return Memory(
+        device=f"GPU-{number}",
+        name=str(nvml.nvmlDeviceGetName(handle)),
+        total_mb=memory.total // _MIB,
+        available_mb=memory.free // _MIB,
+        utilisation=_busy(nvml, handle),
+    )
 
 
 def _busy(nvml: Any, handle: Any) -> float | None:
@@ -108,13 +114,14 @@ def _by_torch(torch: Any) -> Sequence[Memory]:
         return ()
     found = []
     for number in range(torch.cuda.device_count()):
-        free, total = torch.cuda.mem_get_info(number)
-        found.append(
-            Memory(
-                device=f"GPU-{number}",
-                name=str(torch.cuda.get_device_name(number)),
-                total_mb=total // _MIB,
-                available_mb=free // _MIB,
+        with suppress(RuntimeError):  # as above
+            free, total = torch.cuda.mem_get_info(number)
+            found.append(
+                Memory(
+                    device=f"GPU-{number}",
+                    name=str(torch.cuda.get_device_name(number)),
+                    total_mb=total // _MIB,
+                    available_mb=free // _MIB,
+                )
             )
-        )
     return found

@@ -189,7 +189,8 @@ class PoolMetrics(Collector):
     @override
     def collect(self) -> Sequence[Metric]:
         """Set the metrics; they tell themselves."""
-        for gauge in (self._jobs, self._jobs_max, self._queue, self._cameras):
+        of_devices = (self._jobs, self._jobs_max, self._queue, self._cameras)
+        for gauge in (*of_devices, self._total, self._available, self._busy):
             gauge.clear()
         for load in self._pool.loads():
             self._jobs.labels(load.device).set(load.jobs)
