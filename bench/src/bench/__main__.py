@@ -78,7 +78,8 @@ def _inference(arguments: argparse.Namespace) -> dict[str, Any]:
         seconds=arguments.seconds,
         models=tuple(arguments.models),
         threads=arguments.threads,
-        insightface=not arguments.alone,
+        device=arguments.device,
+        insightface=not arguments.alone and arguments.device == "CPU",
         soak_minutes=arguments.soak,
     )
     return inference.measure(model_store(), material(), options)
@@ -139,6 +140,7 @@ def _inference_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=0.3, help="of each turn, at least")
     parser.add_argument("--models", nargs="+", default=[], help="by model_id")
     parser.add_argument("--threads", type=int, default=1, help="of an engine")
+    parser.add_argument("--device", default="CPU", help="of the rows: CPU, GPU-0 and so on")
     parser.add_argument("--alone", action="store_true", help="without stock InsightFace")
     parser.add_argument("--soak", type=float, default=0.0, help="minutes of saturation at the end")
 

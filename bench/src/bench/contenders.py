@@ -89,7 +89,13 @@ def detectors_at_hand(store: ModelStore, threads: int) -> dict[str, FaceDetector
 
 
 def a_detector(
-    model_id: str, store: ModelStore, *, threads: int, engine: str = "auto", max_batch: int = 1
+    model_id: str,
+    store: ModelStore,
+    *,
+    threads: int,
+    engine: str = "auto",
+    max_batch: int = 1,
+    device: str = "CPU",
 ) -> FaceDetector:
     """A detector of the registry as the service loads it.
 
@@ -99,6 +105,7 @@ def a_detector(
         threads: of one run.
         engine: that is to run it; the fastest if it is `auto`.
         max_batch: pictures of a call.
+        device: that it runs on, CPU or GPU-0, …
 
     Raises:
         ConfigurationError: a file is missing or altered, or no engine can run it.
@@ -111,12 +118,18 @@ def a_detector(
         long_side=LONG_SIDE,
         threads=threads,
         max_batch=max_batch,
-        running=Running(wanted=engine),
+        running=Running(wanted=engine, device=device),
     )
 
 
 def an_embedder(
-    model_id: str, store: ModelStore, *, threads: int, engine: str = "auto", max_batch: int = 1
+    model_id: str,
+    store: ModelStore,
+    *,
+    threads: int,
+    engine: str = "auto",
+    max_batch: int = 1,
+    device: str = "CPU",
 ) -> FaceEmbedder:
     """An embedder of the registry as the service loads it; arguments as of `a_detector`.
 
@@ -133,7 +146,7 @@ def an_embedder(
         model,
         store.locate(model),
         sample(template, model.input),
-        options=EngineOptions(threads=threads, max_batch=max_batch),
+        options=EngineOptions(device=device, threads=threads, max_batch=max_batch),
         wanted=engine,
     )
     info = EmbedderInfo(

@@ -1,27 +1,36 @@
 """What is measured beside its engine: a detector or an embedder on one of the engines at hand."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from bench.bare_engines import Bare, Tensor, bare_engine
-from bench.contenders import DETECTOR, LONG_SIDE, a_detector, an_embedder
-from bench.material import Material, model_registry
+from bench.bare_engines import Bare, Tensor
+from bench.contenders import DETECTOR, LONG_SIDE, a_detector
+from bench.material import Material
 from bench.pathway import Seen, faces_of
 from bench.rounds import Work
 from detection.adapters.canvas import Canvas, letterbox
 from detection.adapters.jpeg import OpenCvDecoder
 from detection.domain.chip import GRADES
 from detection.domain.face import Picture
+from detection.ports import FaceDetector
 from mesh.errors import ConfigurationError
 from mesh.events import FaceChip
 from mesh.models import ModelSpec, ModelStore
 from recognition.adapters import network_embedder, pictures
 from recognition.domain.alignment import TEMPLATES
+from recognition.ports import FaceEmbedder
 
-_BARE = ("onnxruntime", "openvino")
-_LARGEST = 32
+_BARE = ("onnxruntime", "openvino", "torch")
 _SPREAD = 8
 """Every so many frames of the clip one is taken."""
 
@@ -38,6 +47,8 @@ class Subject:
     """What to time for a batch of so many: `stage`, `bare`, `decode`, and what belongs to it."""
     holds: tuple[str, ...] = ()
     """Steps within the stage that are taken out of it."""
+    device: str = "CPU"
+    """Where it runs: CPU, GPU-0 and so on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,46 +60,72 @@ class Supply:
     chips: Sequence[FaceChip]
 
 
+class Loads(Protocol):
+    """Loads stages and engines on one device; all raise a ConfigurationError that says why not."""
+
+    @property
+    def device(self) -> str:
+        """Where they run: CPU, GPU-0 and so on."""
+
+    def detector(self, model: ModelSpec, engine: str) -> FaceDetector:
+        """As the service loads it."""
+
+    def embedder(self, model: ModelSpec, engine: str) -> FaceEmbedder:
+        """As the service loads it."""
+
+    def bare(self, model: ModelSpec, engine: str, item: Tensor) -> Bare:
+        """The engine by itself, for items like this one."""
+
+
 def subjects(
-    store: ModelStore,
-    where: Material,
+    loading: Loads,
+    supply: Supply,
     skipped: MutableMapping[str, str],
     *,
-    threads: int,
+    models: Iterable[ModelSpec],
     only: Collection[str] = (),
 ) -> Iterator[Subject]:
-    """Every detector and embedder of the registry on every engine that can run it here.
+    """Every detector and embedder on every engine that can run it on the device.
 
     Args:
-        store: that has the files.
-        where: that has the clip.
+        loading: loads them on the device.
+        supply: what goes in.
         skipped: takes the reasons of what is left out, by model and engine.
-        threads: of an engine.
+        models: of the registry.
         only: models by model_id; all if it is empty.
     """
     makers = {"face-detection": _detector, "face-recognition": _embedder}
-    supply = _supply(store, where)
-    for model in model_registry().models.values():
+    for model in models:
         if model.task not in makers or (only and model.model_id not in only):
             continue
         for engine in model.engines:
             name = f"{model.model_id} on {engine}"
-            if engine not in _BARE:
-                skipped[name] = _why_not(engine)
+            reason = _why_not(engine, loading.device)
+            if reason:
+                skipped[name] = reason
                 continue
             try:
-                yield makers[model.task](model, engine, store, supply, threads)
+                yield makers[model.task](model, engine, loading, supply)
             except ConfigurationError as error:
                 skipped[name] = str(error)
 
 
-def _why_not(engine: str) -> str:
-    if engine == "torch":
-        return "torch is for GPUs, and none is measured here"
-    return f"{engine} takes pictures as they are: there is no tensor to prepare"
+def _why_not(engine: str, device: str) -> str | None:
+    if engine not in _BARE:
+        return f"{engine} takes pictures as they are: there is no tensor to prepare"
+    if device == "CPU" and engine == "torch":
+        return "torch is for GPUs: --device GPU-0 measures it where there is one"
+    if device != "CPU" and engine == "openvino":
+        return f"openvino runs on the CPU here, not on {device}"
+    return None
 
 
-def _supply(store: ModelStore, where: Material) -> Supply:
+def gather(store: ModelStore, where: Material) -> Supply:
+    """Pictures of the clip, and chips of the faces that the default detector finds there.
+
+    Raises:
+        ConfigurationError: the default detector cannot be loaded.
+    """
     encoded = where.pictures()[::_SPREAD]
     decoded = [OpenCvDecoder().decode(data) for data in encoded]
     finder = a_detector(DETECTOR, store, threads=1)
@@ -100,11 +137,9 @@ def _supply(store: ModelStore, where: Material) -> Supply:
     return Supply(encoded, decoded, chips)
 
 
-def _detector(
-    model: ModelSpec, engine: str, store: ModelStore, supply: Supply, threads: int
-) -> Subject:
-    detector = a_detector(model.model_id, store, threads=threads, engine=engine, max_batch=_LARGEST)
-    bare = _bare(model, engine, store, threads)
+def _detector(model: ModelSpec, engine: str, loading: Loads, supply: Supply) -> Subject:
+    detector = loading.detector(model, engine)
+    bare = loading.bare(model, engine, _letterboxed(model, supply.decoded[:1]))
 
     def works(batch: int) -> Mapping[str, Work]:
         images = _first(supply.decoded, batch)
@@ -116,7 +151,7 @@ def _detector(
             "decode": lambda: [OpenCvDecoder().decode(data) for data in encoded],
         }
 
-    return Subject(model.model_id, engine, works)
+    return Subject(model.model_id, engine, works, device=loading.device)
 
 
 def _letterboxed(model: ModelSpec, images: Sequence[Picture]) -> Tensor:
@@ -126,13 +161,9 @@ def _letterboxed(model: ModelSpec, images: Sequence[Picture]) -> Tensor:
     return Canvas(model.input).lay(images, boxes)
 
 
-def _embedder(
-    model: ModelSpec, engine: str, store: ModelStore, supply: Supply, threads: int
-) -> Subject:
-    embedder = an_embedder(
-        model.model_id, store, threads=threads, engine=engine, max_batch=_LARGEST
-    )
-    bare = _bare(model, engine, store, threads)
+def _embedder(model: ModelSpec, engine: str, loading: Loads, supply: Supply) -> Subject:
+    embedder = loading.embedder(model, engine)
+    bare = loading.bare(model, engine, _aligned(model, supply.chips[:1]))
     template = TEMPLATES[model.alignment or ""]
 
     def works(batch: int) -> Mapping[str, Work]:
@@ -145,7 +176,9 @@ def _embedder(
             "decode and align": lambda: pictures.aligned(chips, template),
         }
 
-    return Subject(model.model_id, engine, works, holds=("decode and align",))
+    return Subject(
+        model.model_id, engine, works, holds=("decode and align",), device=loading.device
+    )
 
 
 def _aligned(model: ModelSpec, chips: Sequence[FaceChip]) -> Tensor:
@@ -153,13 +186,6 @@ def _aligned(model: ModelSpec, chips: Sequence[FaceChip]) -> Tensor:
         raise ConfigurationError(f"model {model.model_id} has no input of its own")
     faces, _ = pictures.aligned(chips, TEMPLATES[model.alignment or ""])
     return network_embedder.tensor(faces, model.input)
-
-
-def _bare(model: ModelSpec, engine: str, store: ModelStore, threads: int) -> Bare:
-    files = list(store.locate(model).values())
-    network = next(path for path in files if path.suffix in {".onnx", ".xml"})
-    weights = next((path for path in files if path.suffix == ".bin"), None)
-    return bare_engine(engine, network, weights, threads=threads)
 
 
 def _first(items: Sequence[T], count: int) -> list[T]:
