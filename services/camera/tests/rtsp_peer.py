@@ -9,6 +9,7 @@ Usage: python3 -I rtsp_peer.py "videotestsrc ! jpegenc ! rtpjpegpay name=pay0" [
 import signal
 import sys
 from importlib import import_module
+from typing import Any
 
 
 def main() -> None:
@@ -27,9 +28,9 @@ def main() -> None:
     factory.set_launch(f"( {sys.argv[1]} )")
     if len(sys.argv) > 2:
         factory.set_protocols(getattr(rtsp.RTSPLowerTrans, sys.argv[2].upper()))
-    valves = []
+    valves: list[Any] = []
 
-    def note(_factory: object, media: object) -> None:
+    def note(_factory: object, media: Any) -> None:
         valves.append(media.get_element().get_child_by_name("valve"))
 
     factory.connect("media-configure", note)

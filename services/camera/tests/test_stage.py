@@ -12,6 +12,8 @@ from services.camera.tests.doubles import (
     frames,
     until,
 )
+from services.camera.tests.patience import PATIENT
+from typing_extensions import override
 
 from camera.domain.capture import Capture
 from camera.domain.life import ErrorCode
@@ -19,7 +21,16 @@ from camera.stage import CameraStage
 from camera.stage.connection import Connection, Hooks
 from camera.stage.parts import wait_for_event
 from camera.stage.stream import Stream
-from mesh.events import Camera, Lane, Overload, Priority, StreamConfig, StreamState, StreamType
+from mesh.events import (
+    INLINE_BYTES,
+    Camera,
+    Lane,
+    Overload,
+    Priority,
+    StreamConfig,
+    StreamState,
+    StreamType,
+)
 from mesh.identity import frame_key
 from mesh.testing import (
     CAMERA_ID,
@@ -385,6 +396,29 @@ async def test_a_connection_that_is_asked_to_end_before_it_began_reads_nothing(
     assert not setting.frames.epochs
 
 
+async def test_a_connection_that_ends_with_its_first_picture_begins_no_epoch(
+    setting: Setting,
+) -> None:
+    async def end() -> None:
+        connection.end()
+
+    def ends() -> float:
+        asyncio.run_coroutine_threadsafe(end(), loop).result(PATIENT)
+        return 0.0
+
+    loop = asyncio.get_running_loop()
+    setting.sources.prepared[CAMERA_ID] = [FakeSource(frames(1))]
+    parts = replace(setting.parts(), thread_seconds=ends)
+    capture = Capture(a_live_camera(), parts.policy, NOON)
+    hooks = Hooks(
+        live=lambda: pytest.fail("it went live"), noticed=lambda _: None, gone=lambda: None
+    )
+    connection = Connection(parts, capture, hooks)
+    assert await connection.read() is None
+    await asyncio.wait_for(connection.gone.wait(), PATIENT)
+    assert not setting.frames.epochs
+
+
 def test_a_frame_that_cannot_be_published_before_any_epoch_is_nobodys(setting: Setting) -> None:
     capture = Capture(a_live_camera(), setting.parts().policy, NOON)
     capture.waste("too_large")
@@ -439,23 +473,79 @@ async def test_while_nothing_can_be_published_a_stream_stops_and_says_what_is_aw
     assert len(setting.frames.epochs) == 2
 
 
-async def test_a_connection_that_hangs_while_it_is_held_does_not_end_the_next_one(
+async def test_a_connection_that_hangs_while_it_is_held_does_not_touch_the_next_one(
     stage: CameraStage, setting: Setting
 ) -> None:
     hanging, later = FakeSource(frames(1), deaf=True), FakeSource(frames(1))
+    hanging.passed_over = {"broken_picture": 2}
     setting.sources.prepared[CAMERA_ID] = [hanging, later]
     stage.changed(CAMERA_ID, a_live_camera())
     await until(lambda: StreamState.LIVE in setting.reports.states())
+    await until(lambda: hanging.idle)
     stage.publishing(KAFKA_AWAY)
     await until(lambda: setting.reports.states()[-1] is StreamState.ERROR)
     stage.changed(CAMERA_ID, a_live_camera(name="Back door"))
     stage.publishing(None)
-    await until(lambda: len(setting.frames.epochs) == 2)
+    await until(lambda: later.idle)
     hanging.wake()
     await until(lambda: hanging.closed)
     await until(lambda: len(threads_of(CAMERA_ID)) == 1)
     second = setting.frames.epochs[1]
+    assert [waiting.sequence for waiting in second.take(100, NOON)] == [0]
     assert second.offer(lambda n: a_frame_captured(frame=a_frame_header(sequence_number=n)))
+    stage.report()
+    status = setting.reports.statuses[-1]
+    assert (status.frames_captured, status.frames_dropped) == (2, {"broken_picture": 2})
+
+
+async def test_a_connection_that_opens_after_the_next_one_does_not_tell_how_that_one_is(
+    stage: CameraStage, setting: Setting
+) -> None:
+    class Doorstep(FakeSource):
+        @override
+        def open(self) -> None:
+            super().open()
+            assert answered.wait(PATIENT)
+
+    answered = threading.Event()
+    late, later = Doorstep(), FakeSource(frames(1))
+    late.transport, later.transport = "udp", "tcp"
+    setting.sources.prepared[CAMERA_ID] = [late, later]
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: late.opened)
+    stage.publishing(KAFKA_AWAY)
+    await until(lambda: setting.reports.states()[-1] is StreamState.ERROR)
+    stage.publishing(None)
+    await until(lambda: later.idle)
+    answered.set()
+    await until(lambda: late.closed)
+    stage.report()
+    assert setting.reports.statuses[-1].transport == "tcp"
+
+
+async def test_a_picture_that_is_encoded_when_its_connection_ends_is_not_the_next_ones(
+    stage: CameraStage, setting: Setting
+) -> None:
+    class Slow(FakeFrame):
+        @override
+        def jpeg(self, limit: int = INLINE_BYTES) -> bytes | None:
+            asked.set()
+            assert go_on.wait(PATIENT)
+            return super().jpeg(limit)
+
+    asked, go_on = threading.Event(), threading.Event()
+    slow, later = FakeSource([Slow()]), FakeSource(frames(1))
+    setting.sources.prepared[CAMERA_ID] = [slow, later]
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(asked.is_set)
+    stage.publishing(KAFKA_AWAY)
+    await until(lambda: setting.reports.states()[-1] is StreamState.ERROR)
+    stage.publishing(None)
+    await until(lambda: later.idle)
+    go_on.set()
+    await until(lambda: slow.closed)
+    second = setting.frames.epochs[1]
+    assert [waiting.sequence for waiting in second.take(100, NOON)] == [0]
 
 
 async def test_a_connection_that_opens_after_it_was_asked_to_end_begins_no_epoch(

@@ -85,7 +85,10 @@ class Connection:
             self._source = source = self._parts.sources(self._capture.camera)
             with contextlib.closing(source):
                 source.open()
-                self._capture.connected(source.transport, source.codec)
+                with self._lock:
+                    if self._over:
+                        return None
+                    self._capture.connected(source.transport, source.codec)
                 self._pump(source)
         except SourceError as error:
             return error
@@ -114,12 +117,22 @@ class Connection:
             raise SourceError(ErrorCode.STREAM_ENDED, "the stream ended")
 
     def _next(self, source: FrameSource) -> VideoFrame | None:
+        """The next picture; nothing at the end of the stream or once the connection is over.
+
+        A read may return long after that: what it brings is not the next connection's.
+        """
         while self._capture.should_wait and not self._over:
             self._parts.clock.sleep(_ROOM_SECONDS)
         try:
-            return source.read()
+            frame = source.read()
         finally:
-            self._capture.passed_over(source.passed_over)
+            self._note_passed_over(source)
+        return None if self._over else frame
+
+    def _note_passed_over(self, source: FrameSource) -> None:
+        with self._lock:
+            if not self._over:
+                self._capture.passed_over(source.passed_over)
 
     def _open_session(self, arrival: Arrival) -> bool:
         """Begins an epoch, unless the connection was asked to end meanwhile."""
@@ -170,7 +183,11 @@ class Connection:
         if pictures is None:
             self._capture.waste("too_large")
             return
-        if self._capture.offer(arrival, pictures, self._parts.clock.now()):
+        with self._lock:
+            if self._over:
+                return
+            taken = self._capture.offer(arrival, pictures, self._parts.clock.now())
+        if taken:
             self._parts.frames.wake()
 
     def _pictures(self, frame: VideoFrame, arrival: Arrival) -> Pictures | None:
