@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from libs.inference.tests import networks
 from structlog.testing import capture_logs
 
-from inference.candidates import candidates
+from inference.candidates import candidates, devices_for
 from inference.choice import (
     LEAD,
     TOLERANCE,
@@ -208,6 +208,16 @@ def test_on_a_gpu_the_cpu_is_only_the_reference() -> None:
         ("onnxruntime", True),
         ("torch", True),
     ]
+
+
+def test_a_device_that_no_engine_of_a_model_is_for_is_left_out_and_the_log_tells_it() -> None:
+    both, other, own = spec("openvino", "torch"), spec("openvino"), spec("dlib")
+    assert devices_for(("GPU-0", "CPU"), both) == ["GPU-0", "CPU"]
+    with capture_logs() as logs:
+        found = [devices_for(("GPU-0", "CPU"), *of) for of in ([other], [both, other], [own])]
+    assert found == [["CPU"]] * 3
+    assert [(log["log_level"], log["device"]) for log in logs] == [("warning", "GPU-0")] * 3
+    assert devices_for(("IGPU", "CPU"), spec("onnxruntime")) == ["IGPU", "CPU"]
 
 
 def test_a_device_that_is_not_there_refuses_the_start(tmp_path: Path) -> None:

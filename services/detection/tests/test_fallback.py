@@ -129,6 +129,18 @@ def test_devices_come_before_other_models(world: World, monkeypatch: pytest.Monk
     ]
 
 
+def test_a_detector_that_no_engine_runs_on_the_gpu_goes_on_the_cpu(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.batch = 8
+    monkeypatch.setenv("SIGHTLINE_DEVICE", "GPU-0")
+    monkeypatch.setenv("SIGHTLINE_ENGINE", "onnxruntime")
+    world.detectors().chain("dlib-hog-5pt")
+    assert [(one.info.model_id, one.info.device) for one in world.loaded] == [
+        ("dlib-hog-5pt", "CPU")
+    ]
+
+
 def test_the_engine_is_a_setting_of_the_chosen_device(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
 
+from detection.adapters.chained import Places
 from detection.adapters.engines import load_detector
 from detection.adapters.further_models import Loaded, equip, load_further
 from detection.adapters.heartbeats import FurtherHeartbeats
@@ -22,7 +23,7 @@ from detection.adapters.tracker import ShortTermTracker
 from detection.domain.face import Picture
 from detection.domain.face_mesh import attributes_of
 from detection.domain.pose import estimate_pose
-from detection.ports import FaceDetector, FaceView, FurtherModels
+from detection.ports import FaceDetector, FaceView, FurtherModels, ModelInfo
 from inference.engine import EngineOptions
 from mesh.clock import SystemClock
 from mesh.errors import ConfigurationError, TransientError
@@ -48,6 +49,24 @@ class Box:
 
     def flush(self, timeout: timedelta) -> None:
         """Nothing to wait for."""
+
+
+class Silent:
+    """A model that says nothing."""
+
+    info = ModelInfo(
+        model_id="m",
+        name="m",
+        version="1",
+        licence="none",
+        sha256="0" * 64,
+        pack="fake",
+        device="CPU",
+        engine="fake",
+    )
+
+    def warm_up(self) -> None:
+        """Nothing to warm."""
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +134,36 @@ def test_a_network_is_prepared_for_as_much_as_it_is_given_at_once(
     store = ModelStore(folder=tmp_path, cache=tmp_path)
     with pytest.raises(ConfigurationError, match=f"^{at_once} at once"):
         load_further(replace(PACK, optional=(model,)), store, tasks=[task])
+
+
+@pytest.mark.parametrize(
+    ("tasks", "model_id", "used"),
+    [
+        (["drowsiness"], "head-pose-adas-0001", ["CPU"]),
+        (["age_gender"], "age-gender-0013", ["CPU"]),
+        (["liveness"], "minifasnet-v2", ["GPU-0", "CPU"]),
+    ],
+)
+def test_a_further_model_that_no_engine_runs_on_the_gpu_goes_on_the_cpu(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tasks: list[str],
+    model_id: str,
+    used: list[str],
+) -> None:
+    devices = []
+
+    def build(_: object, device: str) -> Silent:
+        devices.append(device)
+        return Silent()
+
+    monkeypatch.setattr("detection.adapters.further_models._build", build)
+    (tmp_path / "own.onnx").write_bytes(b"a network")
+    model = replace(ModelRegistry.load().models[model_id], files=(ModelFile(name="own.onnx"),))
+    store = ModelStore(folder=tmp_path, cache=tmp_path)
+    places = Places(devices=("GPU-0", "CPU"))
+    load_further(replace(PACK, optional=(model,)), store, tasks=tasks, places=places)
+    assert devices == used
 
 
 def test_only_models_of_the_wanted_tasks_are_loaded(models_dir: Path, tmp_path: Path) -> None:

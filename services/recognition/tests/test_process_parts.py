@@ -7,6 +7,7 @@ from typing import Never
 
 import pytest
 from services.recognition.tests.arranging import FakeEmbedder, chip_of
+from structlog.testing import capture_logs
 from typing_extensions import override
 
 from inference.engine import EngineOptions
@@ -47,6 +48,15 @@ class Silence:
 
     def flush(self, timeout: object) -> Never:
         raise AssertionError
+
+
+def embedders(cache: Path) -> Embedders:
+    """As a process has them that is set as the environment says."""
+    settings = RecognitionSettings.load()
+    registry, store = open_registry(settings), ModelStore(folder=None, cache=cache)
+    teller = Teller(service="recognition", task="t", instance_id="r-0", topic="events")
+    news = ModelNews(teller, Silence(), ManualClock())
+    return Embedders(settings, registry, store, news, lambda: None)
 
 
 def test_an_embedder_tells_its_meter_what_it_does() -> None:
@@ -107,6 +117,32 @@ def test_thresholds_of_the_users_registry_overrule_measured_curves(
         RecognitionSettings.load().matching(model_id)
 
 
+@pytest.mark.parametrize(
+    ("model_id", "used"),
+    [
+        ("omz-face-reid-0095", ["CPU"]),
+        ("dlib-resnet-v1", ["CPU"]),
+        ("mobilefacenet-ms1m", ["GPU-0", "CPU"]),
+    ],
+)
+def test_a_model_that_no_engine_runs_on_the_gpu_goes_on_the_cpu_and_the_log_tells_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_id: str, used: list[str]
+) -> None:
+    devices = []
+
+    def load(*_: object, running: Running, **__: object) -> FakeEmbedder:
+        devices.append(running.device)
+        return FakeEmbedder()
+
+    monkeypatch.setattr("recognition.adapters.fallback.load_embedder", load)
+    monkeypatch.setenv("SIGHTLINE_DEVICE", "GPU-0")
+    with capture_logs() as logs:
+        embedders(tmp_path).load(model_id)
+    assert devices == used
+    left_out = [log["device"] for log in logs if log["event"] == "device_left_out"]
+    assert left_out == [device for device in ("GPU-0", "CPU") if device not in used]
+
+
 def test_an_embedder_is_prepared_for_as_many_faces_as_it_is_given_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,10 +170,5 @@ def test_a_pack_of_the_users_own_is_loaded(tmp_path: Path, monkeypatch: pytest.M
     own.write_text(table, encoding="utf-8")
     monkeypatch.setenv("SIGHTLINE_MODEL_REGISTRY", str(own))
     monkeypatch.setenv("SIGHTLINE_MODEL_PACK", "mine")
-    settings = RecognitionSettings.load()
-    registry, store = open_registry(settings), ModelStore(folder=None, cache=tmp_path)
-    teller = Teller(service="recognition", task="t", instance_id="r-0", topic="events")
-    news = ModelNews(teller, Silence(), ManualClock())
-    embedders = Embedders(settings, registry, store, news, lambda: None)
-    loaded = embedders.load(registry.pack(settings.model_pack).embedder.model_id)
+    loaded = embedders(tmp_path).load("dlib-resnet-v1")
     assert (loaded.info.pack, loaded.info.model_id) == ("mine", "dlib-resnet-v1")

@@ -10,6 +10,26 @@ CALM = 0.7
 """… until it falls below this one."""
 _LARGE = 4
 
+_GPUS = frozenset({"GPU", "TENSORRT", "IGPU"})
+UNMEASURED = frozenset({"TENSORRT", "IGPU"})
+"""Kinds of devices that can be chosen and were never measured."""
+
+
+def kind_of(device: str) -> str:
+    """The first word of a device's name: CPU, GPU, TENSORRT, IGPU or cloud."""
+    return device.partition("-")[0]
+
+
+def is_gpu(device: str) -> bool:
+    """Whether it is a GPU of this machine, by whatever way."""
+    return kind_of(device) in _GPUS
+
+
+def card_of(device: str) -> str:
+    """The card as its load is told: TENSORRT-1 is another way to GPU-1."""
+    kind, dash, number = device.partition("-")
+    return f"GPU{dash}{number}" if kind == "TENSORRT" else device
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:

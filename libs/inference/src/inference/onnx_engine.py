@@ -9,6 +9,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from inference.batch_axis import checked, joined, probe
+from inference.devices import kind_of
 from inference.engine import EngineError, EngineInfo, EngineOptions, Outputs, Tensor
 from mesh.errors import ConfigurationError
 
@@ -49,7 +50,7 @@ PROVIDERS = {
         name="TensorrtExecutionProvider",
         description="NVIDIA with TensorRT's own libraries. Unmeasured.",
         precision="f16",
-        options=(("trt_fp16_enable", "1"),),
+        options=(("trt_fp16_enable", "True"),),  # it refuses "1"
     ),
     "IGPU": Provider(
         name="OpenVINOExecutionProvider",
@@ -60,6 +61,16 @@ PROVIDERS = {
     ),
 }
 """By the first word of a device's name."""
+
+
+def provider_options(device: str) -> tuple[str, dict[str, str]]:
+    """What onnxruntime is told for a device: the name of a provider, and its options.
+
+    Raises:
+        ConfigurationError: no provider is known for the device.
+    """
+    provider, number = _provider(device), device.partition("-")[2]
+    return provider.name, dict(provider.options) | ({"device_id": number} if number else {})
 
 
 class OnnxEngine:
@@ -76,9 +87,8 @@ class OnnxEngine:
             ConfigurationError: the file is no such network, or the device cannot be had.
         """
         wanted = options or EngineOptions()
-        kind, _, number = wanted.device.partition("-")
-        provider = PROVIDERS.get(kind)
-        if provider is None or provider.name not in onnxruntime.get_available_providers():
+        provider = _provider(wanted.device)
+        if provider.name not in onnxruntime.get_available_providers():
             raise ConfigurationError(f"this onnxruntime has no device {wanted.device}")
         if wanted.precision not in {None, provider.precision}:
             raise ConfigurationError(
@@ -87,7 +97,7 @@ class OnnxEngine:
         self.info = EngineInfo(
             engine="onnxruntime", device=wanted.device, precision=provider.precision
         )
-        self._session = _session(network, provider, number, wanted.threads)
+        self._session = _session(network, wanted.device, wanted.threads)
         inputs = self._session.get_inputs()
         if len(inputs) != 1:
             raise ConfigurationError(f"{network.name} takes {len(inputs)} inputs, not one")
@@ -128,20 +138,25 @@ class OnnxEngine:
         }
 
 
-def _session(network: Path, provider: Provider, number: str, threads: int) -> Any:
+def _provider(device: str) -> Provider:
+    try:
+        return PROVIDERS[kind_of(device)]
+    except KeyError:
+        raise ConfigurationError(f"this onnxruntime has no device {device}") from None
+
+
+def _session(network: Path, device: str, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Idle threads that spin cost five times the work itself at 20 frames a second.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # refusals are raised, not printed
-    settings = dict(provider.options) | ({"device_id": number} if number else {})
+    name, settings = provider_options(device)
     try:
-        session = onnxruntime.InferenceSession(
-            network, options, providers=[(provider.name, settings)]
-        )
+        session = onnxruntime.InferenceSession(network, options, providers=[(name, settings)])
     except _REFUSALS as error:
         raise ConfigurationError(f"{network.name} cannot be loaded: {error}") from error
-    if session.get_providers()[0] != provider.name:  # it falls back to the CPU in silence
-        raise ConfigurationError(f"{network.name}: onnxruntime could not start {provider.name}")
+    if session.get_providers()[0] != name:  # it falls back to the CPU in silence
+        raise ConfigurationError(f"{network.name}: onnxruntime could not start {name}")
     return session

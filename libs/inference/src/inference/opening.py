@@ -6,6 +6,7 @@ from pathlib import Path
 
 from inference.candidates import candidates
 from inference.choice import AUTO, EngineReport, choose, take
+from inference.devices import UNMEASURED, kind_of
 from inference.engine import Engine, EngineOptions, Tensor
 from inference.trials import Attempt, tried_apart
 from mesh.clock import Clock, SystemClock
@@ -46,5 +47,8 @@ def open_engine(
         engine, report = choose(
             model.model_id, found, sample, clock=clock or SystemClock(), wanted=wanted
         )
-    get_logger("inference").info("engine_chosen", **report.fields())
+    log = get_logger("inference")
+    log.info("engine_chosen", **report.fields())
+    if kind_of(engine.info.device) in UNMEASURED:
+        log.warning("device_unmeasured", model_id=model.model_id, device=engine.info.device)
     return engine, report

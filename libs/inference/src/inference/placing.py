@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter
 
 from inference.cards import GpuLoad
-from inference.devices import Choice, Work, choose_device
+from inference.devices import Choice, Work, card_of, choose_device, is_gpu
 from mesh.logs import get_logger
 
 _CPU = "CPU"
@@ -60,7 +60,7 @@ class Placing:
             serving: device that would serve now; a GPU that failed does not.
         """
         choice = self._choose(work, serving)
-        past = serving.startswith("GPU") and not choice.gpu
+        past = is_gpu(serving) and not choice.gpu
         device = _CPU if past else serving
         self._batches.labels(device, choice.reason).inc()
         self._log.debug("device_chosen", device=device, reason=choice.reason, items=work.batch)
@@ -71,11 +71,11 @@ class Placing:
             self._hand.device = None
 
     def _choose(self, work: Work, serving: str) -> Choice:
-        if not serving.startswith("GPU"):
+        if not is_gpu(serving):
             return choose_device(None, work)
         if not self._by_matrix:
             return Choice(gpu=True, saturated=False, reason="setting")
-        load = self._load(serving) or 0.0
+        load = self._load(card_of(serving)) or 0.0
         choice = choose_device(load, work, saturated=self._saturated)
         if choice.saturated is not self._saturated:
             self._saturated = choice.saturated

@@ -20,7 +20,9 @@ class InferenceSettings(ModelSettings):
         "auto", description="auto: the fastest that agrees with the reference; or an engine's name."
     )
     device: str = Field(
-        "CPU", pattern=r"^(CPU|GPU-\d{1,2})$", description="Where models run: CPU, GPU-0, …"
+        "CPU",
+        pattern=r"^(CPU|IGPU|(GPU|TENSORRT)-\d{1,2})$",
+        description="Where models run: CPU, GPU-0, …; unmeasured: TENSORRT-0, …, IGPU.",
     )
     device_choice: Literal["matrix", "all"] = Field(
         "matrix", description="Batches that a GPU gets: by load, priority and size, or all."

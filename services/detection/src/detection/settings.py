@@ -95,9 +95,14 @@ class DetectionSettings(InferenceSettings, ObjectSettings):
             region=self.cloud_region, endpoint=self.cloud_endpoint, timeout=self.cloud_timeout_s
         )
 
-    def places(self, model_id: str) -> Sequence[tuple[str, str]]:
-        """Model and device of each link of the chain in front of which this model stands."""
+    def places(self, model_id: str, devices: Sequence[str]) -> Sequence[tuple[str, str]]:
+        """Model and device of each link of the chain in front of which this model stands.
+
+        Args:
+            model_id: of the model.
+            devices: that it runs on.
+        """
         others = [name.strip() for name in self.detection_fallbacks.split(",") if name.strip()]
-        return [(model_id, device) for device in self.devices] + [
+        return [(model_id, device) for device in devices] + [
             (name, CLOUD if name == REKOGNITION else "CPU") for name in others if name != model_id
         ]

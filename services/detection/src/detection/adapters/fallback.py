@@ -7,6 +7,7 @@ from functools import partial
 from detection.domain.face import Picture, RawFace
 from detection.ports import FaceDetector, ModelInfo
 from detection.settings import REKOGNITION, DetectionSettings
+from inference.candidates import devices_for
 from inference.chain import Chain
 from inference.chained import Chained
 from inference.links import Link
@@ -39,7 +40,8 @@ class Detectors:
         Raises:
             ConfigurationError: a model is unknown, of another task, or cannot be loaded.
         """
-        places = self._settings.places(model_id)
+        model = self._model(model_id)
+        places = self._settings.places(model_id, devices_for(self._settings.devices, model))
         self._settings.check_patience([device for _, device in places])
         links = [
             self._cloud() if device == CLOUD else self._link(self._model(name), device)

@@ -14,6 +14,7 @@ from detection.adapters.face_networks import Network
 from detection.adapters.object_detector import YoloDetector
 from detection.domain.wishes import AGES, EYES, LANDMARKS, LIVENESS, OBJECTS, POSE
 from detection.ports import FurtherModels, Metered, ModelInfo, Tracker
+from inference.candidates import devices_for
 from inference.chain import Chain
 from inference.choice import AUTO
 from inference.engine import EngineError, EngineInfo, EngineOptions, Tensor
@@ -116,8 +117,7 @@ def _files(model: ModelSpec, store: ModelStore) -> Files | None:
 def _load(asked: _Asked, places: Places) -> Loaded:
     """The models of a task behind a chain of devices; a chain of one costs nothing."""
     model_id = "+".join(model.model_id for model, _ in asked.found)
-    # OpenVINO reads the landmarker's files, and is used on the CPU.
-    devices = ["CPU"] if asked.task == LANDMARKS else places.devices
+    devices = devices_for(places.devices, *(model for model, _ in asked.found))
     chain: Chain[Any] = places.chain(asked.task, model_id, partial(_build, asked), devices=devices)
     runs = (ChainedObjectDetector if asked.task == OBJECTS else ChainedFaceModel[Any])(
         chain, places.prefer

@@ -15,6 +15,7 @@ from detection.domain import scrfd, yolo_face, yunet
 from detection.domain.face import Picture, RawFace
 from detection.domain.letterbox import Letterbox
 from detection.ports import ModelInfo
+from inference.devices import is_gpu
 from inference.engine import Engine
 from mesh.errors import ConfigurationError
 from mesh.models import InputSpec
@@ -55,8 +56,8 @@ FAMILIES = MappingProxyType(
 )
 """By `ModelSpec.decoder`; confidence and overlap as their authors ship them."""
 
-AT_ONCE = MappingProxyType({"CPU": 8, "GPU": 32})
-"""Pictures per call of the engine, at most, by device; one of 640 x 384 takes 3 MB."""
+AT_ONCE_CPU, AT_ONCE_GPU = 8, 32
+"""Pictures per call of the engine, at most; one of 640 x 384 takes 3 MB."""
 
 
 class NetworkDetector:
@@ -91,7 +92,7 @@ class NetworkDetector:
         self._family = family
         self._shape = shape
         self._canvas = Canvas(shape)
-        self._at_once = AT_ONCE[engine.info.device.partition("-")[0]]
+        self._at_once = AT_ONCE_GPU if is_gpu(engine.info.device) else AT_ONCE_CPU
         self._long_side = long_side
         try:
             self.warm_up()

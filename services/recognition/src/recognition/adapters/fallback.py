@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from inference.candidates import devices_for
 from inference.chain import Chain
 from inference.chained import Chained
 from inference.links import Link
@@ -67,7 +68,7 @@ class Embedders:
                 timeout=settings.timeout(device),
                 build=partial(self._load, model, device),
             )
-            for device in settings.devices
+            for device in devices_for(settings.devices, model)
         ]
         chain = Chain(links, warm_up=warm, tell=self._news.changed)
         return FallbackEmbedder(chain, self._prefer)
