@@ -10,6 +10,7 @@ from recognition.domain.embedding import Mean
 from recognition.domain.fusion import FusionPolicy, TrackFusion, TrackKey, TrackSample
 
 KEY = TrackKey("cam", 1, "trk")
+NOW = 1000.0
 
 
 def a_sample(sequence: int, *values: float, quality: float = 0.5) -> TrackSample:
@@ -23,7 +24,7 @@ def a_sample(sequence: int, *values: float, quality: float = 0.5) -> TrackSample
 
 def fuse_all(samples: list[TrackSample], policy: FusionPolicy | None = None) -> Mean:
     fusion = TrackFusion(policy or FusionPolicy(frames=3))
-    return [fusion.fuse(KEY, sample) for sample in samples][-1]
+    return [fusion.fuse(KEY, sample, NOW) for sample in samples][-1]
 
 
 @given(st.permutations([a_sample(1), a_sample(2), a_sample(3)]))
@@ -43,8 +44,8 @@ def test_the_same_frame_again_does_not_count_twice() -> None:
 def test_a_batch_processed_twice_decides_the_same_both_times() -> None:
     fusion = TrackFusion(FusionPolicy(frames=3))
     samples = [a_sample(1), a_sample(2), a_sample(3)]
-    first = [fusion.fuse(KEY, sample).vector for sample in samples]
-    second = [fusion.fuse(KEY, sample).vector for sample in samples]
+    first = [fusion.fuse(KEY, sample, NOW).vector for sample in samples]
+    second = [fusion.fuse(KEY, sample, NOW).vector for sample in samples]
     assert np.array_equal(first, second)
 
 
@@ -70,10 +71,22 @@ def test_better_pictures_weigh_more() -> None:
 def test_tracks_are_kept_apart_and_the_longest_untouched_is_forgotten() -> None:
     fusion = TrackFusion(FusionPolicy(max_tracks=2))
     for track in ("a", "b", "a", "c"):
-        fusion.fuse(TrackKey("cam", 1, track), a_sample(1))
+        fusion.fuse(TrackKey("cam", 1, track), a_sample(1), NOW)
     assert len(fusion) == 2
-    assert fusion.fuse(TrackKey("cam", 1, "a"), a_sample(2)).count == 2
-    assert fusion.fuse(TrackKey("cam", 1, "b"), a_sample(2)).count == 1
+    assert fusion.fuse(TrackKey("cam", 1, "a"), a_sample(2), NOW).count == 2
+    assert fusion.fuse(TrackKey("cam", 1, "b"), a_sample(2), NOW).count == 1
+
+
+def test_a_track_that_nobody_touched_for_long_is_forgotten() -> None:
+    fusion = TrackFusion(FusionPolicy(untouched=60.0))
+    gone, present = (TrackKey("cam", 1, track) for track in ("gone", "present"))
+    fusion.fuse(gone, a_sample(1), NOW)
+    fusion.fuse(present, a_sample(1), NOW + 30)
+    assert fusion.fuse(present, a_sample(2), NOW + 60).count == 2
+    assert len(fusion) == 2
+    assert fusion.fuse(present, a_sample(3), NOW + 61).count == 3
+    assert len(fusion) == 1
+    assert fusion.fuse(gone, a_sample(2), NOW + 62).count == 1
 
 
 def test_a_policy_without_frames_is_refused() -> None:
@@ -86,6 +99,6 @@ def test_every_order_of_three_frames_remembers_the_same_window() -> None:
     for order in permutations([a_sample(1), a_sample(2), a_sample(3)]):
         fusion = TrackFusion(FusionPolicy(frames=2))
         for sample in order:
-            fusion.fuse(KEY, sample)
-        results.add(fusion.fuse(KEY, a_sample(4)).vector.tobytes())
+            fusion.fuse(KEY, sample, NOW)
+        results.add(fusion.fuse(KEY, a_sample(4), NOW).vector.tobytes())
     assert len(results) == 1

@@ -5,7 +5,7 @@ restart only costs the average its first pictures.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from recognition.domain.embedding import Mean, Vector, is_zero, mean_of
@@ -40,10 +40,20 @@ class FusionPolicy:
     """Earlier pictures less similar to the present one are left out: the track changed hands."""
     max_tracks: int = 4096
     """Tracks remembered; the longest untouched is forgotten first."""
+    untouched: float = 60.0
+    """Seconds after which a track is forgotten: it ended long before, or its camera did."""
 
     def __post_init__(self) -> None:
         if self.frames < 1 or self.max_tracks < 1 or not -1 <= self.coherence <= 1:
             raise ValueError("frames and max_tracks must be at least 1, coherence -1 to 1")
+
+
+@dataclass(slots=True)
+class _Track:
+    """The last pictures of a track, by frame_key."""
+
+    touched: float = 0.0
+    samples: dict[str, TrackSample] = field(default_factory=dict)
 
 
 class TrackFusion:
@@ -51,22 +61,28 @@ class TrackFusion:
 
     def __init__(self, policy: FusionPolicy) -> None:
         self._policy = policy
-        self._tracks: OrderedDict[TrackKey, dict[str, TrackSample]] = OrderedDict()
+        self._tracks: OrderedDict[TrackKey, _Track] = OrderedDict()
 
     def __len__(self) -> int:
         """Tracks remembered."""
         return len(self._tracks)
 
-    def fuse(self, key: TrackKey, sample: TrackSample) -> Mean:
+    def fuse(self, key: TrackKey, sample: TrackSample, now: float) -> Mean:
         """Add a picture and average it with the track's pictures up to it.
 
         The same frame again replaces itself, and later pictures never count, so a batch that is
         processed twice decides the same both times.
+
+        Args:
+            key: The track.
+            sample: The picture.
+            now: Monotonic seconds.
         """
-        samples = self._tracks.setdefault(key, {})
+        track = self._tracks.setdefault(key, _Track())
         self._tracks.move_to_end(key)
+        track.touched, samples = now, track.samples
         samples[sample.frame_key] = sample
-        self._forget(samples)
+        self._forget(samples, now)
         earlier = sorted(
             (other for other in samples.values() if self._counts(other, sample)),
             key=lambda other: other.sequence_number,
@@ -82,8 +98,13 @@ class TrackFusion:
             and float(other.vector @ present.vector) >= self._policy.coherence
         )
 
-    def _forget(self, samples: dict[str, TrackSample]) -> None:
+    def _forget(self, samples: dict[str, TrackSample], now: float) -> None:
         if len(samples) > 2 * self._policy.frames:
             del samples[min(samples.values(), key=lambda one: one.sequence_number).frame_key]
-        if len(self._tracks) > self._policy.max_tracks:
+        while len(self._tracks) > self._policy.max_tracks or self._oldest < now:
             self._tracks.popitem(last=False)
+
+    @property
+    def _oldest(self) -> float:
+        """Until when the longest untouched track is remembered."""
+        return next(iter(self._tracks.values())).touched + self._policy.untouched

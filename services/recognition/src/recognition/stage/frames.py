@@ -141,7 +141,7 @@ class RecognitionStage:
             quality=face.detected.quality.score,
         )
         key = TrackKey(header.camera_id, header.epoch, face.detected.track_id)
-        return self._fusion.fuse(key, sample)
+        return self._fusion.fuse(key, sample, self._clock.monotonic())
 
     def _search(self, frames: Sequence[FrameWork]) -> None:
         """Search the gallery for all fused faces in one call."""
