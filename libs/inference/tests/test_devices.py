@@ -1,8 +1,13 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
-from inference.devices import BUSY, CALM, Work, choose_device
+from inference.choice import EngineReport
+from inference.devices import BUSY, CALM, UNMEASURED, Work, choose_device, is_gpu, kind_of
+from inference.engine import EngineInfo
+from inference.onnx_engine import PROVIDERS
+from inference.opening import tell
 from mesh.events import Priority
 
 LIKELY = Work(priority=Priority.NORMAL, batch=3)
@@ -60,3 +65,26 @@ def test_urgent_work_has_the_gpu_whenever_there_is_one(
 def test_impossible_values_are_refused(utilisation: float, batch: int) -> None:
     with pytest.raises(ValueError, match="utilisation 0 to 1"):
         choose_device(utilisation, Work(batch=batch))
+
+
+def test_every_provider_is_a_cpu_or_a_gpu() -> None:
+    assert {kind for kind in PROVIDERS if is_gpu(f"{kind}-0")} == {*PROVIDERS} - {"CPU"}
+    assert not is_gpu("cloud")
+
+
+@pytest.mark.parametrize("device", ["CPU", "GPU-0", "TENSORRT-0", "IGPU"])
+def test_the_log_warns_of_a_device_that_nobody_measured(device: str) -> None:
+    chosen = EngineInfo(engine="onnxruntime", device=device, precision="f16")
+    with capture_logs() as logs:
+        tell(EngineReport(model_id="m", wanted="auto", chosen=chosen, reason="the only one"))
+
+    assert [log["event"] for log in logs] == [
+        "engine_chosen",
+        *(["device_unmeasured"] if kind_of(device) in UNMEASURED else []),
+    ]
+    assert logs[-1]["device"] == device
+
+
+def test_what_is_said_to_be_unmeasured_is_described_so() -> None:
+    described = {kind for kind, one in PROVIDERS.items() if "Unmeasured" in one.description}
+    assert described == UNMEASURED

@@ -1,7 +1,7 @@
 """The decision matrix followed, on engines that keep the contract of `test_engines`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -85,13 +85,15 @@ def pictures(count: int) -> Tensor:
 class World:
     """A service with a GPU and a CPU, whose GPU is as busy, and fails, as it is told."""
 
-    def __init__(self, network: Path, *, by_matrix: bool = True) -> None:
+    def __init__(self, network: Path, *, by_matrix: bool = True, device: str = "GPU-0") -> None:
         self.clock = ManualClock()
         self.load: float | None = 0.2
+        self.asked: list[str] = []
         self.gpu = FakeGpu(network)
+        self.gpu.info = replace(self.gpu.info, device=device)
         self.cpu = OnnxEngine(network)
         self.registry = CollectorRegistry()
-        placing = Placing(self.registry, by_matrix=by_matrix, load=lambda _: self.load)
+        placing = Placing(self.registry, by_matrix=by_matrix, load=self._load_of)
         chain = Chain(
             [self._link(self.gpu), self._link(self.cpu)],
             policy=ChainPolicy(tolerated=1),
@@ -108,6 +110,10 @@ class World:
             clock=self.clock,
         )
         self.stage = MeaningStage(self.model, self.pool)
+
+    def _load_of(self, device: str) -> float | None:
+        self.asked.append(device)
+        return self.load
 
     @staticmethod
     def _link(engine: Engine) -> Link[Means]:
@@ -207,6 +213,18 @@ def test_a_setting_gives_the_gpu_everything(network: Path) -> None:
     world.load = 1.0
     assert [world.send(1), world.send(8, Priority.LOW)] == ["GPU-0", "GPU-0"]
     assert world.counted("GPU-0", "setting") == 2.0
+
+
+@pytest.mark.parametrize(("device", "card"), [("TENSORRT-1", "GPU-1"), ("IGPU", "IGPU")])
+def test_every_way_to_a_gpu_follows_the_matrix_by_the_load_of_its_card(
+    network: Path, device: str, card: str
+) -> None:
+    world = World(network, device=device)
+    assert [world.send(8), world.send(1)] == [device, "CPU"]
+    world.load = 0.95
+    assert world.send(8) == "CPU"
+    assert world.counted(device, "large_batch") == world.counted("CPU", "saturated") == 1.0
+    assert set(world.asked) == {card}
 
 
 def test_what_no_batch_asks_for_goes_to_the_first_device(world: World) -> None:

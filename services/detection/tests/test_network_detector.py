@@ -36,9 +36,8 @@ SQUARE = InputSpec(width=64, height=48)
 class Brightness:
     """Tells the mean of each picture's input."""
 
-    info = EngineInfo(engine="none", device="CPU", precision="f32")
-
-    def __init__(self) -> None:
+    def __init__(self, device: str = "CPU") -> None:
+        self.info = EngineInfo(engine="none", device=device, precision="f32")
         self.shapes: list[tuple[int, ...]] = []
 
     def run(self, batch: Tensor) -> Outputs:
@@ -143,6 +142,17 @@ def test_pictures_of_one_letterbox_share_a_run() -> None:
     engine.shapes.clear()
     ours.detect([picture(72, 128), picture(128, 72), picture(144, 256), picture(70, 120)])
     assert sorted(engine.shapes) == [(1, 3, 128, 96), (3, 3, 96, 128)]
+
+
+@pytest.mark.parametrize(
+    ("device", "most"), [("CPU", 8), ("GPU-0", 32), ("TENSORRT-0", 32), ("IGPU", 32)]
+)
+def test_a_gpu_is_given_more_at_once_whichever_way_leads_to_it(device: str, most: int) -> None:
+    engine = Brightness(device)
+    ours = NetworkDetector(engine, info=INFO, family=FAMILY, shape=PLAIN, long_side=128)
+    engine.shapes.clear()
+    ours.detect([picture(72, 128)] * 33)
+    assert max(shape[0] for shape in engine.shapes) == most
 
 
 def test_another_resolution_can_be_asked_for() -> None:

@@ -47,8 +47,13 @@ def open_engine(
         engine, report = choose(
             model.model_id, found, sample, clock=clock or SystemClock(), wanted=wanted
         )
-    log = get_logger("inference")
-    log.info("engine_chosen", **report.fields())
-    if kind_of(engine.info.device) in UNMEASURED:
-        log.warning("device_unmeasured", model_id=model.model_id, device=engine.info.device)
+    tell(report)
     return engine, report
+
+
+def tell(report: EngineReport) -> None:
+    """Log what was chosen, and a warning if nobody ever measured its device."""
+    log, device = get_logger("inference"), report.chosen.device
+    log.info("engine_chosen", **report.fields())
+    if kind_of(device) in UNMEASURED:
+        log.warning("device_unmeasured", model_id=report.model_id, device=device)
