@@ -37,7 +37,7 @@ class CameraSettings(ObjectSettings):
         description="Kafka is unreachable once it owes every acknowledgement so long, seconds.",
     )
     status_seconds: float = Field(
-        2.0, gt=0, le=60, description="Time between two statuses of a camera, seconds."
+        2.0, gt=0, le=10, description="Time between two statuses of a camera, seconds."
     )
     ledger_seconds: float = Field(
         2.0, gt=0, le=60, description="Time between two entries of an epoch in the ledger, seconds."

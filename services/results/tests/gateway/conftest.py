@@ -163,6 +163,8 @@ class World:
     audit: InMemoryAudit
     answer: Answerer = recognised
     answer_command: Callable[[Any], Answer | None] = lambda _: None
+    heard: ManualClock = field(default_factory=ManualClock)
+    """By which the gateway tells how old is what it heard; stands still until it is moved."""
     load: list[Load] = field(default_factory=lambda: [Load()])
     """How busy the pipeline is: the last one counts."""
     clients: list[httpx.AsyncClient] = field(default_factory=list)
@@ -206,7 +208,7 @@ def a_gate(load: Callable[[], Load]) -> Gate:
 
 @pytest.fixture
 def world() -> World:
-    clock, topics, load = SystemClock(), Topics(), [Load()]
+    clock, topics, load, heard = SystemClock(), Topics(), [Load()], ManualClock()
     sessions = InMemorySessions()
     health = Health(ready={"http": lambda: None})
     cameras, results, snapshots = InMemoryCameras(), InMemoryResults(), InMemorySnapshots()
@@ -235,7 +237,7 @@ def world() -> World:
         ),
         jobs=jobs,
         callbacks=CallbackTargets(CallbackPolicy(), resolve=resolve),
-        state=LiveState(),
+        state=LiveState(heard.monotonic),
         hub=Hub(),
         answers=answers,
         pushes=Pushes(publisher, topics, clock, instance_id="gateway-1"),
@@ -262,6 +264,7 @@ def world() -> World:
         deps=deps, app=create_app(deps), feed=feed, cameras=cameras, persons=persons,
         results=results, ledger=ledger, publisher=publisher, snapshots=snapshots,
         jobs=jobs, load=load, statistics=statistics, audit=audit, sessions=sessions,
+        heard=heard,
     )  # fmt: skip
     publisher.react = made.react
     return made

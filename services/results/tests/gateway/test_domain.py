@@ -11,7 +11,6 @@ from PIL import Image
 
 from mesh.events import (
     Answer,
-    CameraStatus,
     FrameCaptured,
     Lane,
     ModelStatus,
@@ -262,15 +261,7 @@ def test_a_models_own_name_comes_before_its_aliases() -> None:
     ]  # fmt: skip
 
 
-def a_status(state: StreamState) -> CameraStatus:
-    return CameraStatus(
-        camera_id="c", camera_name="c", instance_id="i", state=state, updated_at=NOON
-    )
-
-
-LIVE, ERROR, STOPPED = (
-    a_status(state) for state in (StreamState.LIVE, StreamState.ERROR, StreamState.STOPPED)
-)
+LIVE, ERROR, STOPPED = StreamState.LIVE, StreamState.ERROR, StreamState.STOPPED
 MODELS = (
     a_model(heartbeat_at=NOON),
     a_model(task="face-recognition", heartbeat_at=NOON),
@@ -288,7 +279,7 @@ MODELS = (
     ],
 )
 def test_each_stage_has_a_state(
-    cameras: list[CameraStatus], models: tuple[ModelStatus, ...], age: float | None, states: str
+    cameras: list[StreamState], models: tuple[ModelStatus, ...], age: float | None, states: str
 ) -> None:
     health = render_health(
         now=NOON + timedelta(seconds=5), models=models, cameras=cameras, result_age=age, problems={}

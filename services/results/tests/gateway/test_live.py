@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ from results.adapters.memory_gateway import InMemoryPersons
 from results.adapters.pictures import UNWATCHED_SECONDS, LivePictures
 from results.adapters.pillow_pictures import PillowPictures
 from results.adapters.publisher import ThreadPublisher
+from results.domain.camera_state import Heard
 from results.domain.filters import Filters
 
 from .conftest import World, a_model, a_picture
@@ -88,13 +90,20 @@ def a_status(state: StreamState, seconds: int = 0) -> CameraStatus:
 
 
 def test_an_older_status_never_replaces_a_newer_one() -> None:
-    state = LiveState()
+    ticks = Ticks()
+    state = LiveState(ticks)
+    ticks.now = 5.0
+    assert state.heard(CAMERA_ID) == Heard(None, timedelta(seconds=5))
     assert state.set_status(CAMERA_ID, a_status(StreamState.LIVE, 2))
+    ticks.now = 7.0
     assert not state.set_status(CAMERA_ID, a_status(StreamState.ERROR, 1))
+    ticks.now = 8.0
+    still = Heard(a_status(StreamState.LIVE, 2), timedelta(seconds=1))
+    assert state.heard(CAMERA_ID) == still, "a clock that is behind has not fallen silent"
     assert not state.set_status(CAMERA_ID, a_status(StreamState.LIVE, 3))
     assert state.set_status(CAMERA_ID, a_status(StreamState.ERROR, 4))
     assert state.set_status(CAMERA_ID, None)
-    assert state.statuses() == []
+    assert state.status(CAMERA_ID) is None
 
 
 def test_a_model_is_forgotten_by_its_tombstone() -> None:

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 
 from mesh.events import (
     Camera,
-    CameraStatus,
     DetectionConfig,
     Lane,
     Overload,
@@ -22,7 +20,6 @@ from mesh.events import (
 )
 from mesh.testing import NOON, a_camera
 from results.adapters.name_service import within
-from results.domain.camera_report import SILENT, heard_of
 from results.domain.endings import Ending
 from results.domain.frames import Picture
 from results.domain.picture import PictureHeader
@@ -47,7 +44,8 @@ def a_session(camera: Camera) -> PushSession:
     [
         ({}, Lane.LIVE),
         ({"overload": Overload.ALL}, Lane.EVIDENCE),
-        ({"overload": Overload.ALL, "priority": Priority.URGENT}, Lane.URGENT),
+        ({"priority": Priority.URGENT}, Lane.URGENT),
+        ({"overload": Overload.ALL, "priority": Priority.URGENT}, Lane.EVIDENCE),
     ],
 )
 def test_the_lane_is_that_of_any_camera(detection: dict[str, object], lane: Lane) -> None:
@@ -80,22 +78,6 @@ def test_what_waits_still_leaves_after_the_end_but_nothing_more_is_taken() -> No
     assert len(session.epoch.take(RING, NOON)) == 1
     status = session.status(NOON, 1.0)
     assert (status.state, status.error_count, status.last_error) == (StreamState.STOPPED, 0, None)
-
-
-def test_a_gateway_that_died_leaves_no_live_camera_behind() -> None:
-    camera = a_pushed_camera()
-    live = CameraStatus(
-        camera_id=camera.camera_id, camera_name=camera.name, instance_id="one",
-        state=StreamState.LIVE, is_healthy=True, updated_at=NOON,
-    )  # fmt: skip
-    assert heard_of(camera, live, NOON + SILENT / 2) is live
-    silent = heard_of(camera, live, NOON + SILENT)
-    assert silent is not None
-    assert (silent.state, silent.is_healthy) == (StreamState.STOPPED, False)
-    assert silent.error_code == "unreachable"
-    assert heard_of(camera, silent, NOON + 2 * SILENT) is silent
-    assert heard_of(a_camera(), live, NOON + timedelta(days=1)) is live, "a replica takes it over"
-    assert heard_of(camera, None, NOON) is None
 
 
 def test_a_name_service_that_hangs_is_not_waited_for() -> None:

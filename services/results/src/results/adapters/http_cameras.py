@@ -19,7 +19,8 @@ from results.adapters.http_camera_models import (
 from results.adapters.http_deps import BEARER, Admin, Deps, GatewayDeps, Noted, Operator, Viewer
 from results.adapters.http_fields import Body, CameraId, PageParams
 from results.adapters.http_stream_events import stream_event
-from results.domain.camera_report import heard_of, render_camera
+from results.domain.camera_report import render_camera
+from results.domain.camera_state import heard_of
 from results.domain.cameras import CameraEntry, check_camera, same_peer
 from results.domain.errors import ApiError, invalid, not_found
 from results.domain.models import heard
@@ -201,7 +202,7 @@ def _shown(entry: CameraEntry, deps: GatewayDeps) -> dict[str, Any]:
 def _all_shown(entries: Sequence[CameraEntry], deps: GatewayDeps) -> list[dict[str, Any]]:
     now = deps.clock.now()
     statuses = {
-        camera.camera_id: heard_of(camera, deps.state.status(camera.camera_id), now)
+        camera.camera_id: heard_of(camera, deps.state.heard(camera.camera_id), now)
         for camera in (entry.camera for entry in entries)
     }
     counts = deps.sessions.counts([status for status in statuses.values() if status is not None])

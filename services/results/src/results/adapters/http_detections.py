@@ -17,6 +17,7 @@ from results.adapters.http_fields import (
     Share,
 )
 from results.domain.camera_report import unavailable_stream
+from results.domain.camera_state import heard_of
 from results.domain.errors import invalid, not_found
 from results.domain.feed import detection_event
 from results.domain.frame_report import completed_at, model_info, processing_info, summary
@@ -57,7 +58,7 @@ def live(params: Annotated[LiveParams, Query()], deps: Deps, _: Viewer) -> dict[
     """
     entry = known_camera(deps, params.camera_id)
     found = deps.state.result(params.camera_id)
-    status = deps.state.status(params.camera_id)
+    status = heard_of(entry.camera, deps.state.heard(params.camera_id), deps.clock.now())
     if found is None and status is not None and status.state is StreamState.ERROR:
         raise unavailable_stream(status)
     shown: dict[str, Any] = {

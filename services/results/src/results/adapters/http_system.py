@@ -9,6 +9,7 @@ from results.adapters.http_deps import BEARER, COOKIE, Deps, Operator, Viewer
 from results.adapters.http_enrollment import on_its_way
 from results.adapters.http_fields import CameraId, Moment, PageParams, PersonId, RequestId
 from results.adapters.http_jobs import found
+from results.domain.camera_state import heard_of, waiting_state
 from results.domain.feed import render_sighting
 from results.domain.health import render_health
 from results.domain.jobs import body_of
@@ -118,11 +119,13 @@ def events(params: Annotated[EventParams, Query()], deps: Deps, _: Viewer) -> di
 @router.get("/system/health", summary="Health of each stage")
 def system_health(deps: Deps, _: Viewer) -> dict[str, Any]:
     """What this gateway sees of the stages: heartbeats, streams, and the age of results."""
+    now, state = deps.clock.now(), deps.state
+    told = [(each, heard_of(each, state.heard(each.camera_id), now)) for each in state.cameras()]
     rendered = render_health(
-        now=deps.clock.now(),
-        models=deps.state.models(),
-        cameras=deps.state.statuses(),
-        result_age=deps.state.seconds_since_result(),
+        now=now,
+        models=state.models(),
+        cameras=[status.state if status else waiting_state(each) for each, status in told],
+        result_age=state.seconds_since_result(),
         problems=deps.health.readiness(),
     )
     rendered["stages"]["gateway"]["circuit"] = deps.requests.gate.render()

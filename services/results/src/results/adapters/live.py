@@ -5,8 +5,10 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
-from mesh.events import CameraStatus, FrameResult, ModelStatus, Person, ResultDetection
+from mesh.events import Camera, CameraStatus, FrameResult, ModelStatus, Person, ResultDetection
+from results.domain.camera_state import Heard
 from results.domain.models import KNOWN_FOR
 from results.ports import PersonDirectory
 
@@ -33,7 +35,9 @@ class LiveState:
         self._lock = threading.Lock()
         self._recent: dict[str, deque[tuple[float, FrameResult]]] = {}
         self._keys: OrderedDict[tuple[str, int], None] = OrderedDict()
-        self._statuses: dict[str, CameraStatus] = {}
+        self._cameras: dict[str, Camera] = {}
+        self._statuses: dict[str, tuple[float, CameraStatus]] = {}
+        self._listens_since = monotonic()
         self._models: dict[tuple[str, ...], tuple[float, ModelStatus]] = {}
         self._last_result: float | None = None
 
@@ -81,24 +85,42 @@ class LiveState:
     def set_status(self, camera_id: str, status: CameraStatus | None) -> bool:
         """Note a camera's status, or forget the camera; true if its state changed."""
         with self._lock:
-            before = self._statuses.get(camera_id)
+            known = self._statuses.get(camera_id)
+            before = known and known[1]
             if status is None:
                 self._statuses.pop(camera_id, None)
                 self._recent.pop(camera_id, None)
                 return before is not None
+            # Even what is old by the clock of another machine tells that somebody is there.
+            now = self._monotonic()
             if before is not None and before.updated_at > status.updated_at:
+                self._statuses[camera_id] = now, before
                 return False
-            self._statuses[camera_id] = status
+            self._statuses[camera_id] = now, status
         return before is None or before.state is not status.state
 
     def status(self, camera_id: str) -> CameraStatus | None:
         """The camera's last status."""
-        return self._statuses.get(camera_id)
+        known = self._statuses.get(camera_id)
+        return known and known[1]
 
-    def statuses(self) -> list[CameraStatus]:
-        """The last status of every camera."""
+    def heard(self, camera_id: str) -> Heard:
+        """The camera's last status and its age here."""
+        at, status = self._statuses.get(camera_id, (self._listens_since, None))
+        return Heard(status, timedelta(seconds=self._monotonic() - at))
+
+    def set_camera(self, camera_id: str, camera: Camera | None) -> None:
+        """Note a camera of the registry, or that it was deleted."""
         with self._lock:
-            return list(self._statuses.values())
+            if camera is None:
+                self._cameras.pop(camera_id, None)
+            else:
+                self._cameras[camera_id] = camera
+
+    def cameras(self) -> list[Camera]:
+        """Every camera of the registry, as its topic has it."""
+        with self._lock:
+            return list(self._cameras.values())
 
     def set_model(self, key: str, status: ModelStatus | None) -> None:
         """Note a model's heartbeat, or forget the model; what is silent for long is forgotten."""

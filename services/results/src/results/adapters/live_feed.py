@@ -29,9 +29,9 @@ from results.domain.pushed import PUSHED
 from results.domain.rendering import Names, persons_of
 
 _SHOWN = (Purpose.SURVEILLANCE, Purpose.PROCESS_FRAME)
-BEGINNING = ("camera-status", "model-status")
+BEGINNING = ("cameras", "camera-status", "model-status")
 """Compacted topics that are read whole at start."""
-END = ("results", "sightings", "answers", "persons", "alerts", "cameras")
+END = ("results", "sightings", "answers", "persons", "alerts")
 """Topics that are read from their end: only the present counts."""
 
 
@@ -102,6 +102,7 @@ class Feed:
             case ModelStatus() as model:
                 self._state.set_model(model.model_id, model)
             case Camera() as camera:
+                self._state.set_camera(camera.camera_id, camera)
                 self._in_loop(lambda: self._pushes.changed(camera.camera_id, camera))
             case Person() as person:
                 self._names.put(person.person_id, person)
@@ -140,6 +141,7 @@ class Feed:
         elif topic == self._topics("model-status"):
             self._state.set_model(key, None)
         elif topic == self._topics("cameras"):
+            self._state.set_camera(key, None)
             self._in_loop(lambda: self._deleted(key))
 
     def _deleted(self, camera_id: str) -> None:

@@ -130,6 +130,8 @@ class Pushes:
         if camera is None:
             self.leave(push, endings.DELETED)
             self.forget(camera_id)
+        elif camera.revision < push.session.camera.revision:
+            pass  # a gateway that starts reads what was long ago, too
         elif not is_pushed(camera.stream) or not camera.detection.enabled:
             self.leave(push, endings.SWITCHED_OFF)
         elif (epoch := push.session.adopt(camera, self._clock.now())) is not None:

@@ -1,8 +1,7 @@
 """Cameras as clients see them: registry entry, state, stream session (specification 3.2, 6.3)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
 from typing import Any
 
 from mesh.events import (
@@ -14,7 +13,8 @@ from mesh.events import (
     StreamState,
     StreamType,
 )
-from results.domain.cameras import STREAM_FIELDS, URL_FIELDS, CameraEntry, is_pushed
+from results.domain.camera_state import SILENT, waiting_state
+from results.domain.cameras import STREAM_FIELDS, URL_FIELDS, CameraEntry
 from results.domain.errors import ApiError
 from results.domain.times import iso, milliseconds
 
@@ -24,38 +24,18 @@ _OF_KIND = {
     StreamType.SOCKET: ("keepalive", "max_message_bytes"),
 }
 """Fields that always have a value and mean something for these types alone."""
-SILENT = timedelta(seconds=60)
-"""A gateway that said nothing for so long of a camera that is pushed to it has died."""
 NO_MOTION = "no_motion"
 """Reason of frames that the camera's motion gate held back."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionCounts:
-    """What became of a stream session's frames after they left their source."""
+    """What became of a stream session's frames after they left their source, by any connection."""
 
     processed: int
-    """Frames with a result."""
+    """Frames with a result, as long as the ledger is kept."""
     detections: int | None
     """Faces and objects in them, of the last eight days, counted by minutes or hours."""
-
-
-def heard_of(camera: Camera, status: CameraStatus | None, now: datetime) -> CameraStatus | None:
-    """A camera's status, which is over where the gateway that a client pushed to has died.
-
-    Another camera service takes a camera over and tells of it; nobody does for a client.
-    """
-    if status is None or status.state is StreamState.STOPPED or not is_pushed(camera.stream):
-        return status
-    if now - status.updated_at < SILENT:
-        return status
-    return replace(
-        status,
-        state=StreamState.STOPPED,
-        is_healthy=False,
-        last_error="the gateway that pictures were pushed to fell silent",
-        error_code="unreachable",
-    )
 
 
 def render_camera(
@@ -137,9 +117,8 @@ def render_status(
 ) -> dict[str, Any]:
     """The state of a camera's stream."""
     if status is None:
-        waiting = StreamState.CONNECTING if camera.detection.enabled else StreamState.STOPPED
         return {
-            "state": waiting.value,
+            "state": waiting_state(camera).value,
             "details": None,
             "last_connected": None,
             "uptime_seconds": 0,
@@ -223,11 +202,12 @@ def stream_error(status: CameraStatus) -> dict[str, Any]:
 
 def unavailable_stream(status: CameraStatus) -> ApiError:
     """The refusal for a camera whose stream is in error."""
-    cause = status.last_error or "Camera stream lost"
+    cause = (status.last_error or "Camera stream lost").rstrip(".")
+    comfort = "" if status.error_code == SILENT else " Attempting reconnection."
     return ApiError(
         503,
         "STREAM_UNAVAILABLE",
-        f"{cause.rstrip('.')}. Attempting reconnection.",
+        f"{cause}.{comfort}",
         field="camera_id",
         details={
             "camera_id": status.camera_id,

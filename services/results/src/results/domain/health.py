@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from mesh.events import CameraStatus, ModelStatus, StreamState
+from mesh.events import ModelStatus, StreamState
 from results.domain.models import ALIVE_FOR, ILL, heard, is_available, is_loaded
 from results.domain.times import iso
 
@@ -15,7 +15,7 @@ def render_health(
     *,
     now: datetime,
     models: Sequence[ModelStatus],
-    cameras: Sequence[CameraStatus],
+    cameras: Sequence[StreamState],
     result_age: float | None,
     problems: Mapping[str, str],
 ) -> dict[str, Any]:
@@ -24,15 +24,15 @@ def render_health(
     Args:
         now: The present, UTC.
         models: The last heartbeat of every model in every process.
-        cameras: The last status of every camera.
+        cameras: The state of every camera.
         result_age: Seconds since the last result, if there was one.
         problems: What this gateway lacks, by check.
     """
-    wanted = [status for status in cameras if status.state is not StreamState.STOPPED]
-    live = sum(1 for status in wanted if status.state is StreamState.LIVE)
+    live = cameras.count(StreamState.LIVE)
+    wanted = len(cameras) - cameras.count(StreamState.STOPPED)
     spoken = heard(models, now)
     stages = {
-        "camera": _cameras(cameras, live, len(wanted)),
+        "camera": _cameras(cameras, live, wanted),
         "detection": _models("detection", spoken, now),
         "recognition": _models("recognition", spoken, now),
         "aggregator": _aggregator(result_age, busy=live > 0),
@@ -42,10 +42,8 @@ def render_health(
     return {"status": DEGRADED if ill else OK, "at": iso(now), "stages": stages}
 
 
-def _cameras(cameras: Sequence[CameraStatus], live: int, wanted: int) -> dict[str, Any]:
-    states = {state.value: 0 for state in StreamState}
-    for status in cameras:
-        states[status.state.value] += 1
+def _cameras(cameras: Sequence[StreamState], live: int, wanted: int) -> dict[str, Any]:
+    states = {state.value: cameras.count(state) for state in StreamState}
     if not wanted:
         state = IDLE
     elif live == wanted:

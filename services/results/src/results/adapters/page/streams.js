@@ -12,6 +12,7 @@ const ADVICE = {
   frozen: "Restart the camera if it stays so.",
   hardware_unavailable: "Leave `hardware` out, or give the machine what it names.",
   not_found: "Check the path of the stream.",
+  silent: "Start the camera service, or the node that the camera hangs on.",
   stale: "Look at the network's bandwidth and the camera service's CPU.",
   timeout: "Check that the camera is on; a slow one needs a longer timeout_seconds.",
   unauthorized: "Change its name and password.",
