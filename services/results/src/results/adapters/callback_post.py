@@ -1,5 +1,6 @@
 """Posts one callback: to the address that was checked, signed, and never redirected."""
 
+import asyncio
 import json
 import time
 from collections.abc import Mapping
@@ -22,15 +23,19 @@ from results.domain.errors import ApiError
 
 _TIMEOUT = httpx.Timeout(5.0, connect=3.0)
 _WHOLE_SECONDS = 10.0
+"""For connecting, sending and the answer together, however little comes at a time."""
 _MOST_READ = 4096
 
 
 class CallbackPost:
     """Sends callbacks; safe to use from several threads."""
 
-    def __init__(self, targets: CallbackTargets, secret: bytes) -> None:
+    def __init__(
+        self, targets: CallbackTargets, secret: bytes, *, seconds: float = _WHOLE_SECONDS
+    ) -> None:
         self._targets = targets
         self._secret = secret
+        self._seconds = seconds
         self._agent = f"sightline/{package_version('results')}"
 
     def send(self, url: str, job_id: str, body: Mapping[str, Any]) -> None:
@@ -48,32 +53,44 @@ class CallbackPost:
             raise TransientError(f"not allowed: {error}") from error
         data = json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
         try:
-            status = self._post(target, address, data, self._headers(target, job_id, data))
+            headers = self._headers(target, job_id, data)
+            status = asyncio.run(self._post(target, address, data, headers))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise TransientError(f"{type(error).__name__}: {error}") from error
         if not 200 <= status < 300:
             raise TransientError(f"answered with {status}")
 
-    def _post(self, target: Target, address: str, data: bytes, headers: Mapping[str, str]) -> int:
+    async def _post(
+        self, target: Target, address: str, data: bytes, headers: Mapping[str, str]
+    ) -> int:
+        """The status that was answered; a time-out ends the connection, wherever it is."""
         url = httpx.URL(target.url).copy_with(host=address)
-        ends = time.monotonic() + _WHOLE_SECONDS
-        # The connection goes to the checked address; TLS still proves the name.
-        with (
-            httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=False) as client,
-            client.stream(
-                "POST",
-                url,
-                content=data,
-                headers=headers,
-                extensions={"sni_hostname": target.host},
-            ) as response,
-        ):
-            read = 0
-            for chunk in response.iter_raw():
-                read += len(chunk)
-                if read > _MOST_READ or time.monotonic() > ends:
-                    break  # nothing that it says matters
-            return response.status_code
+        status: int | None = None
+        try:
+            # The connection goes to the checked address; TLS still proves the name.
+            async with (
+                asyncio.timeout(self._seconds),
+                httpx.AsyncClient(
+                    timeout=_TIMEOUT, follow_redirects=False, trust_env=False
+                ) as client,
+                client.stream(
+                    "POST",
+                    url,
+                    content=data,
+                    headers=headers,
+                    extensions={"sni_hostname": target.host},
+                ) as response,
+            ):
+                status = response.status_code
+                read = 0
+                async for chunk in response.aiter_raw():
+                    read += len(chunk)
+                    if read > _MOST_READ:
+                        break  # nothing that it says matters
+        except TimeoutError as error:
+            if status is None:
+                raise TransientError(f"no answer within {self._seconds:g} s") from error
+        return status
 
     def _headers(self, target: Target, job_id: str, data: bytes) -> dict[str, str]:
         timestamp = int(time.time())
