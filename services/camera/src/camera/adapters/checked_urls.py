@@ -23,7 +23,21 @@ class CheckedUrls:
     resolve: Resolve = resolve
 
     def of(self, url: str) -> Sequence[str]:
-        """The addresses to connect to, in the order of the name service; blocks for seconds.
+        """The URLs to connect to, in the order of the name service; blocks for seconds.
+
+        Raises:
+            SourceError: One of the host's addresses is forbidden, or there is none.
+        """
+        parts, found = urlsplit(url), self.addresses(url)
+        if parts.scheme == "rtsps":
+            return [url]
+        user, at, _ = parts.netloc.rpartition("@")
+        port = "" if parts.port is None else f":{parts.port}"
+        places = [f"[{address}]" if ":" in address else address for address in found]
+        return [urlunsplit(parts._replace(netloc=f"{user}{at}{place}{port}")) for place in places]
+
+    def addresses(self, url: str) -> Sequence[str]:
+        """The addresses of its host, in the order of the name service; blocks for seconds.
 
         Raises:
             SourceError: One of them is forbidden, or there is none.
@@ -39,9 +53,4 @@ class CheckedUrls:
         except OSError as error:
             why = error.strerror or "it has no address"
             raise SourceError(ErrorCode.UNREACHABLE, f"{host} is not known: {why}") from error
-        if parts.scheme == "rtsps":
-            return [url]
-        user, at, _ = parts.netloc.rpartition("@")
-        port = "" if parts.port is None else f":{parts.port}"
-        places = [f"[{address}]" if ":" in address else address for address in found]
-        return [urlunsplit(parts._replace(netloc=f"{user}{at}{place}{port}")) for place in places]
+        return found

@@ -12,6 +12,7 @@ from camera.adapters.checked_urls import CheckedUrls
 from camera.adapters.pyav_decoding import NEARLY, Decoder, code_of, sentence, translated
 from camera.adapters.pyav_hardware import Hardware
 from camera.adapters.rtsp_transports import Transports
+from camera.adapters.rtsp_trust import Trust
 from camera.adapters.second_stream import TwoStreams
 from camera.domain.life import ErrorCode
 from camera.domain.redaction import redact
@@ -30,7 +31,7 @@ _TRANSPORTS: Mapping[str, Mapping[str, str]] = {
 AUTO = "auto"
 _UDP_SHARE, _UDP_SECONDS = 0.4, 4.0
 """What UDP may take of the time-out until its first picture, before TCP is tried."""
-_FINAL = frozenset({ErrorCode.UNAUTHORIZED, ErrorCode.NOT_FOUND})
+_FINAL = frozenset({ErrorCode.UNAUTHORIZED, ErrorCode.NOT_FOUND, ErrorCode.UNTRUSTED})
 """What the camera answers whatever the transport."""
 _NOBODY = frozenset({ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT})
 """Perhaps somebody answers at another address of the host."""
@@ -49,6 +50,7 @@ class RtspSource:
         transports: What worked before.
         hardware: Opens the hardware that decodes, if any is wanted.
         urls: Tells the addresses that may be connected to.
+        trust: Has certificates checked.
     """
 
     def __init__(
@@ -59,12 +61,14 @@ class RtspSource:
         transports: Transports | None = None,
         hardware: Hardware | None = None,
         urls: CheckedUrls | None = None,
+        trust: Trust | None = None,
     ) -> None:
         self._stream = stream
         self._password = password
         self._transports = transports or Transports()
         self._hardware = hardware or Hardware()
         self._urls = urls or CheckedUrls()
+        self._trust = trust or Trust()
         self._transport: str | None = None
         self._began: float | None = None
         """When the present attempt began, while it goes on."""
@@ -171,8 +175,14 @@ class RtspSource:
 
     def _connect_to(self, url: str, transport: str, seconds: float) -> None:
         self._transport, self._patience, self._began = transport, seconds, time.monotonic()
-        with translated(self._failed):
-            self._container = self._asked(url, transport, self._began + seconds)
+        deadline = self._began + seconds
+        try:
+            with translated(self._failed):
+                self._container = self._asked(url, transport, deadline)
+        except SourceError as error:
+            if error.code is ErrorCode.UNREACHABLE:
+                self._trust.check(url, self._urls.addresses(url), deadline - time.monotonic())
+            raise
         self._began = None
 
     def _asked(self, url: str, transport: str, deadline: float) -> Any:
@@ -195,6 +205,7 @@ class RtspSource:
                 **_FAST_OPEN,
                 **_VIDEO_ONLY,
                 **_TRANSPORTS[transport],
+                **self._trust.options,
                 "protocol_whitelist": _PROTOCOLS,
             },
             timeout=(left, self._stream.timeout_seconds),
@@ -234,6 +245,7 @@ class RtspCameras:
 
     hardware: Hardware = field(default_factory=Hardware)
     urls: CheckedUrls = field(default_factory=CheckedUrls)
+    trust: Trust = field(default_factory=Trust)
     _transports: Transports = field(default_factory=Transports)
 
     def __call__(self, camera: Camera, password: str | None = None) -> FrameSource:
@@ -264,6 +276,7 @@ class RtspCameras:
             transports=self._transports,
             hardware=self.hardware,
             urls=self.urls,
+            trust=self.trust,
         )
 
 
