@@ -237,13 +237,21 @@ def test_an_identifier_belongs_to_the_first_until_it_expires(stores: Stores) -> 
 
 def test_the_answer_to_the_first_is_kept_for_the_second(stores: Stores) -> None:
     later = datetime.now(UTC) + timedelta(minutes=1)
-    claim = stores.identifiers.claim
+    claim, answered = stores.identifiers.claim, stores.identifiers.answered
     claim("cam", "frame", request_id="req_1", until=later)
-    stores.identifiers.answered("req_other", "cam", "frame", {"a": 0})
-    stores.identifiers.answered("req_1", "cam", "frame", {"a": 1})
+    answered("req_other", "cam", "frame", {"a": 0}, later)
+    answered("req_1", "cam", "frame", {"a": 1}, later)
     held = claim("cam", "frame", request_id="req_2", until=later)
     assert held is not None
     assert held.response == {"a": 1}
+
+
+def test_an_answer_says_for_how_long_it_is_kept(stores: Stores) -> None:
+    now = datetime.now(UTC)
+    claim, later = stores.identifiers.claim, now + timedelta(minutes=1)
+    claim("cam", "frame", request_id="req_1", until=later)
+    stores.identifiers.answered("req_1", "cam", "frame", {"a": 1}, now - timedelta(seconds=1))
+    assert claim("cam", "frame", request_id="req_2", until=later) is None
 
 
 def test_a_released_identifier_can_be_claimed_again(stores: Stores) -> None:

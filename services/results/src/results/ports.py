@@ -125,11 +125,13 @@ class FrameIdentifiers(Protocol):
     ) -> FirstFrame | None:
         """Claim an identifier until a moment; the first frame if somebody has it already."""
 
-    def answered(self, request_id: str, camera_id: str, frame_id: str, body: Any) -> None:
-        """Keep what was answered to the first frame."""
+    def answered(
+        self, request_id: str, camera_id: str, frame_id: str, body: Any, until: datetime
+    ) -> None:
+        """Keep what was answered to the first frame until a moment."""
 
     def release(self, request_id: str, camera_id: str, frame_id: str) -> None:
-        """Give a claim back: nothing was acknowledged, the client may try again."""
+        """Give a claim back: the frame will have no result, the client may try again."""
 
 
 class Jobs(Protocol):

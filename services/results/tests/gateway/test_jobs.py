@@ -11,7 +11,7 @@ from mesh.errors import TransientError
 from mesh.events import Answer, FaceEmbedding, FrameCaptured
 from mesh.testing import PERSON_ID, a_person, a_result_detection, an_embedding
 from results.domain.admission import Load
-from results.domain.errors import AwayError
+from results.domain.errors import AwayError, UnansweredError
 from results.domain.jobs import Callback, JobState, callback_body
 
 from .conftest import CAMERA_ID, World, failed, recognised
@@ -266,11 +266,24 @@ async def test_a_database_that_is_away_is_named_and_nothing_is_published(
     assert not world.publisher.published
 
 
+async def test_a_job_that_the_broker_may_have_taken_is_told_to_the_repetition(
+    world: World, request_body: dict[str, Any]
+) -> None:
+    world.add_camera()
+    asynchronous(None)(request_body)
+    world.publisher.failure = UnansweredError("broker", "it did not answer within 5 s")
+    assert (await post(world, request_body)).status_code == 503
+    world.publisher.failure = None
+    body = (await post(world, request_body)).json()
+    assert (body["status"], body["job_id"]) == ("duplicate", next(iter(world.jobs.known)))
+    assert not world.publisher.published
+
+
 async def test_a_frame_that_another_gateway_took_is_answered_from_what_the_mesh_said(
     world: World, request_body: dict[str, Any]
 ) -> None:
     world.add_camera()
-    identifiers = world.deps.requests._identifiers
+    identifiers = world.deps.requests.claims._identifiers
     until = datetime.now(UTC) + timedelta(minutes=5)
     other = "req_00000000-0000-4000-8000-00000000000a"
     identifiers.claim(CAMERA_ID, "frame_12345678", request_id=other, until=until)

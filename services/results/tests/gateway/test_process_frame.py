@@ -6,14 +6,16 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from PIL import Image
 
 from mesh.errors import TransientError
 from mesh.events import INLINE_BYTES, FaceEmbedding, FrameCaptured, Lane, Outcome
+from mesh.stage import Output
 from mesh.testing import a_result_detection, an_embedding
+from results.domain.errors import AwayError, UnansweredError
 
 from .conftest import CAMERA_ID, World, a_picture, a_result_of, failed, recognised
 
@@ -228,9 +230,66 @@ async def test_no_answer_in_time_is_the_specifications_timeout(
     assert body["error"]["code"] == "MODEL_TIMEOUT"
     assert body["error"]["timeout_ms"] == 1000
     assert body["error"]["frame_id"] == "frame_12345678"
+
+
+async def test_after_a_timeout_the_same_frame_is_asked_for_again_and_not_processed_twice(
+    world: World, request_body: dict[str, Any]
+) -> None:
+    world.add_camera()
+    world.answer = lambda _: None
+    put("detection_options.processing.timeout_ms", 1000)(request_body)
+    assert [(await post(world, request_body))[0] for _ in range(2)] == [504, 504]
+    (frame,) = world.sent("frames.request")
+    world.deps.answers.deliver(recognised(frame))
+    status, body = await post(world, request_body)
+    assert (status, body["status"], len(body["detections"])) == (200, "duplicate", 1)
+    assert len(world.sent("frames.request")) == 1
+
+
+async def test_after_a_timeout_and_a_late_failure_the_frame_is_processed_anew(
+    world: World, request_body: dict[str, Any]
+) -> None:
+    world.add_camera()
+    world.answer = lambda _: None
+    put("detection_options.processing.timeout_ms", 1000)(request_body)
+    await post(world, request_body)
+    (frame,) = world.sent("frames.request")
+    world.deps.answers.deliver(failed(frame, "deadline", "DEADLINE_EXCEEDED"))
     world.answer = recognised
-    put("detection_options.processing.timeout_ms", 60_000)(request_body)
     assert (await post(world, request_body))[1]["status"] == "success"
+
+
+async def test_a_frame_that_the_broker_may_have_taken_is_not_sent_again(
+    world: World, request_body: dict[str, Any]
+) -> None:
+    world.add_camera()
+    taken: list[FrameCaptured] = []
+
+    def silent(output: Output) -> None:
+        assert isinstance(output.event, FrameCaptured)
+        taken.append(output.event)
+        raise UnansweredError("broker", "it did not answer within 5 s")
+
+    world.publisher.react = silent
+    assert (await post(world, request_body))[1]["error"]["code"] == "MESH_UNAVAILABLE"
+    world.deps.answers.deliver(recognised(taken[0]))
+    assert (await post(world, request_body))[1]["status"] == "duplicate"
+    assert len(taken) == 1
+
+
+async def test_a_result_that_could_not_be_shown_is_shown_to_the_repetition(
+    world: World, request_body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add_camera()
+
+    def away(_: object) -> NoReturn:
+        raise AwayError("database", "no names")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(world.deps.names, "named", away)
+        assert (await post(world, request_body))[0] == 503
+    assert (await post(world, request_body))[1]["status"] == "duplicate"
+    assert len(world.sent("frames.request")) == 1
 
 
 async def test_a_frame_that_was_shed_can_be_sent_again(

@@ -1,32 +1,29 @@
 """Requests through the mesh: publish a picture or a command, wait for its answer."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from mesh.clock import Clock
-from mesh.errors import MeshError, TransientError
+from mesh.errors import MeshError
 from mesh.events import Answer
 from mesh.identity import new_epoch
 from mesh.logs import get_logger
 from mesh.stage import Output
 from mesh.topics import Topics
+from results.adapters.frame_claims import FrameClaims
 from results.adapters.gate import Gate
 from results.adapters.live_answers import Answers
-from results.adapters.patience import Patience
-from results.domain.answers import model_timeout
-from results.domain.errors import ApiError, AwayError, away
+from results.adapters.patience import Patience, tidily
+from results.domain.answers import model_timeout, stands
+from results.domain.errors import ApiError, AwayError, UnansweredError, away
 from results.domain.frames import Push, SourceNumbers, frame_captured, lane_of
 from results.domain.jobs import Job
 from results.ports import FrameIdentifiers, Jobs, Publisher
 
-DUPLICATE_FOR = timedelta(seconds=5)
-"""How long a frame identifier is remembered (specification, 4.3.3)."""
-_ASK_AGAIN_SECONDS = 0.05
 _PUBLISH_SECONDS = 5.0
 """How long the broker may take for what has no deadline of its own."""
-_SETTLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +54,8 @@ class FrameRequests:
     ) -> None:
         self._publisher = publisher
         self._answers = answers
-        self._identifiers = records.identifiers
         self._jobs = records.jobs
+        self.claims = FrameClaims(records.identifiers, answers, clock)
         self.gate = gate
         self._topics = topics
         self._clock = clock
@@ -83,6 +80,8 @@ class FrameRequests:
             answer = await _within(future, patience.left)
         if answer is None:
             raise model_timeout(push.frame_id, push.request.timeout_ms)
+        if not stands(answer):
+            self.claims.given_up(push)
         return answer
 
     async def submit(
@@ -91,15 +90,16 @@ class FrameRequests:
         """Write a job down, then send its picture; return once the broker has it.
 
         Raises:
-            ApiError: The database or the mesh did not take it; there is no job.
+            ApiError: The database or the mesh did not take it; there is a job only if the mesh may
+                still take it.
         """
         await patience.blocking("database", self._jobs.open, job)
         try:
             await self._publish_frame(push, headers, patience)
-        except ApiError:
-            await self._tidily("job_left_to_its_deadline", self._jobs.drop, job.job_id)
+        except ApiError as error:
+            await self._forget(job, error)
             raise
-        await self._tidily("job_state_late", self._jobs.started, job.job_id)
+        await self._job("job_state_late", self._jobs.started, job)
 
     async def ask(self, push: Push, job: Job, headers: dict[str, bytes]) -> Answer | None:
         """Send a picture; the answer, or nothing if it takes longer than a client is kept."""
@@ -114,10 +114,10 @@ class FrameRequests:
             await patience.blocking("database", self._jobs.open, job)
             try:
                 await self._publish([output], patience)
-            except ApiError:
-                await self._tidily("job_left_to_its_deadline", self._jobs.drop, job.job_id)
+            except ApiError as error:
+                await self._forget(job, error)
                 raise
-            await self._tidily("job_state_late", self._jobs.started, job.job_id)
+            await self._job("job_state_late", self._jobs.started, job)
             return await _within(future, self._answer_wait.total_seconds())
 
     async def tell(self, output: Output) -> None:
@@ -127,42 +127,6 @@ class FrameRequests:
             ApiError: The mesh did not take it.
         """
         await self._publish([output], self.patience(_PUBLISH_SECONDS))
-
-    async def first(self, push: Push, patience: Patience) -> dict[str, Any] | Answer | None:
-        """Claim the frame's identifier; what was answered to the first frame that had it.
-
-        A first frame that another gateway took is answered from what the mesh said, even if that
-        gateway is gone. One that was never acknowledged holds its identifier for five seconds.
-
-        Raises:
-            ApiError: The first frame was not answered within this request's time.
-        """
-        frame_id, camera_id = push.frame_id or "", push.origin.camera_id
-        while patience.left > 0:
-            held = await patience.blocking(
-                "database",
-                self._identifiers.claim,
-                camera_id,
-                frame_id,
-                request_id=push.request.request_id,
-                until=self._clock.now() + DUPLICATE_FOR,
-            )
-            if held is None:
-                return None
-            if held.response is not None:
-                return held.response
-            if (answer := self._answers.recent(held.request_id)) is not None:
-                return answer
-            await asyncio.sleep(_ASK_AGAIN_SECONDS)
-        raise model_timeout(frame_id, push.request.timeout_ms)
-
-    async def settle(self, push: Push, body: dict[str, Any] | None) -> None:
-        """Keep the answer for repeated frames, or give the claim back if there is none."""
-        names = (push.request.request_id, push.origin.camera_id, push.frame_id or "")
-        if body is None:
-            await self._tidily("claim_left_to_expire", self._identifiers.release, *names)
-        else:
-            await self._tidily("repetition_unknown", self._identifiers.answered, *names, body)
 
     async def report(self, *, closing: bool = False) -> None:
         """Tell the frame ledger what was pushed since the last report.
@@ -191,6 +155,7 @@ class FrameRequests:
         number = self._numbers.take(camera_id, lane, new_epoch(self._clock.now()))
         event = frame_captured(push, number, instance_id=self._instance_id, now=self._clock.now())
         acknowledged = False
+        self.claims.sent(push)
         try:
             output = Output(self._topics.lane(lane), camera_id, event, headers)
             await self._publish([output], patience)
@@ -199,6 +164,8 @@ class FrameRequests:
             # A client that waits too briefly for the broker is no failure of the pipeline.
             if not isinstance(error.__cause__, TimeoutError):
                 self.gate.failed(push.request.request_id)
+            if not _may_come(error):
+                self.claims.given_up(push)
             raise
         finally:
             self._numbers.settle(number, lane=lane, acknowledged=acknowledged)
@@ -210,12 +177,18 @@ class FrameRequests:
             dependency = error.dependency if isinstance(error, AwayError) else "broker"
             raise away(dependency, str(error)) from error
 
-    async def _tidily(self, event: str, work: Any, *arguments: Any) -> None:
-        """Do what the client's answer does not depend on; a database that is away is logged."""
-        try:
-            await self.patience(_SETTLE_SECONDS).blocking("database", work, *arguments)
-        except (ApiError, TransientError) as error:
-            self._log.warning(event, message=str(error))
+    async def _job(self, event: str, work: Callable[[str], None], job: Job) -> None:
+        await tidily(self._clock.monotonic, event, work, job.job_id)
+
+    async def _forget(self, job: Job, error: ApiError) -> None:
+        """Forget the job of a request that was not sent; one that may have been is left."""
+        if not _may_come(error):
+            await self._job("job_left_to_its_deadline", self._jobs.drop, job)
+
+
+def _may_come(error: ApiError) -> bool:
+    """Whether the broker may still take what it did not acknowledge."""
+    return isinstance(error.__cause__, TimeoutError | UnansweredError)
 
 
 async def _within(future: "asyncio.Future[Answer]", seconds: float) -> Answer | None:

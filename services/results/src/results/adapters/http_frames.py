@@ -11,7 +11,7 @@ from results.adapters.http_deps import BEARER, Deps, GatewayDeps, Operator, Trac
 from results.adapters.http_frame_models import ACCEPTED, ANSWERS, DetectionOptions, FrameBody
 from results.adapters.patience import Patience
 from results.adapters.picture_intake import accept_picture
-from results.domain.answers import PICTURE_FIELD, processed
+from results.domain.answers import KEPT_ERRORS, PICTURE_FIELD, processed
 from results.domain.errors import ApiError, not_found
 from results.domain.frames import Origin, Push
 from results.domain.jobs import Callback, Job
@@ -21,8 +21,6 @@ from results.domain.rendering import persons_of, render_result
 from results.domain.tasks import check_model_type, check_tasks, detectors_of
 
 _OPTIONS = "detection_options"
-_KEPT_ERRORS = (413, 422)
-"""The same picture would fail again: its repetition is answered alike."""
 router = APIRouter(prefix="/api/v1/detections", tags=["detections"], dependencies=BEARER)
 
 
@@ -32,33 +30,39 @@ router = APIRouter(prefix="/api/v1/detections", tags=["detections"], dependencie
 async def process_frame(body: FrameBody, deps: Deps, user: Operator, trace: Trace) -> JSONResponse:
     """Answer with the faces of a picture, specification 5.1, or 202 with a job, 5.3.
 
-    A `frame_id` that is repeated within five seconds, at any gateway, is answered with the first
-    result or job and the status `duplicate`: a client that lost its connection sends the same
-    request again. Pictures above 1 MiB travel beside their record, through the object store,
-    as they came. `stream_type` describes the client's source and need not be the camera's.
+    A `frame_id` that is repeated before its answer or within five seconds of it, at any gateway,
+    is answered with the first result or job and the status `duplicate`: a client that lost its
+    connection, or was told 504, sends the same request again. Pictures above 1 MiB travel beside
+    their record, through the object store, as they came. `stream_type` describes the client's
+    source and need not be the camera's.
     """
     patience = deps.requests.patience(body.detection_options.processing.timeout_ms / 1000)
     push = await _push_of(body, deps, patience)
     callback = await _callback_of(body, deps, patience)
-    first = await deps.requests.first(push, patience)
+    first = await deps.requests.claims.first(push, patience)
     if first is not None:
         return JSONResponse(_repeated(await _first_body(first, push, deps, patience)))
     deferred = body.detection_options.processing.asynchronous
+    job = _job_of(push, callback) if deferred else None
+    accepted = _accepted(job, deps) if job else None
     kept: dict[str, Any] | None = None
     try:
         deps.requests.gate.admit(push, user.subject)
-        if deferred:
-            kept = await _accepted(push, callback, deps, trace, patience)
+        if job is not None:
+            await deps.requests.submit(push, job, trace, patience)
+            kept = accepted
         else:
             answer = await deps.requests.process(push, trace, patience)
             kept = await _rendered(answer, push, deps, patience)
     except ApiError as error:
-        if error.status in _KEPT_ERRORS:
+        if error.status in KEPT_ERRORS:
             kept = error.envelope() | {"http_status": error.status}
+        elif deps.requests.claims.may_come(push):
+            kept = accepted
         raise
     finally:
-        await deps.requests.settle(push, kept)
-    headers = {"Location": f"/api/v1/jobs/{kept['job_id']}"} if deferred else None
+        await deps.requests.claims.settle(push, kept)
+    headers = {"Location": f"/api/v1/jobs/{job.job_id}"} if job else None
     return JSONResponse(kept, 202 if deferred else 200, headers=headers)
 
 
@@ -93,16 +97,9 @@ async def _callback_of(body: FrameBody, deps: GatewayDeps, patience: Patience) -
     return Callback(url=url)
 
 
-async def _accepted(
-    push: Push,
-    callback: Callback | None,
-    deps: GatewayDeps,
-    trace: dict[str, bytes],
-    patience: Patience,
-) -> dict[str, Any]:
-    """Take a picture that is answered later; specification 5.3."""
-    load = deps.requests.gate.load
-    job = Job(
+def _job_of(push: Push, callback: Callback | None) -> Job:
+    """The job of a picture that is answered later."""
+    return Job(
         job_id=new_id("job"),
         request_id=push.request.request_id,
         kind="process_frame",
@@ -113,15 +110,19 @@ async def _accepted(
         with_snapshots=push.request.return_snapshots,
         callback=callback,
     )
-    await deps.requests.submit(push, job, trace, patience)
+
+
+def _accepted(job: Job, deps: GatewayDeps) -> dict[str, Any]:
+    """What is told of a picture that was taken and is answered later; specification 5.3."""
+    load = deps.requests.gate.load
     return {
         "status": ACCEPTED,
         "message": "Frame queued for processing",
         "job_id": job.job_id,
-        "frame_id": push.frame_id,
+        "frame_id": job.frame_id,
         "estimated_completion_ms": load.estimate_ms(load.queue + 1),
         "queue_position": load.queue + 1,
-        "callback_url": callback.url if callback else None,
+        "callback_url": job.callback.url if job.callback else None,
     }
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from mesh.events import Answer
 
-KEEP_SECONDS = 10.0
-"""So long an answer helps with a frame that is repeated at this gateway."""
+KEEP_SECONDS = 120.0
+"""So long an answer helps with a frame that is repeated at this gateway: no claim lasts longer."""
 _MOST = 2_000
 
 
@@ -87,7 +87,7 @@ class Answers:
             gathering.loop.call_soon_threadsafe(gathering.arriving.put_nowait, answer)
 
     def recent(self, request_id: str) -> Answer | None:
-        """The answer to a pushed frame of the last seconds, whichever gateway it went through."""
+        """The answer to a recently pushed frame, whichever gateway it went through."""
         with self._lock:
             self._forget()
             known = self._recent.get(request_id)

@@ -201,14 +201,16 @@ class InMemoryFrameIdentifiers:
             return None
         return FirstFrame(request_id=held.request_id, response=held.response)
 
-    def answered(self, request_id: str, camera_id: str, frame_id: str, body: Any) -> None:
-        """Keep what was answered to the first frame."""
+    def answered(
+        self, request_id: str, camera_id: str, frame_id: str, body: Any, until: datetime
+    ) -> None:
+        """Keep what was answered to the first frame until a moment."""
         held = self._claims.get((camera_id, frame_id))
         if held is not None and held.request_id == request_id:
-            held.response = body
+            held.response, held.until = body, until
 
     def release(self, request_id: str, camera_id: str, frame_id: str) -> None:
-        """Give a claim back: nothing was acknowledged, the client may try again."""
+        """Give a claim back: the frame will have no result, the client may try again."""
         held = self._claims.get((camera_id, frame_id))
         if held is not None and held.request_id == request_id:
             del self._claims[camera_id, frame_id]

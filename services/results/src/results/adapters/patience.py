@@ -4,10 +4,14 @@ import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from results.domain.errors import away
+from mesh.errors import TransientError
+from mesh.logs import get_logger
+from results.domain.errors import ApiError, away
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_TIDY_SECONDS = 1.0
+_log = get_logger("requests")
 
 
 class Patience:
@@ -34,3 +38,17 @@ class Patience:
             return await asyncio.wait_for(asyncio.to_thread(work, *args, **kwargs), self.left)
         except TimeoutError as error:
             raise away(dependency, "it did not answer in the request's time") from error
+
+
+async def tidily(
+    monotonic: Callable[[], float],
+    event: str,
+    work: Callable[P, object],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> None:
+    """Do what the client's answer does not depend on; a database that is away is logged."""
+    try:
+        await Patience(monotonic, _TIDY_SECONDS).blocking("database", work, *args, **kwargs)
+    except (ApiError, TransientError) as error:
+        _log.warning(event, message=str(error))

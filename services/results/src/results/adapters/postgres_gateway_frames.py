@@ -21,7 +21,7 @@ SELECT request_id, response FROM results.frame_dedup
 WHERE camera_id = %(camera_id)s AND frame_id = %(frame_id)s
 """
 _ANSWERED = """
-UPDATE results.frame_dedup SET response = %(response)s
+UPDATE results.frame_dedup SET response = %(response)s, expires_at = %(until)s
 WHERE camera_id = %(camera_id)s AND frame_id = %(frame_id)s AND request_id = %(request_id)s
 """
 _RELEASE = """
@@ -63,12 +63,15 @@ class PostgresFrameIdentifiers:
             return FirstFrame(request_id=request_id)
         return FirstFrame(request_id=row["request_id"], response=row["response"])
 
-    def answered(self, request_id: str, camera_id: str, frame_id: str, body: Any) -> None:
-        """Keep what was answered to the first frame."""
-        self._run(_ANSWERED, request_id, camera_id, frame_id, response=Jsonb(body))
+    def answered(
+        self, request_id: str, camera_id: str, frame_id: str, body: Any, until: datetime
+    ) -> None:
+        """Keep what was answered to the first frame until a moment."""
+        response = Jsonb(body)
+        self._run(_ANSWERED, request_id, camera_id, frame_id, response=response, until=until)
 
     def release(self, request_id: str, camera_id: str, frame_id: str) -> None:
-        """Give a claim back: nothing was acknowledged, the client may try again."""
+        """Give a claim back: the frame will have no result, the client may try again."""
         self._run(_RELEASE, request_id, camera_id, frame_id)
 
     def _run(

@@ -12,7 +12,7 @@ from mesh.kafka import KafkaProducer
 from mesh.kafka.producer import Delivered
 from mesh.ports import Codec
 from mesh.stage import Output
-from results.domain.errors import AwayError
+from results.domain.errors import AwayError, UnansweredError
 
 _IDLE_SECONDS = 0.2
 _BUSY = timedelta(milliseconds=2)
@@ -109,7 +109,8 @@ class ThreadPublisher:
         """Return once the broker has all of them; blocks.
 
         Raises:
-            TransientError: It did not take them in time.
+            UnansweredError: It did not answer in time; what is queued may still reach it.
+            TransientError: It did not take them.
             RejectedRecordError: One is larger than the broker allows.
         """
         if not outputs:
@@ -119,7 +120,8 @@ class ThreadPublisher:
         try:
             batch.done.result(self._timeout.total_seconds())
         except TimeoutError as error:
-            raise TransientError(f"the broker did not answer within {self._timeout}") from error
+            message = f"the broker did not answer within {self._timeout}"
+            raise UnansweredError("broker", message) from error
 
     def _run(self) -> None:
         while not self._closed.is_set() or not self._queue.empty():

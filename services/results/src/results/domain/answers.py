@@ -21,6 +21,8 @@ _STATUS = {
     "DEADLINE_EXCEEDED": 504,
 }
 _TIMEOUT = 504
+KEPT_ERRORS = (413, 422)
+"""The same picture would fail again: its repetition is answered alike."""
 _EXPECTED: Mapping[str, tuple[str, str]] = {
     "CONSENT_REQUIRED": ("consent", CONSENT_LIMIT),
     "PERSON_EXISTS": ("image", "a face that nobody else is enrolled with"),
@@ -68,6 +70,11 @@ def refusal(answer: Answer) -> ApiError:
             details |= {"reason": first.reason, "value": first.value}
     status = _STATUS.get(code, 422 if answer.status == "rejected" else 500)
     return ApiError(status, code, answer.message, field=field, limit=limit, details=details)
+
+
+def stands(answer: Answer) -> bool:
+    """Whether a repetition is told the same: a result, or a picture that would fail again."""
+    return answer.status == "success" or _STATUS.get(answer.code or "") in KEPT_ERRORS
 
 
 def processed(answer: Answer, *, field: str) -> FrameResult:

@@ -91,6 +91,10 @@ class AwayError(TransientError):
         self.dependency = dependency
 
 
+class UnansweredError(AwayError):
+    """Something was asked to do a thing and did not say whether it did; it still may."""
+
+
 _UNAVAILABLE = {"broker": "MESH_UNAVAILABLE", "registry": "MESH_UNAVAILABLE"}
 
 
