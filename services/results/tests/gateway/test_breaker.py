@@ -66,6 +66,41 @@ def test_a_request_without_an_answer_fails_after_the_timeout_and_not_before() ->
     assert state_of(breaker) == "open"
 
 
+def test_a_request_with_more_time_of_its_own_fails_once_that_is_over() -> None:
+    breaker, clock = a_breaker()
+    for number in range(3):
+        breaker.permit(f"patient-{number}", 60)
+    clock.advance(59)
+    assert state_of(breaker) == "closed"
+    clock.advance(1)
+    assert state_of(breaker) == "open"
+
+
+def test_the_impatient_fail_before_the_patient_that_came_first() -> None:
+    breaker, clock = a_breaker()
+    breaker.permit("patient", 60)
+    fail(breaker, 2)
+    breaker.permit("impatient", 1)
+    clock.advance(30)
+    assert breaker.state is Circuit.OPEN
+    breaker.ended("patient", Verdict.SUCCESS)
+    assert breaker.state is Circuit.OPEN
+
+
+def test_the_urgent_pass_an_open_circuit_and_do_not_close_it() -> None:
+    breaker, clock = a_breaker()
+    fail(breaker, 3)
+    assert breaker.permit("urgent", urgent=True) is None
+    breaker.ended("urgent", Verdict.SUCCESS)
+    assert breaker.permit("other") == 60
+    clock.advance(60)
+    assert breaker.permit("probe", urgent=True) is None
+    assert breaker.permit("another", urgent=True) is None
+    assert breaker.permit("other") == 30
+    breaker.ended("probe", Verdict.SUCCESS)
+    assert breaker.state is Circuit.CLOSED
+
+
 def test_an_answer_after_the_client_left_is_still_a_success() -> None:
     breaker, clock = a_breaker()
     for number in range(3):

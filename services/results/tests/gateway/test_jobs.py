@@ -221,6 +221,20 @@ async def test_failures_in_a_row_open_the_circuit_and_health_tells(
     assert stages["gateway"]["circuit"]["state"] == "open"
 
 
+async def test_urgent_pictures_pass_an_open_circuit(
+    world: World, request_body: dict[str, Any]
+) -> None:
+    world.add_camera()
+    world.answer = lambda frame: failed(frame, "poison", "PROCESSING_FAILED")
+    for number in range(6):
+        put("frame_id", f"frame_{number}")(request_body)
+        last = await post(world, request_body)
+    assert last.json()["error"]["code"] == "CIRCUIT_OPEN"
+    world.answer = recognised
+    put("detection_options.processing.priority", "urgent")(request_body)
+    assert (await post(world, request_body)).json()["status"] == "success"
+
+
 async def test_clients_that_wait_too_briefly_do_not_open_the_circuit(
     world: World, request_body: dict[str, Any]
 ) -> None:

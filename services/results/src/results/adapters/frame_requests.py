@@ -150,7 +150,7 @@ class FrameRequests:
     async def _publish_frame(
         self, push: Push, headers: dict[str, bytes], patience: Patience
     ) -> None:
-        self.gate.enter(push.request.request_id)
+        self.gate.enter(push)
         lane, camera_id = lane_of(push.priority), push.origin.camera_id
         number = self._numbers.take(camera_id, lane, new_epoch(self._clock.now()))
         event = frame_captured(push, number, instance_id=self._instance_id, now=self._clock.now())

@@ -54,14 +54,15 @@ class Gate:
         """Let a picture in as far as there is room for it.
 
         Raises:
-            ApiError: 429; there is none. 503; the circuit is open.
+            ApiError: 429; there is none. 503; the circuit is open and the picture not urgent.
         """
+        urgent = push.priority is Priority.URGENT
         with self._lock:
-            open_for = self._breaker.open_for
+            open_for = None if urgent else self._breaker.open_for
         if open_for is not None:
             raise self._left_alone(open_for)
         try:
-            if push.priority is Priority.URGENT:
+            if urgent:
                 with self._lock:
                     self._urgent.check(client, push.origin.camera_id)
             else:
@@ -70,14 +71,17 @@ class Gate:
             self._metrics.refused(error.code)
             raise
 
-    def enter(self, request_id: str) -> None:
-        """Pass the circuit breaker; call it right before the picture is published.
+    def enter(self, push: Push) -> None:
+        """Pass the circuit breaker, urgent pictures always; right before they are published.
 
         Raises:
             ApiError: 503; the pipeline failed too often to be tried now.
         """
+        request, urgent = push.request, push.priority is Priority.URGENT
         with self._lock:
-            wait = self._breaker.permit(request_id)
+            wait = self._breaker.permit(
+                request.request_id, request.timeout_ms / 1000, urgent=urgent
+            )
         if wait is not None:
             raise self._left_alone(wait)
 

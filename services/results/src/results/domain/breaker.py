@@ -33,7 +33,7 @@ class BreakerPolicy:
     failures: int = 5
     """So many in a row open it."""
     timeout_seconds: float = 30.0
-    """A request that the pipeline has not answered by then has failed."""
+    """A request that the pipeline has not answered by then, or in its own time, has failed."""
     reset_seconds: float = 60.0
     """So long it stays open before one request may probe."""
 
@@ -46,13 +46,14 @@ class CircuitBreaker:
     """Follows requests from their permission to their end; not safe for threads by itself.
 
     A request that never ends by itself fails after the policy's time-out, however briefly its
-    client waited: that is how a dead pipeline is told from an impatient client.
+    client waited: that is how a dead pipeline is told from an impatient client. One that has more
+    time of its own fails once that is over: a long queue is no dead pipeline.
     """
 
     def __init__(self, policy: BreakerPolicy, monotonic: Callable[[], float]) -> None:
         self._policy = policy
         self._monotonic = monotonic
-        self._running: dict[str, float] = {}
+        self._ends: dict[str, float] = {}
         self._in_a_row = 0
         self._opened_at: float | None = None
         self._probe: str | None = None
@@ -72,30 +73,36 @@ class CircuitBreaker:
         """Seconds until a request may probe; nothing unless the circuit is open."""
         return self._wait() if self.state is Circuit.OPEN else None
 
-    def permit(self, request_id: str) -> float | None:
-        """Let a request through, or say for how many seconds it should wait."""
+    def permit(
+        self, request_id: str, seconds: float = 0.0, *, urgent: bool = False
+    ) -> float | None:
+        """Let a request through, or say for how many seconds it should wait.
+
+        Args:
+            request_id: Names the request.
+            seconds: The time that its client gives it.
+            urgent: It goes through however the circuit is.
+        """
         self._expire()
         if self._opened_at is not None:
-            if self._wait() > 0:
+            if not urgent and self._wait() > 0:
                 return self._wait()
-            if self._probe is not None:
-                ends = self._running[self._probe] + self._policy.timeout_seconds
-                return max(1.0, ends - self._monotonic())
-            self._probe = request_id
-        self._running[request_id] = self._monotonic()
+            if not urgent and self._probe is not None:
+                return max(1.0, self._ends[self._probe] - self._monotonic())
+            if self._wait() <= 0 and self._probe is None:
+                self._probe = request_id
+        self._ends[request_id] = self._monotonic() + max(self._policy.timeout_seconds, seconds)
         return None
 
     def ended(self, request_id: str, verdict: Verdict) -> None:
         """A request that was let through has ended; one that is not known changes nothing."""
-        if self._running.pop(request_id, None) is not None:
+        if self._ends.pop(request_id, None) is not None:
             self._judge(request_id, verdict)
 
     def _expire(self) -> None:
-        oldest = self._monotonic() - self._policy.timeout_seconds
-        while self._running:
-            request_id, began = next(iter(self._running.items()))
-            if began > oldest:
-                return
+        now = self._monotonic()
+        over = [request_id for request_id, ends in self._ends.items() if ends <= now]
+        for request_id in sorted(over, key=self._ends.__getitem__):
             self.ended(request_id, Verdict.FAILURE)
 
     def _judge(self, request_id: str, verdict: Verdict) -> None:
@@ -103,7 +110,7 @@ class CircuitBreaker:
         if probe:
             self._probe = None
         elif self._opened_at is not None:
-            return  # it began before the circuit opened: only the probe tells how it is now
+            return  # it began before the circuit opened, or is urgent: only the probe tells
         if verdict is Verdict.SUCCESS:
             self._in_a_row, self._opened_at = 0, None
         elif verdict is Verdict.FAILURE:
