@@ -331,6 +331,28 @@ async def test_a_failed_frame_says_why(
     assert body["error"]["frame_id"] == "frame_12345678"
 
 
+async def test_engines_that_hang_are_the_specifications_timeout(
+    world: World, request_body: dict[str, Any]
+) -> None:
+    world.add_camera()
+    world.answer = lambda frame: failed(frame, "model_timeout", "MODEL_TIMEOUT")
+    put("detection_options.processing.timeout_ms", 7000)(request_body)
+    status, body = await post(world, request_body)
+    assert status == 504
+    assert body["error"] == {
+        "code": "MODEL_TIMEOUT",
+        "message": "Detection model exceeded its timeout within the request's (7000ms). "
+        "Frame dropped.",
+        "field": None,
+        "limit": None,
+        "frame_id": "frame_12345678",
+        "reason": "model_timeout",
+        "timeout_ms": 7000,
+        "fallback_used": False,
+        "fallback_model": None,
+    }
+
+
 async def test_a_broker_that_is_away_is_told_and_the_frame_can_be_sent_again(
     world: World, request_body: dict[str, Any]
 ) -> None:

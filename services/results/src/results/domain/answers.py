@@ -1,6 +1,7 @@
 """What the mesh answered, in the words of HTTP."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from mesh.events import Answer, FrameResult, ModelUse, Outcome
@@ -21,6 +22,8 @@ _STATUS = {
     "DEADLINE_EXCEEDED": 504,
 }
 _TIMEOUT = 504
+_ENGINES = "Detection model exceeded its timeout within the request's ({}ms). Frame dropped."
+"""Every engine has a time-out of its own."""
 KEPT_ERRORS = (413, 422)
 """The same picture would fail again: its repetition is answered alike."""
 _EXPECTED: Mapping[str, tuple[str, str]] = {
@@ -52,6 +55,18 @@ def _fallback(models: Sequence[ModelUse]) -> dict[str, Any]:
         "fallback_used": bool(stood) if models else None,
         "fallback_model": stood[0] if stood else None,
     }
+
+
+def _given_ms(result: FrameResult | None) -> int | None:
+    """How long the client of a frame waits."""
+    if result is None or result.frame.deadline is None:
+        return None
+    given = result.frame.deadline - result.frame.received_timestamp
+    return round(given / timedelta(milliseconds=1))
+
+
+def _timed_out(result: FrameResult | None, timeout_ms: int | None) -> dict[str, Any]:
+    return {"timeout_ms": timeout_ms, **_fallback(result.models if result else ())}
 
 
 def refusal(answer: Answer) -> ApiError:
@@ -88,17 +103,17 @@ def processed(answer: Answer, *, field: str) -> FrameResult:
         return result
     code = answer.code or "PROCESSING_FAILED"
     status = _STATUS.get(code, 500)
-    unreadable = status < 500
+    unreadable, timeout_ms = status < 500, _given_ms(result)
     raise ApiError(
         status,
         code,
-        answer.message,
+        _ENGINES.format(timeout_ms) if code == "MODEL_TIMEOUT" else answer.message,
         field=field if unreadable else None,
         limit="a whole JPEG or PNG" if unreadable else None,
         details={
             "frame_id": result.frame.frame_id if result else None,
             "reason": result.reason if result else None,
-            **(_fallback(result.models if result else ()) if status == _TIMEOUT else {}),
+            **(_timed_out(result, timeout_ms) if status == _TIMEOUT else {}),
         },
         headers={"Retry-After": "1"} if status == 503 else None,
     )
