@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mesh.errors import ConfigurationError
 from mesh.events import Lane
 from mesh.evolution import check_against_tag
-from mesh.identity import detection_id, frame_key, is_id, new_epoch, new_id
+from mesh.identity import detection_id, first_epoch, frame_key, is_id, new_epoch, new_id
 from mesh.schemas import SchemaLibrary
 from mesh.settings import MeshSettings
 from mesh.topics import CATALOGUE, Topics
@@ -32,6 +32,13 @@ def test_a_frame_key_follows_from_camera_epoch_and_sequence(epoch: int, sequence
 
 def test_later_epochs_are_greater_and_fit_a_long() -> None:
     assert new_epoch(NOW) < new_epoch(NOW + timedelta(microseconds=1)) < 2**63
+
+
+@given(st.integers(0, 14 * 365 * 86_400_000_000))
+def test_epochs_of_a_moment_are_from_its_first_one_on(micros: int) -> None:
+    moment = NOW + timedelta(microseconds=micros)
+    later = moment + timedelta(milliseconds=1)
+    assert first_epoch(moment) <= new_epoch(moment) < first_epoch(later)
 
 
 @pytest.mark.parametrize(

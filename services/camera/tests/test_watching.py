@@ -390,6 +390,21 @@ async def test_no_frame_is_too_late_for_evidence_or_from_a_file(
     assert not source.hurried
 
 
+async def test_a_session_outlives_its_connections_as_its_counts_do(
+    stage: CameraStage, setting: Setting
+) -> None:
+    last = FakeSource(frames(2))
+    setting.sources.prepared[CAMERA_ID] = [FakeSource([*frames(3), an_error()]), last]
+    stage.changed(CAMERA_ID, a_live_camera())
+    await until(lambda: last.idle)
+    stage.report()
+    status = setting.reports.statuses[-1]
+    assert (status.connection_resets, status.frames_captured) == (1, 5)
+    assert {each.session_id for each in setting.reports.statuses} == {status.session_id}
+    assert {each.started_at for each in setting.reports.statuses} == {status.started_at}
+    assert len({each.number for each in setting.frames.epochs}) == 2
+
+
 async def test_a_backlog_that_does_not_shrink_ends_the_connection(
     stage: CameraStage, setting: Setting
 ) -> None:

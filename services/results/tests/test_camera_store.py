@@ -14,7 +14,8 @@ from mesh.clock import ManualClock
 from mesh.codec import AvroCodec
 from mesh.crypto import Cipher
 from mesh.errors import ConfigurationError
-from mesh.events import Camera, CameraStatus, StreamConfig, StreamState, StreamType
+from mesh.events import Camera, CameraStatus, Lane, StreamConfig, StreamState, StreamType
+from mesh.identity import first_epoch
 from mesh.record import TopicPartition
 from mesh.testing import CAMERA_ID, NOON, a_camera, a_record
 from mesh.topics import Topics
@@ -33,6 +34,7 @@ pytestmark = pytest.mark.integration
 TOPIC = Topics()("cameras")
 CODEC = AvroCodec.in_memory(Topics())
 SOURCE = TopicPartition("sightline.results", 0)
+DAYS = timedelta(days=2)
 
 
 def encode(camera: Camera) -> bytes:
@@ -108,25 +110,36 @@ def test_passwords_move_to_the_first_key_and_the_old_one_can_go(
         alone.decrypt(tokens["cam_old"] or b"")
 
 
-def test_the_counts_of_a_session_come_from_the_ledger_and_the_counters(
+def test_the_counts_of_a_session_are_those_of_all_its_connections_and_of_no_other(
     pool: Database, database: str
 ) -> None:
     store = PostgresStore(database)
-    records = [("results", a_record(a_result(number), offset=number)) for number in range(5)]
+    begun = NOON - timedelta(minutes=1)
+    first, second = (first_epoch(begun + timedelta(seconds=late)) for late in (1, 30))
+    before = first_epoch(begun - timedelta(seconds=1))
+    frames = [
+        {"epoch": before, "received_timestamp": begun - timedelta(hours=2)},
+        *({"epoch": first} for _ in range(5)),
+        *({"epoch": second, "lane": Lane.EVIDENCE} for _ in range(2)),
+        {"epoch": second + 1, "lane": Lane.REQUEST, "received_timestamp": begun - DAYS},
+    ]
+    records = [
+        ("results", a_record(a_result(number, frame=frame), offset=number))
+        for number, frame in enumerate(frames)
+    ]
     start = store.positions([SOURCE])[SOURCE]
     store.apply([Move(SOURCE, start, start + 1)], changes_of(records))
     store.close()
-    header = records[0][1].event.frame
     status = CameraStatus(
         camera_id=CAMERA_ID, camera_name="Door", instance_id="one", state=StreamState.LIVE,
-        epoch=header.epoch, established_at=NOON - timedelta(minutes=1), updated_at=NOON,
+        epoch=second, started_at=begun, established_at=NOON, updated_at=NOON,
     )  # fmt: skip
     connecting = replace(status, camera_id="cam_2", epoch=None)
-    error = replace(status, camera_id="cam_3", established_at=None)
+    old = replace(status, camera_id="cam_3", started_at=None)
     for later in (timedelta(minutes=1), timedelta(hours=5), timedelta(days=3)):
         sessions = PostgresSessions(pool, ManualClock(NOON + later))
-        assert sessions.counts([status, connecting, error]) == {
-            CAMERA_ID: SessionCounts(processed=5, detections=5),
+        assert sessions.counts([status, connecting, old]) == {
+            CAMERA_ID: SessionCounts(processed=7, detections=7),
             "cam_3": SessionCounts(processed=0, detections=None),
         }
     assert sessions.counts([]) == {}

@@ -24,8 +24,12 @@ def new_epoch(now: datetime) -> int:
     Later sessions are greater; two owners of a camera that start in the same microsecond still
     differ but for one case in 4,096.
     """
-    micros = int(now.timestamp() * 1_000_000)
-    return micros << _EPOCH_RANDOM_BITS | secrets.randbits(_EPOCH_RANDOM_BITS)
+    return first_epoch(now) | secrets.randbits(_EPOCH_RANDOM_BITS)
+
+
+def first_epoch(moment: datetime) -> int:
+    """The least number of a connection session that begins at this moment."""
+    return int(moment.timestamp() * 1_000_000) << _EPOCH_RANDOM_BITS
 
 
 def frame_key(camera_id: str, epoch: int, sequence_number: int) -> str:

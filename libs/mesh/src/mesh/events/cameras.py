@@ -203,9 +203,9 @@ class CameraStatus:
     camera_name: str
     """Name for people."""
     session_id: str | None = None
-    """sess_<uuid> of the connection session."""
+    """sess_<uuid>, the same since started_at."""
     epoch: int | None = None
-    """Epoch of the session."""
+    """Epoch of the present or the last connection."""
     instance_id: str
     """Replica that owns the stream."""
     state: StreamState

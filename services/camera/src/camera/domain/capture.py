@@ -56,7 +56,7 @@ class Capture:
         evidence = policy.evidence
         self._spool = Allowance(frames=evidence.frames, size=evidence.size, within=policy.together)
         self._epoch: Epoch | None = None
-        self._session_id: str | None = None
+        self._session_id = new_id("sess")
         self._last: Arrival | None = None
         self._carrier: tuple[str | None, str | None] = (None, None)
         self._clock = CameraClock()
@@ -87,7 +87,6 @@ class Capture:
     def open_session(self, now: datetime) -> Epoch:
         """The first picture of a new connection came: its frames are numbered from 0."""
         with self._lock:
-            self._session_id = new_id("sess")
             self._sampler = self._new_sampler(now)
             self._statistics.restart_window()
             self._pace, self._lateness, self._late_for = Pace(), Lateness(), 0.0

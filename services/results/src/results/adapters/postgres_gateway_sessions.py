@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from mesh.clock import Clock
 from mesh.events import CameraStatus
+from mesh.identity import first_epoch
 from results.adapters.postgres_gateway import Database
 from results.domain.camera_report import SessionCounts
 from results.domain.statistics import HOUR, MINUTE
@@ -22,15 +23,22 @@ class PostgresSessions:
         self._clock = clock
 
     def counts(self, statuses: Sequence[CameraStatus]) -> Mapping[str, SessionCounts]:
-        """The counts of these sessions by camera; of one that never had a picture none."""
+        """The counts of these sessions by camera; of one that never had a picture none.
+
+        A session has one epoch per connection and lane; all of them count, as they do in the
+        statistics of its camera.
+        """
         now = self._clock.now()
         known = [status for status in statuses if status.epoch is not None]
-        starts = [status.established_at for status in known]
+        starts = [status.started_at for status in known]
         if not known:
             return {}
         values = {
             "cameras": [status.camera_id for status in known],
-            "epochs": [status.epoch for status in known],
+            "epochs": [
+                status.epoch if start is None else first_epoch(start)
+                for status, start in zip(known, starts, strict=True)
+            ],
             "since": [start and max(start, now - _LONGEST) for start in starts],
             "spans": [
                 int((MINUTE if start and now - start < _MINUTES else HOUR).total_seconds())
@@ -49,7 +57,8 @@ SELECT w.camera_id, (
     SELECT coalesce(sum(coalesce(l.size, (
         SELECT coalesce(sum(upper(r) - lower(r)), 0) FROM unnest(l.numbers) AS r))), 0)::bigint
     FROM results.ledger AS l
-    WHERE l.camera_id = w.camera_id AND l.epoch = w.epoch AND l.outcome = 'processed'
+    WHERE l.camera_id = w.camera_id AND l.epoch >= w.epoch AND l.outcome = 'processed'
+      AND l.lane <> 'request'
 ) AS processed, CASE WHEN w.since IS NOT NULL THEN (
     SELECT coalesce(sum(f.count), 0)::bigint
     FROM generate_series(
