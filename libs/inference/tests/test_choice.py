@@ -10,14 +10,15 @@ from structlog.testing import capture_logs
 from inference.candidates import candidates, devices_for
 from inference.choice import (
     LEAD,
-    TOLERANCE,
     Candidate,
     EngineReport,
-    Trial,
+    NoEngineError,
     choose,
     decide,
+    take,
 )
 from inference.engine import Engine, EngineError, EngineInfo, EngineOptions, Outputs, Tensor
+from inference.measuring import TOLERANCE, Trial
 from inference.opening import open_engine
 from mesh.clock import ManualClock
 from mesh.errors import ConfigurationError
@@ -76,14 +77,22 @@ class Scripted:
     """An engine that takes a time of its own and answers with a factor of the input."""
 
     def __init__(
-        self, name: str, clock: ManualClock, *, seconds: float, factor: float = 1.0
+        self,
+        name: str,
+        clock: ManualClock,
+        *,
+        seconds: float,
+        factor: float = 1.0,
+        runs: int = 100,
     ) -> None:
         self.info = info(name)
         self.closed = False
+        self._left = runs
         self._clock, self._seconds, self._factor = clock, seconds, factor
 
     def run(self, batch: Tensor) -> Outputs:
-        if self._factor == 0:
+        self._left -= 1
+        if self._factor == 0 or self._left < 0:
             raise EngineError("it cannot")
         self._clock.sleep(self._seconds)
         return {"values": batch * np.float32(self._factor)}
@@ -130,6 +139,29 @@ class TestChoosing:
             "it is not installed",
             "it cannot",
         }
+
+    def test_an_engine_that_fails_while_it_is_timed_is_not_chosen(self, clock: ManualClock) -> None:
+        fit = Scripted("openvino", clock, seconds=0.02)
+        tired = Scripted("onnxruntime", clock, seconds=0.01, runs=5)
+        engine, report = choose("m", [*map(candidate, (tired, fit))], SAMPLE, clock=clock)
+        assert engine is fit
+        assert (tired.closed, len(report.trials)) == (True, 1)
+        assert [one.reason for one in report.refused] == ["it cannot"]
+
+    def test_where_the_best_does_not_open_here_the_next_best_is_taken(
+        self, clock: ManualClock
+    ) -> None:
+        fit = Scripted("openvino", clock, seconds=0.02)
+        here = [Candidate(name="onnxruntime", open=missing), candidate(fit)]
+        done = [trial(0.01), Trial(info=fit.info, seconds=0.02, deviation=0.0)]
+        engine, report = take("m", here, done, [])
+        assert engine is fit
+        assert report.chosen == fit.info
+        assert [(one.engine, one.reason) for one in report.refused] == [
+            ("onnxruntime", "it is not installed")
+        ]
+        with pytest.raises(NoEngineError, match="onnxruntime: it is not installed"):
+            take("m", here[:1], done[:1], [])
 
     def test_the_setting_overrules_and_measures_nothing(self, clock: ManualClock) -> None:
         engines = [

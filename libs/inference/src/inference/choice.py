@@ -1,53 +1,24 @@
 """Which engine runs a model: the fastest on this machine whose outputs are right."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from types import MappingProxyType
 from typing import Any
 
-from inference.batch_axis import deviation
-from inference.engine import Engine, EngineError, EngineInfo, Outputs, Tensor
+from inference.engine import Engine, EngineInfo, Tensor
+from inference.measuring import Refusal, Trial, measure
 from mesh.clock import Clock
 from mesh.errors import ConfigurationError
 
 AUTO = "auto"
 
-TOLERANCE: Mapping[str, float] = MappingProxyType({"f32": 0.01, "f16": 0.03, "bf16": 0.06})
-"""Root mean square error that an output may have, as a share of the reference's root mean square;
-by the engine's precision."""
+
+class NoEngineError(ConfigurationError):
+    """No engine can run a model on a device now; the machine may have to be put in order."""
+
 
 LEAD = 0.95
 """Another engine than the first must take at most this share of its time, so that equals do not
 change places from start to start."""
-
-_WARM_RUNS = 2
-_RUNS = 7
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """What one engine did with the sample."""
-
-    info: EngineInfo
-    seconds: float
-    """Shortest of a few runs: what else the machine does only adds to it."""
-    deviation: float
-    """Of its worst output from the reference, see `batch_axis.deviation`; 0 for the reference."""
-    eligible: bool = True
-    """Whether it may be chosen; else it is only the reference."""
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the outputs are within the tolerance of its precision."""
-        return self.deviation <= TOLERANCE[self.info.precision]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """An engine that could not be tried."""
-
-    engine: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,53 +81,6 @@ def decide(trials: Sequence[Trial]) -> tuple[int, str]:
     return best, "; ".join([f"{chosen.info} takes {1000 * chosen.seconds:.2f} ms", *others])
 
 
-def measure(
-    engines: Sequence[Engine], sample: Tensor, *, eligible: Sequence[bool], clock: Clock
-) -> tuple[list[Trial], list[Refusal]]:
-    """Run the sample on every engine in turns, so that a busy moment hits all of them.
-
-    Args:
-        engines: the reference first.
-        sample: one item as the model will see it.
-        eligible: which of them may be chosen.
-        clock: takes the time.
-
-    Returns:
-        A trial per engine that worked, in order, and why the others did not.
-    """
-    outputs: dict[int, Outputs] = {}
-    refused = []
-    for index, engine in enumerate(engines):
-        try:
-            for _ in range(_WARM_RUNS):
-                outputs[index] = engine.run(sample)
-        except EngineError as error:
-            outputs.pop(index, None)
-            refused.append(Refusal(engine=str(engine.info), reason=str(error)))
-    seconds: dict[int, list[float]] = {index: [] for index in outputs}
-    for _ in range(_RUNS):
-        for index, taken in seconds.items():
-            began = clock.monotonic()
-            engines[index].run(sample)
-            taken.append(clock.monotonic() - began)
-    reference = next(iter(outputs.values()), {})
-    return [
-        Trial(
-            info=engines[index].info,
-            seconds=min(seconds[index]),
-            deviation=_worst(found, reference),
-            eligible=eligible[index],
-        )
-        for index, found in outputs.items()
-    ], refused
-
-
-def _worst(found: Outputs, reference: Outputs) -> float:
-    if set(found) != set(reference):
-        return float("inf")
-    return max(deviation(found[name], reference[name]) for name in reference)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """An engine that may be tried."""
@@ -197,14 +121,21 @@ def take(
     done: Sequence[Trial],
     refused: Sequence[Refusal],
 ) -> tuple[Engine, EngineReport]:
-    """Open the best of the engines that were tried elsewhere.
+    """Open the best of the engines that were tried elsewhere, or else the next best.
 
     Raises:
-        ConfigurationError: none agrees with the reference, or the best one does not open here.
+        NoEngineError: none that agrees with the reference opens here.
     """
-    report = _report(model_id, done, refused, wanted=AUTO)
-    name = report.chosen.engine
-    return next(each for each in candidates if each.eligible and each.name == name).open(), report
+    left, refused = list(done), list(refused)
+    while True:
+        report = _report(model_id, left, refused, wanted=AUTO)
+        name = report.chosen.engine
+        best = next(each for each in candidates if each.eligible and each.name == name)
+        try:
+            return best.open(), report
+        except ConfigurationError as error:
+            left = [trial for trial in left if trial.info is not report.chosen]
+            refused.append(Refusal(engine=name, reason=str(error)))
 
 
 def _report(
@@ -214,7 +145,7 @@ def _report(
         kept, reason = decide(done)
     except ValueError as error:
         why = "; ".join(f"{refusal.engine}: {refusal.reason}" for refusal in refused)
-        raise ConfigurationError(f"model {model_id}: {error} {why}".rstrip()) from error
+        raise NoEngineError(f"model {model_id}: {error} {why}".rstrip()) from error
     return EngineReport(
         model_id=model_id,
         wanted=wanted,
@@ -243,15 +174,18 @@ def choose(
         wanted: auto, or the name of the engine to take unmeasured.
 
     Raises:
-        ConfigurationError: no engine, or not the wanted one, can run the model.
+        NoEngineError: no engine, or not the wanted one, can run the model.
+        ConfigurationError: the wanted engine is none of the model's for the device.
     """
     allowed = [item for item in candidates if wanted in {AUTO, item.name}]
     if wanted != AUTO:
         allowed = [item for item in allowed if item.eligible]
+        if not allowed:
+            raise ConfigurationError(f"model {model_id}: no engine {wanted} is for it there")
     opened, refused = _open(allowed)
     if not any(item.eligible for item, _ in opened):
         reasons = "; ".join(f"{refusal.engine}: {refusal.reason}" for refusal in refused)
-        raise ConfigurationError(f"model {model_id}: no engine {wanted} can run it: {reasons}")
+        raise NoEngineError(f"model {model_id}: no engine {wanted} can run it: {reasons}")
     if len(opened) == 1:
         engine = opened[0][1]
         reason = "the setting" if wanted != AUTO else "the only one that can run it"
@@ -292,7 +226,7 @@ def _fastest(
     done, failed = measure(engines, sample, eligible=eligible, clock=clock)
     try:
         report = _report(model_id, done, [*refused, *failed], wanted=wanted)
-    except ConfigurationError:
+    except NoEngineError:
         for engine in engines:
             engine.close()
         raise

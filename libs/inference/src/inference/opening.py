@@ -36,7 +36,8 @@ def open_engine(
         clock: takes the time; the machine's by default.
 
     Raises:
-        ConfigurationError: no engine, or not the wanted one, can run the model there.
+        NoEngineError: no engine, or not the wanted one, can run the model there.
+        ConfigurationError: the wanted engine is none of the model's for the device.
     """
     found = candidates(model.engines, files, options, sides=sample.shape[1:])
     if apart and wanted == AUTO and len(found) > 1:

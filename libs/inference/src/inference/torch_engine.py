@@ -67,11 +67,10 @@ class TorchEngine:
             ) from error
         self._buckets = prepared(wanted.max_batch)
         self._graphs: dict[tuple[int, ...], _Captured] = {}
-        if sides:
-            compiled = torch.compile(self._module, dynamic=False)
-            for size in self._buckets:
-                shape = (size, *sides)
-                self._graphs[shape] = _Captured(compiled, shape, self._device)
+        try:
+            self._prepare(sides)
+        except RuntimeError as error:
+            raise ConfigurationError(f"{network.name}: torch cannot prepare it: {error}") from error
 
     def run(self, batch: Tensor) -> Outputs:
         """Every output for a batch; see `Engine.run`.
@@ -98,6 +97,11 @@ class TorchEngine:
         self._graphs.clear()
         del self._module
         torch.cuda.empty_cache()
+
+    def _prepare(self, sides: Sequence[int]) -> None:
+        compiled = torch.compile(self._module, dynamic=False)
+        for shape in [(size, *sides) for size in self._buckets if sides]:
+            self._graphs[shape] = _Captured(compiled, shape, self._device)
 
     def _part(self, items: Tensor, bucket: int) -> list[Tensor]:
         captured = self._graphs.get((bucket, *items.shape[1:]))
