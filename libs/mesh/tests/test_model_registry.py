@@ -49,6 +49,16 @@ def test_models_and_packs_of_the_users_own_join_ours(tmp_path: Path) -> None:
     assert "yunet-omz" in registry.packs
 
 
+def test_a_model_comes_with_the_named_pack_or_another_or_none() -> None:
+    registry = ModelRegistry.load()
+    models = registry.models
+    assert registry.pack_of(models["mobilefacenet-ms1m"], "scrfd-mobilefacenet") == (
+        "scrfd-mobilefacenet"
+    )
+    assert registry.pack_of(models["yunet-2023mar"], "dlib") == "yunet-omz"
+    assert registry.pack_of(models["scrfd-500m"], "yunet-omz") == ""
+
+
 def test_fields_of_our_models_can_be_set(tmp_path: Path) -> None:
     text = '[models."insightface-w600k-r50".thresholds]\n"0.001" = 0.28\n"1e-4" = 0.35\n'
     model = ModelRegistry.load(own(tmp_path, text)).model("insightface-w600k-r50")

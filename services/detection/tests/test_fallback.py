@@ -32,14 +32,14 @@ EVENTS = "sightline.events"
 class FakeDetector:
     """Finds nothing, or fails as it is told."""
 
-    def __init__(self, model_id: str, device: str = "CPU") -> None:
+    def __init__(self, model_id: str, device: str = "CPU", pack: str = "fake") -> None:
         self.info = ModelInfo(
             model_id=model_id,
             name=model_id,
             version="1",
             licence="none",
             sha256="0" * 64,
-            pack="fake",
+            pack=pack,
             device=device,
             engine="fake",
         )
@@ -85,7 +85,7 @@ class World:
     def load(self, pack: Pack, *, running: Running, **named: Any) -> FaceDetector:
         assert named == {"long_side": 640, "threads": 1, "max_batch": self.batch}
         self.wanted.append(running.wanted)
-        self.loaded.append(FakeDetector(pack.detector.model_id, running.device))
+        self.loaded.append(FakeDetector(pack.detector.model_id, running.device, pack.name))
         return self.loaded[-1]
 
 
@@ -115,6 +115,13 @@ def a_chain(*detectors: FakeDetector) -> Chain[FaceDetector]:
 def test_a_default_installation_has_one_link(world: World) -> None:
     assert len(world.detectors().chain("yunet-2023mar").tools) == 1
     assert world.loaded[0].info.device == "CPU"
+
+
+def test_a_detector_names_the_pack_that_it_comes_with(world: World) -> None:
+    for model_id in ("yunet-2023mar", "scrfd-2.5g", "scrfd-500m"):
+        world.detectors().chain(model_id)
+    packs = [one.info.pack for one in world.loaded]
+    assert packs == ["yunet-omz", "scrfd-mobilefacenet", ""]
 
 
 def test_devices_come_before_other_models(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

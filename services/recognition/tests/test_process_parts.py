@@ -172,3 +172,8 @@ def test_a_pack_of_the_users_own_is_loaded(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("SIGHTLINE_MODEL_PACK", "mine")
     loaded = embedders(tmp_path).load("dlib-resnet-v1")
     assert (loaded.info.pack, loaded.info.model_id) == ("mine", "dlib-resnet-v1")
+
+
+def test_an_embedder_names_the_pack_that_it_comes_with(tmp_path: Path) -> None:
+    assert RecognitionSettings().model_pack == "yunet-omz"
+    assert embedders(tmp_path).load("dlib-resnet-v1").info.pack == "dlib"

@@ -62,9 +62,14 @@ class ModelMeter:
         self._condition: Callable[[], str] = lambda: "available"
 
     def loaded(self) -> None:
-        """The model is warm; what another one did before it is forgotten."""
+        """The model is warm; what was measured before is forgotten."""
+        self.forget()
         with self._lock:
             self._loaded = True
+
+    def forget(self) -> None:
+        """Another model serves from now on: latencies and failures were those of the one before."""
+        with self._lock:
             self._latencies.clear()
             self._failures = self._in_a_row = 0
 
@@ -237,6 +242,8 @@ class ModelHeartbeat:
         self._events_topic = events_topic
         self._clock = clock
         self._state = "loading"
+        self._model_id: str | None = None
+        """Of the model that the last status was about."""
         self._heard_at: float | None = None
         self._drift: str | None = None
         self._told: str | None = None
@@ -282,6 +289,9 @@ class ModelHeartbeat:
         """What happened since the last status."""
         model = self._model() if callable(self._model) else self._model
         duty = self._duty() if callable(self._duty) else self._duty
+        if self._model_id not in {None, model.model_id}:
+            self._meter.forget()
+        self._model_id = model.model_id
         reading = self._meter.read()
         self._drift = duty.drift(model.model_id)
         drifted = self._drift is not None and reading.state == "available"

@@ -57,6 +57,20 @@ class ModelRegistry:
             known = ", ".join(self.packs)
             raise ConfigurationError(f"SIGHTLINE_MODEL_PACK: {name} is none of {known}") from None
 
+    def pack_of(self, model: ModelSpec, named: str) -> str:
+        """The name of the pack that a model comes with; empty if none has it.
+
+        Args:
+            model: detector or embedder.
+            named: pack that is asked first.
+
+        Raises:
+            ConfigurationError: there is no pack of that name.
+        """
+        asked = (self.pack(named), *self.packs.values())
+        ids = {pack.name: {one.model_id for one in pack.models} for pack in asked}
+        return next((name for name, found in ids.items() if model.model_id in found), "")
+
     def model(self, model_id: str) -> ModelSpec:
         """The model of this identifier.
 

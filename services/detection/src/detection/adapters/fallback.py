@@ -70,8 +70,10 @@ class Detectors:
 
     def _build(self, model: ModelSpec, device: str) -> FaceDetector:
         settings = self._settings
+        pack = self._registry.pack(settings.model_pack)
+        name = self._registry.pack_of(model, pack.name)
         return self._load(
-            replace(self._registry.pack(settings.model_pack), detector=model),
+            replace(pack, name=name, detector=model),
             long_side=settings.detection_long_side,
             threads=settings.detection_threads,
             max_batch=settings.batch,

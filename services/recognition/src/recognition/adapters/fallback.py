@@ -1,6 +1,7 @@
 """An embedder with stand-ins: the same model on other devices."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from inference.candidates import devices_for
@@ -91,8 +92,9 @@ class Embedders:
 
     def _load(self, model: ModelSpec, device: str) -> FaceEmbedder:
         settings = self._settings
+        pack = self._registry.pack(settings.model_pack)
         return load_embedder(
-            self._registry.pack(settings.model_pack),
+            replace(pack, name=self._registry.pack_of(model, pack.name)),
             self._store,
             threads=settings.recognition_threads,
             running=settings.running(

@@ -99,7 +99,7 @@ def _reported(
     first = ordered[0]
     shown = {
         **_identity(first),
-        "pack": first.pack,
+        "pack": first.pack or None,
         "commercial": known.commercial if known else None,
         "licence_to_accept": known.accept if known else None,
         "sha256": first.sha256,
