@@ -162,7 +162,10 @@ def _sights(store: ModelStore, data: Path, threads: int) -> dict[str, Any]:
 
 def _tell(report: Mapping[str, Any]) -> None:
     say(f"\n{in_words(report['machine'])}\n")
-    head = ("model", "pairs", "accuracy", "at", "TAR at FAR 1e-2", "1e-3", "direct", "chips cost")
+    head = (
+        "model", "pairs", "accuracy", "at", "best of the other folds", "TAR at FAR 1e-2", "1e-3",
+        "direct", "chips cost",
+    )  # fmt: skip
     say(table(head, [_row(name, one) for name, one in report["models"].items()]))
     for name, reason in report["absent"].items():
         say(f"{name}: {reason}")
@@ -178,12 +181,13 @@ def _tell(report: Mapping[str, Any]) -> None:
 
 
 def _row(name: str, one: Mapping[str, Any]) -> tuple[object, ...]:
-    at = "best of the other folds" if one["threshold"] is None else f"{one['threshold']:.3f}"
+    at = "-" if one["threshold"] is None else f"{one['threshold']:.3f}"
     return (
         name,
         one["pairs"],
         f"{_share(one['lfw_accuracy'])} ± {100 * one['std']:.2f}",
         at,
+        _share(one["cross_validated"]["mean"]),
         _at_far(one, "1e2"),
         _at_far(one, "1e3"),
         _share(one["direct"]["lfw_accuracy"]),
