@@ -195,7 +195,8 @@ def test_a_lost_heartbeat_is_said_and_nothing_else(world: World) -> None:
     (sent,) = world.recorder.sent
     assert isinstance(sent.event, ModelStatus)
     assert (sent.topic, sent.key) == ("sightline.model-status", "fake")
-    assert world.heartbeat.broker_check() == "the broker has not answered yet"
+    said = "the broker has not answered yet: the broker is away"
+    assert world.heartbeat.broker_check() == said
 
 
 def test_a_process_is_ready_once_the_model_is_warm_and_the_broker_answers(world: World) -> None:

@@ -185,7 +185,9 @@ class FakeApp:
 
 def a_runner(stop: threading.Event) -> AppRunner:
     heartbeat = Heartbeat(ManualClock())
-    return AppRunner(stop=stop, heartbeat=heartbeat, stop_within=timedelta(seconds=5))
+    return AppRunner(
+        stop=stop, heartbeat=heartbeat, broker=lambda: None, stop_within=timedelta(seconds=5)
+    )
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from typing_extensions import override
 
 from mesh.claims import ClaimChecks, ClaimError
 from mesh.clock import ManualClock, SystemClock
@@ -68,6 +69,14 @@ class Beats:
 
     def beat(self) -> None:
         self.count += 1
+
+
+class Hurried(threading.Event):
+    """Nobody waits for it."""
+
+    @override
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.is_set()
 
 
 def a_keeper(database: str, *jobs: Job, attempts: int | None = None) -> Keeper:
@@ -209,6 +218,51 @@ def test_a_job_that_must_wait_does_not_stop_the_others(database: str) -> None:
 
     assert a_keeper(database, away, locked, last).round() is True
     assert ran == [1]
+
+
+def test_readiness_names_what_a_job_waits_for_until_it_is_back(database: str) -> None:
+    stop = threading.Event()
+    said: list[str | None] = []
+
+    def job(_: psycopg.Connection[Any]) -> int:
+        said.append(keeper.check())
+        if len(said) < 3:
+            raise TransientError("the broker is away")
+        if len(said) == 4:
+            stop.set()
+        return 0
+
+    keeper = a_keeper(database, job)
+    keeper.run(stop)
+    waits = "job_0 waits: the broker is away"
+    assert said == ["no round finished yet", waits, waits, None]
+    assert keeper.check() is None
+
+
+def test_the_next_round_comes_soon_while_a_job_waits(database: str) -> None:
+    stop, clock = Hurried(), ManualClock(JUNE)
+    rounds: list[float] = []
+
+    class Turns(Beats):
+        @override
+        def beat(self) -> None:
+            clock.advance(1)
+
+    def job(_: psycopg.Connection[Any]) -> int:
+        rounds.append(clock.monotonic())
+        if len(rounds) == 2:
+            stop.set()
+        raise TransientError("the object store is away")
+
+    Keeper(
+        database,
+        [("job", job)],
+        interval=timedelta(hours=1),
+        retry=RetryPolicy(),
+        clock=clock,
+        heartbeat=Turns(),
+    ).run(stop)
+    assert rounds[1] - rounds[0] < 60
 
 
 def test_the_keeper_goes_round_until_it_is_told_to_stop(

@@ -204,6 +204,15 @@ def test_a_new_group_starts_at_the_beginning(bench: Bench) -> None:
     assert writer.check() is None
 
 
+def test_a_writer_that_lost_its_partitions_is_not_ready_until_it_has_some(bench: Bench) -> None:
+    writer, _, reader = bench.writer()
+    turns(writer)
+    reader._lost([SOURCE])
+    assert writer.check() == "no partitions assigned yet"
+    reader._assigned([SOURCE])
+    assert writer.check() is None
+
+
 def test_a_writer_goes_on_where_the_database_says_whatever_the_broker_says(bench: Bench) -> None:
     bench.publish(0, 1, 2)
     bench.store.offsets[SOURCE] = 2

@@ -245,6 +245,7 @@ class ModelHeartbeat:
         self._model_id: str | None = None
         """Of the model that the last status was about."""
         self._heard_at: float | None = None
+        self._why = ""
         self._drift: str | None = None
         self._told: str | None = None
 
@@ -261,13 +262,18 @@ class ModelHeartbeat:
         """Publish one status, and that the model's files changed if they did.
 
         Raises:
-            TransientError: the broker did not acknowledge in time.
+            TransientError: the broker did not acknowledge in time, or the registry is away.
         """
         status = self.status()
-        self._producer.send(Output(self._topic, status.model_id, status))
-        self._tell_drift(status)
-        self._producer.flush(_PATIENCE)
+        try:
+            self._producer.send(Output(self._topic, status.model_id, status))
+            self._tell_drift(status)
+            self._producer.flush(_PATIENCE)
+        except TransientError as error:
+            self._why = f": {error}"
+            raise
         self._heard_at, self._told = self._clock.monotonic(), self._drift
+        self._why = ""
 
     @property
     def checks(self) -> Mapping[str, Check]:
@@ -279,11 +285,12 @@ class ModelHeartbeat:
         return None if self._state in {"available", "degraded"} else f"the model is {self._state}"
 
     def broker_check(self) -> str | None:
-        """Whether the broker acknowledged a heartbeat lately."""
+        """Whether the broker acknowledged a heartbeat lately, and why it did not."""
         if self._heard_at is None:
-            return "the broker has not answered yet"
+            return f"the broker has not answered yet{self._why}"
         age = self._clock.monotonic() - self._heard_at
-        return f"the broker is silent for {age:.0f} s" if age > SILENCE_SECONDS else None
+        silent = f"the broker is silent for {age:.0f} s{self._why}"
+        return silent if age > SILENCE_SECONDS else None
 
     def status(self) -> ModelStatus:
         """What happened since the last status."""

@@ -10,9 +10,12 @@ from aggregator.adapters.faust_app import SERVICE, Parts, create_app
 from aggregator.adapters.runner import AppRunner
 from aggregator.settings import AggregatorSettings
 from aggregator.stage import AggregatorStage
+from mesh.background import Background
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
 from mesh.crypto import Cipher
+from mesh.dependencies import Dependencies
+from mesh.kafka.ends import KafkaEnds
 from mesh.process import Process, run_service
 from mesh.registry import ConfluentRegistry
 from mesh.schemas import SchemaLibrary
@@ -35,12 +38,17 @@ def run(settings: AggregatorSettings, process: Process) -> None:
         clock=clock,
         instance_id=settings.instance_id,
     )
+    ends = KafkaEnds(
+        settings.kafka_bootstrap, [topics("recognitions")], instance_id=settings.instance_id
+    )
     runner = AppRunner(
         stop=process.stop,
         heartbeat=process.health.heartbeat("loop"),
+        broker=ends.check,
         stop_within=timedelta(seconds=settings.stop_seconds),
     )
-    process.health.ready["faust"] = runner.readiness
+    broker = Dependencies({"broker": ends.check})
+    process.health.ready |= {"faust": runner.readiness, **broker.checks}
 
     def create(fail: Fail) -> faust.App:
         return create_app(
@@ -55,12 +63,15 @@ def run(settings: AggregatorSettings, process: Process) -> None:
                 standby_replicas=settings.standby_replicas,
                 silence_after=settings.silence_after,
                 idle=settings.idle_policy,
+                bounds=ends.read,
                 ready=process.health.ready,
                 fail=fail,
             ),
         )
 
-    runner.run(create)
+    with Background(SERVICE, process.stop) as background:
+        background.start(broker.run)
+        runner.run(create)
 
 
 def _quieten_libraries() -> None:

@@ -8,6 +8,7 @@ from mesh.clock import SystemClock
 from mesh.kafka import KafkaProducer
 from mesh.process import Process, run_service
 from mesh.retry import PATIENT
+from results.adapters.broker_watch import broker_watch
 from results.adapters.job_loop import job_loop
 from results.adapters.keeper import Keeper
 from results.adapters.keeper_erasures import erasure_reports
@@ -20,8 +21,8 @@ from results.adapters.objects import ObjectStore
 from results.adapters.outbox import OutboxRelay
 from results.adapters.running import run_all
 from results.adapters.trace_parts import open_traces
-from results.adapters.writer_loop import writer_loop
-from results.domain.changes import SNAPSHOTS, TOPICS
+from results.adapters.writer_loop import ends_of, writer_loop
+from results.domain.changes import CLAIMING, SNAPSHOTS, TOPICS
 from results.settings import ResultsSettings
 
 EX_USAGE = 64
@@ -68,25 +69,28 @@ def run_writer(settings: ResultsSettings, process: Process) -> None:
     """
     migrate_when_up(settings.database_url, process.stop)
     rows = tuple(topic for topic in TOPICS if topic != SNAPSHOTS)
-    loops = {"writer": rows, "writer-pictures": (SNAPSHOTS,)}
+    ends, pictures = ends_of(settings, rows), ends_of(settings, (SNAPSHOTS,))
+    loops = {"writer": (rows, ends), "writer-pictures": ((SNAPSHOTS,), pictures)}
     with open_traces(settings, process) as traces:
-        writers = [writer_loop(settings, process, *loop, observer=traces) for loop in loops.items()]
-        run_all([*writers, job_loop(settings, process)], process)
+        writers = [writer_loop(settings, process, n, *parts, traces) for n, parts in loops.items()]
+        watch = broker_watch(process, ends.check)
+        run_all([*writers, job_loop(settings, process), watch], process)
 
 
 def run_keeper(settings: ResultsSettings, process: Process) -> None:
     """Keep tables and objects in order, sweep the ledger, and send the outbox."""
     migrate_when_up(settings.database_url, process.stop)
     clock = SystemClock()
-    objects = ObjectStore(settings.objects_url)
+    objects, ends = ObjectStore(settings.objects_url), ends_of(settings, CLAIMING)
+    jobs = [
+        *all_jobs(settings.retention, objects, clock),
+        erasure_reports(settings, clock),
+        expired_frames(settings.objects_url, clock),
+        *renewed_passwords(settings, clock),
+    ]
     keeper = Keeper(
         settings.database_url,
-        [
-            *all_jobs(settings.retention, objects, clock),
-            erasure_reports(settings, clock),
-            expired_frames(settings.objects_url, clock),
-            *renewed_passwords(settings, clock),
-        ],
+        jobs,
         interval=timedelta(seconds=settings.keeper_interval_seconds),
         retry=PATIENT,
         clock=clock,
@@ -102,9 +106,9 @@ def run_keeper(settings: ResultsSettings, process: Process) -> None:
     )
     process.health.ready |= {"keeper": keeper.check, "outbox": relay.check}
     process.health.ready["objects"] = objects.check
-    sweeps = ledger_loop(settings, process)
-    loops = [lambda: keeper.run(process.stop), lambda: relay.run(process.stop), sweeps]
-    run_all(loops, process)
+    loops = [lambda: keeper.run(process.stop), lambda: relay.run(process.stop)]
+    sweeps, watch = ledger_loop(settings, process, ends), broker_watch(process, ends.check)
+    run_all([*loops, sweeps, watch], process)
 
 
 ROLES: Mapping[str, Callable[[ResultsSettings, Process], None]] = {

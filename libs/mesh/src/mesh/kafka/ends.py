@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as VendorPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from mesh.errors import TransientError
+from mesh.errors import MeshError, TransientError
 from mesh.kafka.client_log import client_log
 from mesh.kafka.vendor import translated
 from mesh.record import TopicPartition
 
 _ANSWER_SECONDS = 10.0
+_SOON = timedelta(seconds=3)
 
 
 class KafkaEnds:
@@ -59,6 +60,15 @@ class KafkaEnds:
         """
         found = self._ask(places, OffsetSpec.for_timestamp(int(at.timestamp() * 1000)))
         return {place: None if offset < 0 else offset for place, offset in found.items()}
+
+    def check(self, within: timedelta = _SOON) -> str | None:
+        """What keeps the broker from answering in time, or nothing; from any thread, blocks."""
+        try:
+            with self._asking() as admin, translated("asking the broker"):
+                admin.list_topics(timeout=within.total_seconds())
+        except MeshError as error:
+            return f"the broker does not answer: {error}"
+        return None
 
     def _ask(self, places: Sequence[TopicPartition], what: OffsetSpec) -> dict[TopicPartition, int]:
         asked = {VendorPartition(*place): what for place in places}

@@ -27,8 +27,7 @@ from aggregator.ports import Reducer
 from mesh.clock import Clock
 from mesh.crypto import Cipher
 from mesh.health import Check
-from mesh.kafka import KafkaPlatform
-from mesh.kafka.standstill import Standstill
+from mesh.kafka.standstill import Bounds, Standstill
 from mesh.partitioning import partition_of
 from mesh.ports import Codec, WorkerMetrics
 from mesh.record import RawRecord, Record, TopicPartition
@@ -63,6 +62,8 @@ class Parts:
     """A camera that was silent for longer has its sightings closed."""
     idle: IdlePolicy
     """A camera that was silent for longer is forgotten."""
+    bounds: Callable[[], Bounds]
+    """Asks the broker how far the partitions of `recognitions` go."""
     ready: dict[str, Check]
     """Gets the check of the registry."""
     fail: Fail
@@ -93,7 +94,7 @@ def create_app(settings: MeshSettings, parts: Parts) -> faust.App:
         policy=parts.idle,
     )
     _add_timers(app, source, aggregation, partial(forgetting.sweep, places), parts)
-    still = Standstill(KafkaPlatform(settings).bounds([source]), parts.clock, STALL)
+    still = Standstill(parts.bounds, parts.clock, STALL)
     _add_watch(app, source, aggregation.check, parts.metrics, StallWatch(still, parts.fail))
 
     async def resume() -> None:

@@ -10,7 +10,7 @@ import faust
 
 from aggregator.adapters.acknowledgements import Fail
 from mesh.errors import MeshError
-from mesh.health import Heartbeat
+from mesh.health import Check, Heartbeat
 from mesh.logs import get_logger
 
 _TURN_S = 0.2
@@ -21,19 +21,27 @@ _LAST_WORDS_S = 10.0
 class AppRunner:
     """Starts the application, waits for a reason to stop it, and stops it.
 
-    Faust restarts agents that raised, and its threads can outlive a crash: neither is wanted.
+    Faust restarts agents that raised, and its threads can outlive a crash: neither is wanted. Nor
+    is its end when there is no broker at its start: that is waited for.
 
     Args:
         stop: Set when the process is asked to stop.
         heartbeat: Beaten with every turn of the loop.
+        broker: What keeps the broker from answering; may block for seconds.
         stop_within: Time to finish what is in hand.
     """
 
     def __init__(
-        self, *, stop: threading.Event, heartbeat: Heartbeat, stop_within: timedelta
+        self,
+        *,
+        stop: threading.Event,
+        heartbeat: Heartbeat,
+        broker: Check,
+        stop_within: timedelta,
     ) -> None:
         self._stop = stop
         self._heartbeat = heartbeat
+        self._broker = broker
         self._stop_within = stop_within
         self._failure: BaseException | None = None
         self._ready: Callable[[], str | None] = lambda: "not started"
@@ -47,11 +55,16 @@ class AppRunner:
         return self._ready()
 
     def run(self, create: Callable[[Fail], faust.App]) -> None:
-        """Run the application until the process is to stop.
+        """Run the application, once the broker answers, until the process is to stop.
 
         Raises:
             Exception: What ended the application before.
         """
+        while self._broker() is not None:
+            if self._stop.is_set():
+                return
+            self._heartbeat.beat()
+            self._stop.wait(_TURN_S)
         asyncio.run(self._run(create))
 
     async def _run(self, create: Callable[[Fail], faust.App]) -> None:

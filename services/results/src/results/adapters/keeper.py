@@ -14,6 +14,8 @@ from mesh.logs import get_logger
 from mesh.ports import Heartbeat
 from mesh.retry import RetryPolicy
 
+_AGAIN = timedelta(seconds=30)
+"""The longest until jobs that found something away are tried again."""
 _LOCK = 0x51_67_68_74_00_03
 """Advisory lock of the keeper; it falls with the connection that holds it."""
 
@@ -24,7 +26,8 @@ Job = Callable[[psycopg.Connection[Any]], int]
 class Keeper:
     """Runs its jobs in turn, every round under the advisory lock.
 
-    A job that fails because something is away is tried again in the next round; the others run.
+    A job that fails because something is away is tried again in the next round, which comes within
+    half a minute then; the others run. Readiness names what it waits for.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Keeper:
         self._clock = clock
         self._heartbeat = heartbeat
         self._problem: str | None = "no round finished yet"
+        self._postponed: dict[str, str] = {}
         self._log = get_logger("keeper")
 
     def run(self, stop: threading.Event) -> None:
@@ -81,6 +85,7 @@ class Keeper:
         """
         with self._leading() as connection:
             if connection is None:
+                self._postponed.clear()
                 return False
             for name, job in self._jobs:
                 self._heartbeat.beat()
@@ -88,15 +93,19 @@ class Keeper:
             return True
 
     def check(self) -> str | None:
-        """What keeps the keeper from its rounds, or nothing."""
-        return self._problem
+        """What keeps the keeper from its rounds or one of its jobs from its work, or nothing."""
+        return self._problem or next(iter(list(self._postponed.values())), None)
 
     def _run_job(self, connection: psycopg.Connection[Any], name: str, job: Job) -> None:
         try:
             count = job(connection)
-        except (TransientError, psycopg.errors.LockNotAvailable) as error:
+        except psycopg.errors.LockNotAvailable as error:
             self._log.warning("job_postponed", job=name, message=str(error))
+        except TransientError as error:
+            self._log.warning("job_postponed", job=name, message=str(error))
+            self._postponed[name] = f"{name} waits: {error}"
         else:
+            self._postponed.pop(name, None)
             if count:
                 self._log.info("job_done", job=name, count=count)
 
@@ -118,7 +127,8 @@ class Keeper:
             raise TransientError(f"the database is away: {error}") from error
 
     def _wait(self, stop: threading.Event) -> None:
-        until = self._clock.monotonic() + self._interval.total_seconds()
+        interval = min(self._interval, _AGAIN) if self._postponed else self._interval
+        until = self._clock.monotonic() + interval.total_seconds()
         while not stop.is_set() and self._clock.monotonic() < until:
             self._heartbeat.beat()
-            stop.wait(min(1.0, self._interval.total_seconds()))
+            stop.wait(min(1.0, interval.total_seconds()))

@@ -13,24 +13,25 @@ from mesh.schemas import SchemaLibrary
 from results.adapters.keeper import Keeper
 from results.adapters.ledger_metrics import LedgerMetrics
 from results.adapters.ledger_sweep import LedgerSweep
-from results.domain.changes import CLAIMING
 from results.settings import ResultsSettings
 
 _LOCK = 0x51_67_68_74_00_04
 """Advisory lock of the sweep; it falls with the connection that holds it."""
 
 
-def ledger_loop(settings: ResultsSettings, process: Process) -> Callable[[], None]:
-    """A loop that sweeps the ledger until the process stops; one is active at a time."""
+def ledger_loop(settings: ResultsSettings, process: Process, ends: KafkaEnds) -> Callable[[], None]:
+    """A loop that sweeps the ledger until the process stops; one is active at a time.
+
+    Args:
+        settings: Where everything is.
+        process: Told of heartbeat and readiness.
+        ends: Of the topics that claim frames, `CLAIMING`.
+    """
     topics = settings.topics
     registry = ConfluentRegistry(settings.registry_url)
     codec = AvroCodec(registry, topics, SchemaLibrary.packaged())
     sweep = LedgerSweep(
-        ends=KafkaEnds(
-            settings.kafka_bootstrap,
-            [topics(name) for name in CLAIMING],
-            instance_id=settings.instance_id,
-        ),
+        ends=ends,
         encode=lambda event: codec.encode(topics("events"), event),
         policy=settings.sweeps,
         clock=SystemClock(),

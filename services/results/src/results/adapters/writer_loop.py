@@ -7,7 +7,8 @@ from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
 from mesh.crypto import Cipher
 from mesh.deadletters import DeadLetterLimit, DeadLetters
-from mesh.kafka import KafkaConsumer, KafkaPlatform, KafkaProducer
+from mesh.kafka import KafkaConsumer, KafkaProducer
+from mesh.kafka.ends import KafkaEnds
 from mesh.kafka.standstill import Standstill
 from mesh.logs import package_version
 from mesh.process import Process
@@ -28,7 +29,7 @@ def writer_loop(
     process: Process,
     name: str,
     topics: Sequence[str],
-    *,
+    ends: KafkaEnds,
     observer: Observer | None = None,
 ) -> Callable[[], None]:
     """A loop that writes these topics until the process stops, with a group of its own.
@@ -38,6 +39,7 @@ def writer_loop(
         process: Told of heartbeat and readiness under `name`.
         name: Of the loop and its group.
         topics: Catalogue names.
+        ends: Of these topics.
         observer: Who is told of what was written.
 
     Raises:
@@ -49,7 +51,8 @@ def writer_loop(
     reader = PositionedReader(
         consumer=consumer,
         positions=store,
-        ends=_ends(settings, names),
+        # Asked only for what waits: its patience does not matter, readiness is `Writer.check`.
+        ends=Standstill(ends.read, SystemClock(), timedelta.max),
         clock=SystemClock(),
         instance_id=settings.instance_id,
     )
@@ -85,6 +88,12 @@ def writer_loop(
     return run
 
 
+def ends_of(settings: ResultsSettings, topics: Sequence[str]) -> KafkaEnds:
+    """Who asks the broker for the ends of these topics, by catalogue name."""
+    names = [settings.topics(topic) for topic in topics]
+    return KafkaEnds(settings.kafka_bootstrap, names, instance_id=settings.instance_id)
+
+
 def _consumer(settings: ResultsSettings, name: str) -> KafkaConsumer:
     return KafkaConsumer(
         settings.kafka_bootstrap,
@@ -93,11 +102,6 @@ def _consumer(settings: ResultsSettings, name: str) -> KafkaConsumer:
         session_timeout=settings.session_timeout,
         config=settings.writer_fetch,
     )
-
-
-def _ends(settings: ResultsSettings, names: Sequence[str]) -> Standstill:
-    """Asked only for what waits: its patience does not matter, readiness is `Writer.check`."""
-    return Standstill(KafkaPlatform(settings).bounds(names), SystemClock(), timedelta.max)
 
 
 def _codec(settings: ResultsSettings) -> AvroCodec:

@@ -68,7 +68,7 @@ class PositionedReader:
     def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group."""
         self._consumer.subscribe(
-            topics, on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone
+            topics, on_assign=self._assigned, on_revoke=self._gone, on_lost=self._lost
         )
 
     def join(self) -> None:
@@ -142,6 +142,10 @@ class PositionedReader:
     def _assigned(self, partitions: Collection[TopicPartition]) -> None:
         self.assigned = True
         self._joining |= set(partitions)
+
+    def _lost(self, partitions: Collection[TopicPartition]) -> None:
+        self.assigned = False
+        self._gone(partitions)
 
     def _gone(self, partitions: Collection[TopicPartition]) -> None:
         gone = set(partitions)
