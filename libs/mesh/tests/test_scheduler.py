@@ -244,6 +244,27 @@ def test_live_cameras_with_one_fresh_frame_at_a_time_are_served_by_weight_too(
     assert_proportional(load)
 
 
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=40))
+def test_where_records_share_a_lane_only_those_that_yield_are_overtaken(
+    arriving: list[tuple[str, bool]],
+) -> None:
+    asked = {f"{key}{offset}" for offset, (key, is_asked) in enumerate(arriving) if is_asked}
+    lane = replace(EVIDENCE, newest_wins=True, yields=lambda record: record.event not in asked)
+    scheduler = DeficitRoundRobin([lane])
+    for offset, (key, _) in enumerate(arriving):
+        scheduler.add("evidence", note(key, offset))
+
+    newest = {key: f"{key}{n}" for n, (key, is_asked) in enumerate(arriving) if not is_asked}
+    assert scheduler.waiting("evidence") == len(asked) + len(newest)
+    found = scheduler.next_batch(NOON, 100)
+    assert sorted(events(found)) == sorted(asked | set(newest.values()))
+    assert len(found.batch) + len(found.shed) == len(arriving)
+    assert {each.reason for each in found.shed} <= {"superseded"}
+    for name in "ab":
+        mine = [record.offset for record in found.batch if record.key == name]
+        assert mine == sorted(mine)
+
+
 @given(weights, capacities)
 def test_no_camera_waits_longer_than_one_round(cameras: dict[str, int], batches: list[int]) -> None:
     load = Load(DeficitRoundRobin([WEIGHED]), "evidence", {**cameras, "quiet": 1}, depth=0)

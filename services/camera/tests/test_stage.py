@@ -656,7 +656,7 @@ async def test_streams_are_shown_by_state(stage: CameraStage, setting: Setting) 
     assert setting.gauges.states == {StreamState.LIVE: 1}
 
 
-async def test_a_change_of_overload_alone_begins_a_new_epoch(
+async def test_an_urgent_camera_whose_frames_must_not_be_shed_goes_on_as_evidence(
     stage: CameraStage, setting: Setting
 ) -> None:
     setting.sources.prepared[CAMERA_ID] = [FakeSource(frames(1))]
@@ -665,7 +665,7 @@ async def test_a_change_of_overload_alone_begins_a_new_epoch(
     await until(lambda: StreamState.LIVE in setting.reports.states())
     stage.changed(CAMERA_ID, a_live_camera(detection=replace(urgent, overload=Overload.ALL)))
     before, after = setting.frames.epochs
-    assert before.lane is after.lane is Lane.URGENT
+    assert (before.lane, after.lane) == (Lane.URGENT, Lane.EVIDENCE)
 
 
 async def test_a_bug_in_the_stage_itself_is_raised(stage: CameraStage, setting: Setting) -> None:

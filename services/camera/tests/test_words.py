@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camera.domain.frames import lane_of
+from camera.domain.frames import Arrival, Pictures, frame_captured, lane_of
 from camera.domain.ownership import owned
 from camera.domain.redaction import redact
 from mesh.events import Lane, Overload, Priority, TimestampSource
@@ -64,7 +64,7 @@ def test_a_quoted_secret_is_found_too() -> None:
     ("priority", "overload", "lane"),
     [
         (Priority.URGENT, Overload.LATEST, Lane.URGENT),
-        (Priority.URGENT, Overload.ALL, Lane.URGENT),
+        (Priority.URGENT, Overload.ALL, Lane.EVIDENCE),
         (Priority.HIGH, Overload.ALL, Lane.EVIDENCE),
         (Priority.LOW, Overload.LATEST, Lane.LIVE),
     ],
@@ -73,6 +73,35 @@ def test_the_lane_follows_from_priority_and_overload(
     priority: Priority, overload: Overload, lane: Lane
 ) -> None:
     assert lane_of(a_detection_config(priority=priority, overload=overload)) is lane
+
+
+@pytest.mark.parametrize("lane", [Lane.LIVE, Lane.URGENT, Lane.EVIDENCE])
+def test_a_frame_is_worth_its_work_for_max_age_except_as_evidence(lane: Lane) -> None:
+    arrival = Arrival(
+        received=NOON,
+        monotonic=0.0,
+        media_time=0.0,
+        claimed=None,
+        source=TimestampSource.ARRIVAL,
+        width=64,
+        height=48,
+        size=7,
+    )
+    camera = a_camera(detection=a_detection_config(max_age_ms=1500))
+
+    frame = frame_captured(
+        camera,
+        arrival,
+        Pictures(image=b"picture"),
+        epoch=7,
+        lane=lane,
+        sequence=0,
+        instance_id="camera-0",
+        ended_at=NOON,
+    ).frame
+
+    expected = None if lane is Lane.EVIDENCE else NOON + timedelta(milliseconds=1500)
+    assert frame.deadline == expected
 
 
 @given(st.integers(1, 16), st.integers(1, 5), st.sets(st.uuids(), max_size=30))

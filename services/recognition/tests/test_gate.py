@@ -71,6 +71,11 @@ def live(sequence: int = 0, received: datetime = NOON) -> Record[FrameDetected]:
     return a_frame(a_face_of(1.0), frame=header)
 
 
+def urgent(sequence: int = 50) -> Record[FrameDetected]:
+    header = a_frame_header(sequence_number=sequence, lane=Lane.URGENT, received_timestamp=NOON)
+    return a_frame(a_face_of(1.0), frame=header)
+
+
 def evidence(sequence: int = 100) -> Record[FrameDetected]:
     header = a_frame_header(sequence_number=sequence, lane=Lane.EVIDENCE)
     return a_frame(a_face_of(1.0), frame=header)
@@ -107,10 +112,10 @@ def test_everything_waits_while_the_gallery_is_stale(arranged: Arranged) -> None
 
 def test_live_frames_age_out_and_requests_end_at_their_deadline(arranged: Arranged) -> None:
     arranged.gallery = "stale"
-    old, kept = live(0), evidence()
+    old, pressing, kept = live(0), urgent(), evidence()
     late = request(NOON + 5 * SECOND)
-    arranged.add(old, kept, late)
-    assert reasons(arranged.take(3 * SECOND)) == [(old, "gallery")]
+    arranged.add(old, pressing, kept, late)
+    assert reasons(arranged.take(3 * SECOND)) == [(old, "gallery"), (pressing, "gallery")]
     assert reasons(arranged.take(5 * SECOND)) == [(late, "deadline")]
     assert arranged.take(timedelta(days=1)) == Scheduled([], [])
     assert arranged.gate.waiting("detections") == 1

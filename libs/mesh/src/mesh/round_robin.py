@@ -41,10 +41,13 @@ class _Buffer:
             turns = self._turns.setdefault(record.key, self.lane.weight(record))
             queue = deque()
             (self._ready if turns else self._spent)[record.key] = queue
-        elif self.lane.newest_wins:
-            self.size -= len(queue)
-            self._superseded += [self._shed(old, SUPERSEDED) for old in queue]
+        elif self.lane.newest_wins and self.lane.yields(record):
+            old = [each for each in queue if self.lane.yields(each)]
+            self.size -= len(old)
+            self._superseded += [self._shed(each, SUPERSEDED) for each in old]
+            kept = [each for each in queue if not self.lane.yields(each)]
             queue.clear()
+            queue.extend(kept)
         queue.append(record)
         self.size += 1
 

@@ -41,6 +41,12 @@ def by_priority(record: Record[Any]) -> int:
     return WEIGHTS[record.event.frame.priority]
 
 
+def every(record: Record[Any]) -> bool:
+    """Whichever it is."""
+    del record
+    return True
+
+
 def never() -> bool:
     """A lane that is always read."""
     return False
@@ -63,6 +69,8 @@ class LaneSpec:
     """Guaranteed part of every batch, relative to the sum over all lanes with waiting records."""
     newest_wins: bool = False
     """Of several waiting records of one key only the newest is worked on."""
+    yields: Callable[[Record[Any]], bool] = every
+    """Which records that is about where others share the lane, which are all worked on."""
     weight: Weight = equal
     """How many turns the record's key gets beside the others."""
     stale: Stale = fresh

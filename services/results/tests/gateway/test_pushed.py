@@ -52,6 +52,17 @@ def test_the_lane_is_that_of_any_camera(detection: dict[str, object], lane: Lane
     assert lane_of(a_pushed_camera(**detection).detection) is lane
 
 
+@pytest.mark.parametrize("overload", Overload)
+def test_a_picture_of_an_urgent_camera_grows_old_unless_nothing_may_be_shed(
+    overload: Overload,
+) -> None:
+    session = a_session(a_pushed_camera(overload=overload, priority=Priority.URGENT))
+    assert session.offer(PUSHED, NOON)
+    (waiting,) = session.epoch.take(1, NOON)
+    is_due = waiting.event.frame.deadline is not None
+    assert is_due is (overload is Overload.LATEST)
+
+
 @given(st.integers(0, 3 * RING), st.sampled_from(Overload))
 def test_a_client_waits_only_where_nothing_may_be_shed(count: int, overload: Overload) -> None:
     session = a_session(a_pushed_camera(overload=overload))

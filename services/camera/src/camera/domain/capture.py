@@ -99,10 +99,10 @@ class Capture:
                 self._epoch.close()
 
     def adopt(self, camera: Camera, now: datetime) -> Epoch | None:
-        """Goes on with new settings; a new epoch if lane or overload changed while connected."""
+        """Goes on with new settings; a new epoch if the lane changed while connected."""
         with self._lock:
             before, after = self.camera.detection, camera.detection
-            changed = lane_of(after) is not lane_of(before) or after.overload != before.overload
+            changed = lane_of(after) is not lane_of(before)
             self.camera = camera
             self._sampler.limit = camera.detection.fps_limit
             if after != before:

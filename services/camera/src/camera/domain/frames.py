@@ -60,10 +60,10 @@ class Pictures:
 
 
 def lane_of(detection: DetectionConfig) -> Lane:
-    """The lane of a camera's frames: urgent before all, evidence where nothing may be shed."""
-    if detection.priority is Priority.URGENT:
-        return Lane.URGENT
-    return Lane.EVIDENCE if detection.overload is Overload.ALL else Lane.LIVE
+    """The lane of a camera's frames: evidence where nothing may be shed, else by its priority."""
+    if detection.overload is Overload.ALL:
+        return Lane.EVIDENCE
+    return Lane.URGENT if detection.priority is Priority.URGENT else Lane.LIVE
 
 
 def frame_captured(
@@ -77,7 +77,7 @@ def frame_captured(
     instance_id: str,
     ended_at: datetime,
 ) -> FrameCaptured:
-    """The record of one sampled frame; only live frames have a deadline."""
+    """The record of one sampled frame; what nobody may shed has no deadline."""
     taken = camera_time(arrival.received, arrival.claimed, arrival.source)
     max_age = timedelta(milliseconds=camera.detection.max_age_ms)
     header = FrameHeader(
@@ -94,7 +94,7 @@ def frame_captured(
         camera_timestamp=taken.moment,
         timestamp_source=taken.source,
         received_timestamp=arrival.received,
-        deadline=arrival.received + max_age if lane is Lane.LIVE else None,
+        deadline=None if lane is Lane.EVIDENCE else arrival.received + max_age,
         width=arrival.width,
         height=arrival.height,
     )

@@ -10,10 +10,11 @@ from mesh.record import Record, TopicPartition
 from mesh.scheduler import Scheduled, Scheduler, Shed
 
 GALLERY = "gallery"
-"""Reason of live frames that grew too old while the gallery could not be searched."""
+"""Reason of live and urgent frames that grew too old while the gallery could not be searched."""
 DEADLINE = "deadline"
 """Reason of requests whose deadline passed meanwhile."""
 
+_AGING = (Lane.LIVE, Lane.URGENT)
 Problem = Callable[[], str | None]
 """Says what is wrong, or nothing; answers at once."""
 
@@ -24,7 +25,7 @@ def overdue(event: FrameDetected, now: datetime) -> str | None:
     if event.request is not None:
         return DEADLINE if frame.deadline is not None and frame.deadline <= now else None
     limit = timedelta(milliseconds=event.detection.max_age_ms)
-    is_old = frame.lane is Lane.LIVE and now - frame.received_timestamp > limit
+    is_old = frame.lane in _AGING and now - frame.received_timestamp > limit
     return GALLERY if is_old else None
 
 

@@ -203,9 +203,9 @@ class PushSession:
 
 def lane_of(detection: DetectionConfig) -> Lane:
     """The lane of a camera's pictures, whoever brings them."""
-    if detection.priority is Priority.URGENT:
-        return Lane.URGENT
-    return Lane.EVIDENCE if detection.overload is Overload.ALL else Lane.LIVE
+    if detection.overload is Overload.ALL:
+        return Lane.EVIDENCE
+    return Lane.URGENT if detection.priority is Priority.URGENT else Lane.LIVE
 
 
 def _source(last: Pushed | None) -> TimestampSource | None:
@@ -234,7 +234,7 @@ def _frame(
         camera_timestamp=taken.moment,
         timestamp_source=taken.source,
         received_timestamp=pushed.received,
-        deadline=pushed.received + max_age if epoch.lane is Lane.LIVE else None,
+        deadline=None if epoch.lane is Lane.EVIDENCE else pushed.received + max_age,
         width=picture.header.width,
         height=picture.header.height,
     )
