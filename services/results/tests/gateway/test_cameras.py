@@ -337,6 +337,11 @@ async def test_a_stream_in_error_shows_when_it_is_tried_again(world: World) -> N
             "stream_config.password",
         ),
         (
+            {"stream_config": {"stream_type": "WEBSOCKET", "ping_interval": 30}},
+            "NOT_APPLICABLE",
+            "stream_config.ping_interval",
+        ),
+        (
             {"stream_config": STREAMS["WEBSOCKET"] | {"ping_interval": 0}},
             "OUT_OF_RANGE",
             "stream_config.ping_interval",
@@ -414,7 +419,7 @@ async def test_every_field_travels_in_the_record_and_comes_back(world: World, ki
 
 async def test_a_camera_that_is_pushed_has_no_address(world: World) -> None:
     body = await created(world, stream_config={"stream_type": "WEBSOCKET"})
-    assert "ws_url" not in body["stream_config"]
+    assert not {"ws_url", "ping_interval"} & set(body["stream_config"])
     assert body["stream_config"]["max_message_size"] == 5 * 1024 * 1024
 
 

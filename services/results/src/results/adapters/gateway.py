@@ -69,6 +69,8 @@ _RESOLVE_SECONDS = 2.0
 _STOP_SECONDS = 5
 _FOLLOW_SECONDS = 0.1
 _THREADS = 32
+_PING_SECONDS = 30
+"""The specification's, 3.1.4."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,7 +289,7 @@ class Gateway:
                 access_log=False,
                 ws_max_size=MAX_BODY,
                 ws_max_queue=_WAITING_MESSAGES,
-                ws_ping_interval=20,
+                ws_ping_interval=_PING_SECONDS,
                 # Events are short texts for many clients: a compressor for each would double what
                 # one costs, in time and memory. A proxy may compress where the network is slow.
                 ws_per_message_deflate=False,

@@ -149,11 +149,11 @@ class WebSocketStream(StreamBody):
     headers: HttpHeaders = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def pushed_without_credentials(self) -> Self:
-        """Who pushes brings a token of this installation."""
-        for name in ("username", "password", "headers"):
+    def pushed_without_what_is_for_connecting(self) -> Self:
+        """Who pushes brings a token of this installation, and is pinged like any other client."""
+        for name in ("username", "password", "headers", "ping_interval"):
             if self.ws_url is None and getattr(self, name):
-                message = f"{name} is for a camera with ws_url; who pushes brings a bearer token"
+                message = f"{name} is for a camera with ws_url, which is connected to"
                 raise refusal("NOT_APPLICABLE", message, limit="left out", field=name)
         return self
 

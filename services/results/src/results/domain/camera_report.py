@@ -14,13 +14,13 @@ from mesh.events import (
     StreamType,
 )
 from results.domain.camera_state import SILENT, waiting_state
-from results.domain.cameras import STREAM_FIELDS, URL_FIELDS, CameraEntry
+from results.domain.cameras import STREAM_FIELDS, URL_FIELDS, CameraEntry, is_pushed
 from results.domain.errors import ApiError
 from results.domain.times import iso, milliseconds
 
 _OF_KIND = {
     StreamType.FILE: ("loop",),
-    StreamType.WEBSOCKET: ("ping_interval", "max_message_bytes"),
+    StreamType.WEBSOCKET: ("max_message_bytes",),
     StreamType.SOCKET: ("keepalive", "max_message_bytes"),
 }
 """Fields that always have a value and mean something for these types alone."""
@@ -86,6 +86,8 @@ def render_stream(stream: StreamConfig, extras: Mapping[str, Any]) -> dict[str, 
     more = ("fps", "resolution", "hardware", "pace", "frozen_seconds", *_OF_KIND.get(kind, ()))
     for name in ("sub_url", *plain, *more):
         shown[STREAM_FIELDS.get(name, name)] = getattr(stream, name)
+    if kind is StreamType.WEBSOCKET and not is_pushed(stream):
+        shown["ping_interval"] = stream.ping_interval
     if stream.frame_delimiter is not None:
         shown["frame_delimiter"] = "".join(f"\\x{byte:02X}" for byte in stream.frame_delimiter)
     shown["headers"] = dict(stream.headers) or None
