@@ -296,12 +296,35 @@ CHANGES: dict[str, Any] = {
 }
 
 
+HINTS = {StreamType.RTSP: {"codec", "fps", "resolution"}}
+
+
+@pytest.mark.parametrize("of", StreamType)
 @pytest.mark.parametrize("name", [each.name for each in fields(StreamConfig)])
-def test_every_change_of_the_stream_but_one_needs_a_new_connection(name: str) -> None:
-    before = StreamConfig(stream_type=StreamType.RTSP)
+def test_every_change_of_what_a_source_asks_for_needs_a_new_connection(
+    name: str, of: StreamType
+) -> None:
+    before = StreamConfig(stream_type=of)
     kind = str(StreamConfig.__dataclass_fields__[name].type)
     value = CHANGES.get(name, "text" if kind.startswith("str") else 7)
-    assert same_connection(before, replace(before, **{name: value})) is (name == "frozen_seconds")
+    if value is of:
+        value = StreamType.RTSP
+    keeps = {"frozen_seconds"} | HINTS.get(of, set())
+    assert same_connection(before, replace(before, **{name: value})) is (name in keeps)
+
+
+async def test_a_hint_applies_without_a_new_connection(
+    stage: CameraStage, setting: Setting
+) -> None:
+    source = FakeSource(frames(1))
+    setting.sources.prepared[CAMERA_ID] = [source]
+    camera = a_live_camera(stream=StreamConfig(stream_type=StreamType.RTSP, url="rtsp://a/1"))
+    stage.changed(CAMERA_ID, camera)
+    await until(lambda: source.idle)
+    hinted = replace(camera.stream, fps=25.0, codec="h265", resolution="1920x1080")
+    stage.changed(CAMERA_ID, replace(camera, stream=hinted))
+    assert len(setting.sources.made) == 1
+    assert not source.closed
 
 
 def test_what_a_camera_hangs_on_is_its_host() -> None:
@@ -388,6 +411,25 @@ async def test_no_frame_is_too_late_for_evidence_or_from_a_file(
     await until(lambda: source.idle)
     assert len(setting.frames.epochs[0].take(100, NOON)) == 6
     assert not source.hurried
+
+
+@pytest.mark.parametrize(
+    ("overload", "reasons"), [(Overload.LATEST, ["max_age"]), (Overload.ALL, [])]
+)
+async def test_frames_of_a_file_that_wait_too_long_for_the_broker_are_shed_unless_all_count(
+    stage: CameraStage, setting: Setting, overload: Overload, reasons: list[str]
+) -> None:
+    source = FakeSource(frames(3))
+    setting.sources.prepared[CAMERA_ID] = [source]
+    clip = StreamConfig(stream_type=StreamType.FILE, url="clip.mp4")
+    detection = a_detection_config(max_age_ms=2000, overload=overload)
+    stage.changed(CAMERA_ID, a_live_camera(stream=clip, detection=detection))
+    await until(lambda: source.idle)
+    (epoch,) = setting.frames.epochs
+    late = setting.clock.now() + timedelta(seconds=3)
+    assert len(epoch.take(100, late)) == (0 if reasons else 3)
+    shed = [entry.reason for entry in epoch.report(late, "camera-0") if entry.outcome == "shed"]
+    assert shed == reasons
 
 
 async def test_a_session_outlives_its_connections_as_its_counts_do(

@@ -79,4 +79,7 @@ def same_connection(
 
 def _without(stream: StreamConfig) -> StreamConfig:
     """What matters to a connection, but for the password."""
-    return replace(stream, frozen_seconds=None, password_encrypted=None)
+    known = replace(stream, frozen_seconds=None, password_encrypted=None)
+    if stream.stream_type is not StreamType.RTSP:
+        return known
+    return replace(known, codec=None, fps=None, resolution=None)  # hints: the camera decides
