@@ -30,6 +30,7 @@ from mesh.testing import (
     a_record,
     a_result_detection,
 )
+from results.domain.balance import Balance, CameraBalance, EpochBalance
 
 from .conftest import World, a_model
 
@@ -178,6 +179,27 @@ def test_a_stream_without_pictures_says_why_what_to_do_and_what_was_dropped(
     expect(tile.locator(".dropped")).to_have_text(
         "not sent: quiet 1,400, ring 12, broken picture 3"
     )
+
+
+def test_no_camera_and_no_balance_is_left_out_because_there_are_many(
+    page: Page, world: World
+) -> None:
+    def heard_of(camera_id: str) -> CameraBalance:
+        now = datetime.now(UTC)
+        epoch = EpochBalance(
+            epoch=1, lane="live", opened_at=now, seen_at=now, closed_at=None, settled=False,
+            balance=Balance(1200, 1200),
+        )  # fmt: skip
+        return CameraBalance(camera_id=camera_id, camera_name=None, epochs=[epoch])
+
+    others = [f"cam_00000000-0000-4000-0000-{number:012}" for number in range(100)]
+    world.ledger.extend(heard_of(camera_id) for camera_id in [*others, CAMERA_ID])
+    for camera_id in others[:20]:
+        world.add_camera(camera_id=camera_id, name=f"Before {camera_id}")
+    page.reload()
+    expect(page.locator("[data-camera]")).to_have_count(21)
+    book = page.locator(f'[data-camera="{CAMERA_ID}"] .book')
+    expect(book).to_have_text("captured 1,200 = processed 1,200, open 0")
 
 
 def test_a_browser_pushes_the_pictures_of_its_camera(world: World, chromium: str) -> None:

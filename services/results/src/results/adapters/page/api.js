@@ -56,13 +56,13 @@ const consent = () => ({
   status: "granted",
 });
 
-export const cameras = async () => (await call("GET", "/cameras")).cameras;
-
-/** All cameras, page by page. */
-export async function allCameras(page = 1) {
-  const { cameras: found, pagination } = await call("GET", `/cameras?page_size=100&page=${page}`);
-  return pagination.has_more ? [...found, ...await allCameras(page + 1)] : found;
+/** The cameras of a list, page by page. */
+async function everyCamera(list, page = 1) {
+  const { cameras: found, pagination } = await call("GET", `/${list}?page_size=100&page=${page}`);
+  return pagination.has_more ? [...found, ...await everyCamera(list, page + 1)] : found;
 }
+
+export const cameras = () => everyCamera("cameras");
 
 export const people = async () => (await call("GET", "/persons")).persons;
 export const health = async () => (await call("GET", "/system/health")).stages;
@@ -72,7 +72,7 @@ export async function models() {
   return Object.values(lists).flat().filter((model) => model.state !== "not_loaded");
 }
 export const sightings = async () => (await call("GET", "/sightings?page_size=30")).sightings;
-export const balances = async () => (await call("GET", "/ledger?page_size=100")).cameras;
+export const balances = () => everyCamera("ledger");
 export const rename = (id, name) => call("PATCH", `/persons/${id}`, { name });
 export const erase = (id) => call("DELETE", `/persons/${id}`);
 export const deleteFace = (id, face) => call("DELETE", `/persons/${id}/faces/${face}`);

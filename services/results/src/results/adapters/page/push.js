@@ -28,7 +28,7 @@ function show(state, problem = "") {
 }
 
 async function listCameras(chosen) {
-  const cameras = (await api.allCameras()).filter(isPushed);
+  const cameras = (await api.cameras()).filter(isPushed);
   byId("camera").replaceChildren(...cameras.map((camera) => {
     const option = element("option", { value: camera.camera_id, textContent: camera.name });
     option.fps = camera.detection_config.fps_limit;
