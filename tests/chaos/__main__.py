@@ -77,7 +77,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=10, help="how many")
     parser.add_argument("--first", type=int, default=0, help="number of the first")
     parser.add_argument("--minutes", type=float, default=600, help="begin no round after so long")
-    parser.add_argument("--fps", type=float, default=0.5, help="of each of the four cameras")
+    parser.add_argument("--fps", type=float, default=2.0, help="of each of the four cameras")
     parser.add_argument("--report", type=Path, default=Path("var/chaos"), help="folder of reports")
     return parser.parse_args()
 

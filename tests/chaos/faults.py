@@ -21,7 +21,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 from tests.chaos.clients import NEEDS_RETRY_AFTER
-from tests.chaos.schedule import Fault, Kind, service_of
+from tests.chaos.schedule import STAGES, Fault, Kind, service_of
 from tests.chaos.site import Site
 from tests.e2e.observer import Mesh, frame_request
 
@@ -37,16 +37,25 @@ INPUT = {
     "writer": "results",
 }
 """Where each stage's undecodable records are put."""
+_BROKER = dict.fromkeys(STAGES, "broker") | {"camera": "kafka"}
 NAMED: Mapping[Kind, Mapping[str, str]] = {
-    Kind.BROKER_AWAY: {"camera": "kafka", "detection": "broker", "recognition": "broker"},
+    Kind.BROKER_AWAY: _BROKER | dict.fromkeys(("keeper", "gateway"), "broker"),
+    Kind.BROKER_AWAY_AT_START: _BROKER,
+    Kind.REGISTRY_AWAY: dict.fromkeys(("camera", "detection", "recognition"), "registry"),
     Kind.DATABASE_AWAY: {"gateway": "database", "writer": "database", "recognition": "gallery"},
     Kind.OBJECTS_AWAY: {"writer": "object store"},
     Kind.OBJECTS_FULL: {"writer": "object store"},
 }
-"""The word by which the readiness of which service names what is away, in a check or its text."""
+"""The word by which the readiness of which service names what is away, in a check or its text.
+
+Where only one service is hit, only that one: others need a registry for schemas that are new to
+them, and a stage whose partitions are still elsewhere needs nothing.
+"""
 LONG_ENOUGH = {Kind.BROKER_AWAY: 25.0}
 """When everybody has missed what is away, in seconds, where that is not soon."""
 _SOON = 8.0
+_NOTICING = 60.0
+"""What is away stays away for so much longer, until everybody has named it who must."""
 _DYING = 240.0
 _HANGING = 240.0
 
@@ -89,7 +98,7 @@ def inflict(bench: Bench, fault: Fault, done: Done) -> None:
     """Do it, wait as long as it lasts, and undo it; `done` takes what is to be checked."""
     with _watched(bench.site, done), _accompanied(bench.site, fault):
         _DO[fault.kind](bench, fault, done)
-    done.problems += _unnamed(fault, done)
+    done.problems += unnamed(fault, done)
 
 
 def _kill(bench: Bench, fault: Fault, _: Done) -> None:
@@ -114,36 +123,41 @@ def _terminate(bench: Bench, fault: Fault, done: Done) -> None:
             done.problems.append(f"{name} was asked to end and {reason}")
 
 
-def _broker_away(bench: Bench, fault: Fault, _: Done) -> None:
+def _broker_away(bench: Bench, fault: Fault, done: Done) -> None:
     with bench.site.halted("kafka"):
-        time.sleep(fault.seconds)
+        _last(fault, done)
 
 
-def _broker_away_at_start(bench: Bench, fault: Fault, _: Done) -> None:
+def _broker_away_at_start(bench: Bench, fault: Fault, done: Done) -> None:
     with bench.site.halted("kafka"):
         bench.site.kill(fault.victims[0])
-        time.sleep(fault.seconds)
+        _last(fault, done)
 
 
-def _registry_away(bench: Bench, fault: Fault, _: Done) -> None:
+def _registry_away(bench: Bench, fault: Fault, done: Done) -> None:
     with bench.site.halted("registry"):
         bench.site.kill(fault.victims[0])
-        time.sleep(fault.seconds)
+        _last(fault, done)
 
 
-def _database_away(bench: Bench, fault: Fault, _: Done) -> None:
+def _database_away(bench: Bench, fault: Fault, done: Done) -> None:
     with bench.site.halted("postgres"):
-        time.sleep(fault.seconds)
+        _last(fault, done)
 
 
-def _objects_away(bench: Bench, fault: Fault, _: Done) -> None:
+def _last(fault: Fault, done: Done) -> None:
+    time.sleep(fault.seconds)
+    _until(lambda: not unnamed(fault, done), _NOTICING)
+
+
+def _objects_away(bench: Bench, fault: Fault, done: Done) -> None:
     """A file lies where the folder of pictures was."""
     folder = bench.site.objects / "snapshots"
     kept = folder.with_name("snapshots.kept")
     folder.mkdir(exist_ok=True)
     folder.rename(kept)
     folder.touch()
-    time.sleep(fault.seconds)
+    _last(fault, done)
     folder.unlink()
     kept.rename(folder)
 
@@ -155,7 +169,7 @@ def _objects_full(bench: Bench, fault: Fault, done: Done) -> None:
         return
     ballast = bench.site.objects / "ballast"
     _fill(ballast)
-    time.sleep(fault.seconds)
+    _last(fault, done)
     ballast.unlink()
 
 
@@ -323,16 +337,17 @@ def _watched(site: Site, done: Done) -> Iterator[None]:
         thread.join()
 
 
-def _unnamed(fault: Fault, done: Done) -> list[str]:
+def unnamed(fault: Fault, done: Done) -> list[str]:
     """Services whose readiness did not name what was away for long enough."""
     if fault.seconds < LONG_ENOUGH.get(fault.kind, _SOON):
         return []
+    hit = {service_of(victim) for victim in fault.victims}
+    said = [(service_of(name), str(problems)) for name, problems in list(done.said.items())]
     return [
         f"{service}'s readiness did not name the {word}"
         for service, word in NAMED.get(fault.kind, {}).items()
-        if not any(
-            word in str(said) for name, said in done.said.items() if service_of(name) == service
-        )
+        if (not hit or service in hit)
+        and not any(word in problems for name, problems in said if name == service)
     ]
 
 

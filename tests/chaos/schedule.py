@@ -63,6 +63,9 @@ SECONDS = {
     Kind.LETTERS_UNWRITABLE: (8.0, 12.0),
 }
 """How long a fault lasts, between two bounds; the others end by themselves."""
+LONGER = {Kind.BROKER_AWAY: (60.0, 150.0)}
+"""How long it lasts now and then: patience that a shorter one never tries."""
+LONGER_SHARE = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +113,12 @@ def fault(seed: int, number: int, processes: Sequence[str]) -> Fault:
     companion = None
     if random.random() < COMPANION_SHARE:
         companion = random.choice(processes)
+    victims = _victims(kind, seed, deck, processes, random)
+    if kind in LONGER and random.random() < LONGER_SHARE:
+        low, high = LONGER[kind]
     return Fault(
         kind=kind,
-        victims=_victims(kind, seed, deck, processes, random),
+        victims=victims,
         seconds=round(random.uniform(low, high), 1),
         companion=companion,
         variant=deck,

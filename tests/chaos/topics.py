@@ -3,12 +3,14 @@
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from mesh.codec import AvroCodec
 from mesh.errors import RejectedRecordError
+from mesh.events import FrameCaptured
 from mesh.kafka.vendor import record_of
 from mesh.record import RawRecord, Record
 from mesh.settings import MeshSettings
@@ -113,7 +115,7 @@ class TopicLog:
         event: Any = raw.event
         if self._settings.topics.spec(raw.topic).records and raw.event is not None:
             try:
-                event = self._codec.decode(raw.topic, raw.event)
+                event = _without_pictures(self._codec.decode(raw.topic, raw.event))
             except RejectedRecordError:
                 event = None
         decoded: list[Record[Any]] = self.records[name]
@@ -128,3 +130,10 @@ class TopicLog:
                 timestamp=raw.timestamp,
             )
         )
+
+
+def _without_pictures(event: Any) -> Any:
+    """Nobody looks at the pictures of frames, and those of hours are gigabytes."""
+    if isinstance(event, FrameCaptured):
+        return replace(event, image=None, detection_image=None)
+    return event

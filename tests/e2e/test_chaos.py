@@ -17,7 +17,7 @@ SCHEDULE = (
     Fault(kind=Kind.FREEZE, victims=("detection",), seconds=8),
     Fault(kind=Kind.POISON_RECORD, victims=("detection",)),
     Fault(kind=Kind.POISON_RECORD, victims=("writer",)),
-    Fault(kind=Kind.DATABASE_AWAY, seconds=6, companion="recognition"),
+    Fault(kind=Kind.DATABASE_AWAY, seconds=8, companion="recognition"),
     Fault(kind=Kind.DEADLY_PICTURE),
 )
 
