@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mesh.errors import ConfigurationError
-from mesh.models import ModelRegistry, open_registry, open_store
+from mesh.models import Accuracy, ModelRegistry, open_registry, open_store
 from mesh.settings import ModelSettings, load
 
 YOLO = """
@@ -57,6 +57,14 @@ def test_a_model_comes_with_the_named_pack_or_another_or_none() -> None:
     )
     assert registry.pack_of(models["yunet-2023mar"], "dlib") == "yunet-omz"
     assert registry.pack_of(models["scrfd-500m"], "yunet-omz") == ""
+
+
+def test_what_was_measured_of_a_model_is_said_with_its_origin(tmp_path: Path) -> None:
+    text = '\naccuracy = { map = 0.9, origin = "our gate" }\nmin_face_size = 12\n'
+    model = ModelRegistry.load(own(tmp_path, YOLO + text)).model("yolov8n-face")
+    assert model.accuracy == Accuracy(map=0.9, origin="our gate")
+    assert model.min_face_size == 12
+    assert ModelRegistry.load().model("sface-2021dec").accuracy is None
 
 
 def test_fields_of_our_models_can_be_set(tmp_path: Path) -> None:
@@ -119,6 +127,9 @@ def test_the_settings_name_the_file_and_the_licences(
         ('version = "8.0"', 'version = "8.0"\nthresholds = { x = 1 }', "thresholds] x: must be"),
         ('version = "8.0"', 'version = "8.0"\nthresholds = { 2 = 1 }', "thresholds] 2: must be"),
         ('version = "8.0"', 'version = "8.0"\nthresholds = { "0.1" = 2 }', "0.1: must be a cosine"),
+        ("decoder =", "accuracy = { map = 0.9 }\ndecoder =", "accuracy] origin: is missing"),
+        ("decoder =", 'accuracy = { origin = "x", lfw = 99 }\ndecoder =', "lfw: must be a share"),
+        ("decoder =", "min_face_size = 0\ndecoder =", "min_face_size: must be a whole number"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_model_names_file_table_and_field(

@@ -1,5 +1,6 @@
 """Models over HTTP: what is loaded where, what that allows, and the command to switch."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,22 @@ def test_models_of_the_registry_come_after_the_loaded_ones() -> None:
     assert (shown[1]["commercial"], shown[1]["licence_to_accept"]) == (False, "research")
     assert "licence_to_accept" not in shown[0]
     assert shown[1]["sha256"] == {"scrfd.onnx": "ab" * 32}
+
+
+def test_what_was_measured_is_shown_with_its_origin_and_nothing_else() -> None:
+    yunet = replace(YUNET, accuracy_map=0.8, min_face_size=10, accuracy_origin="our own gate")
+    first, second = rendered(at(0), known=(SCRFD, yunet))["detection_models"]
+    assert (first["priority"], first["accuracy_map"], first["min_face_size"]) == (1, 0.8, 10)
+    assert (first["accuracy_origin"], "accuracy_lfw" in first) == ("our own gate", False)
+    assert not {"priority", "accuracy_map", "accuracy_origin", "min_face_size"} & {*second}
+
+
+def test_the_accuracy_of_the_default_embedder_is_what_the_page_says() -> None:
+    known = {model.model_id: model for model in known_models()}
+    (shown,) = rendered(known=(known["omz-face-reid-0095"],))["recognition_models"]
+    page = (Path(__file__).parents[4] / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert f"| omz-face-reid-0095 | **{100 * shown['accuracy_lfw']:.2f} %**" in page
+    assert shown["accuracy_origin"].startswith("LFW, folds 1 to 5 (3,000 pairs)")
 
 
 def test_every_task_has_its_list_and_says_what_it_allows() -> None:

@@ -5,12 +5,13 @@ from mesh.models.download import ORIGIN, Progress
 from mesh.models.mirroring import mirror
 from mesh.models.opening import open_registry, open_store
 from mesh.models.registry import ModelRegistry
-from mesh.models.spec import TASKS, InputSpec, ModelFile, ModelSpec, Pack
+from mesh.models.spec import TASKS, Accuracy, InputSpec, ModelFile, ModelSpec, Pack
 from mesh.models.store import AlteredFileError, MissingFileError, ModelStore, package_folder
 
 __all__ = [
     "ORIGIN",
     "TASKS",
+    "Accuracy",
     "AlteredFileError",
     "InputSpec",
     "MissingFileError",

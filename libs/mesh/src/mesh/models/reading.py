@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
-from mesh.models.spec import TASKS, InputSpec, ModelFile, ModelSpec, Pack, Triple
+from mesh.models.spec import TASKS, Accuracy, InputSpec, ModelFile, ModelSpec, Pack, Triple
 from mesh.models.table import Table
 
 ENGINES = ("onnxruntime", "openvino", "torch", "dlib")
@@ -47,6 +47,8 @@ def read_model(model_id: str, table: Table) -> ModelSpec:
         alignment=table.optional_text("alignment"),
         thresholds=_thresholds(table.table("thresholds")) if table.has("thresholds") else {},
         decoder=table.optional_text("decoder"),
+        accuracy=_accuracy(table.table("accuracy")) if table.has("accuracy") else None,
+        min_face_size=table.integer("min_face_size", 1) if table.has("min_face_size") else None,
     )
     table.close()
     _check(model, table)
@@ -109,6 +111,23 @@ def _input(table: Table) -> InputSpec:
     if 0 in found.scale:
         raise table.wrong("scale", "must not be 0")
     return found
+
+
+def _accuracy(table: Table) -> Accuracy:
+    found = Accuracy(
+        origin=table.text("origin"), lfw=_share(table, "lfw"), map=_share(table, "map")
+    )
+    table.close()
+    return found
+
+
+def _share(table: Table, field: str) -> float | None:
+    if not table.has(field):
+        return None
+    value = table.number(field, 1.0)
+    if value > 1:
+        raise table.wrong(field, "must be a share of 1")
+    return value
 
 
 def _thresholds(table: Table) -> Mapping[float, float]:

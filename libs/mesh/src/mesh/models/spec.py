@@ -63,6 +63,18 @@ class InputSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """What somebody measured of a model, shares of 1."""
+
+    origin: str
+    """On what, and how, in words."""
+    lfw: float | None = None
+    """Pairs of Labeled Faces in the Wild told right."""
+    map: float | None = None
+    """Mean average precision of a detector."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """What is known of a model before it is loaded."""
 
@@ -90,6 +102,10 @@ class ModelSpec:
     """Cosine similarity to reach by false-match rate of a 1:1 comparison."""
     decoder: str | None = None
     """Family that the outputs belong to: yunet, scrfd, yolox, yolov8, …"""
+    accuracy: Accuracy | None = None
+    """None where nobody measured it."""
+    min_face_size: int | None = None
+    """Shorter side of the smallest face that a detector is known to find, pixels."""
     accept: str | None = None
     """Name to be found in SIGHTLINE_ACCEPT_LICENCES before the model is used; none if free."""
 

@@ -43,6 +43,11 @@ def models(deps: Deps, _: Viewer) -> dict[str, Any]:
     `detection_models`, `recognition_models` and a list for each further task; `tasks` says what
     cameras and requests may look for at the moment. What a process does not tell is left out.
     A model is `loaded` while a process reports it, and listed as `silent` for a minute after.
+    `priority` is 1 for a model that serves; others have none, since each process asks one model,
+    and its stand-ins are listed when they serve. `accuracy_lfw`, `accuracy_map` and
+    `min_face_size` are the registry's, where somebody measured them (`accuracy_origin` says on
+    what). `memory_mb` is the resident memory of a whole process, the same for every model in it;
+    of several processes the largest.
     """
     return render_models(deps.state.models(), deps.known_models, deps.clock.now())
 

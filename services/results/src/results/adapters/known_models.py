@@ -26,6 +26,10 @@ def known_models(own: Path | None = None) -> tuple[KnownModel, ...]:
             files=tuple((file.name, file.sha256) for file in spec.files),
             embedding_size=spec.embedding_size,
             aliases=spec.aliases,
+            accuracy_lfw=spec.accuracy.lfw if spec.accuracy else None,
+            accuracy_map=spec.accuracy.map if spec.accuracy else None,
+            accuracy_origin=spec.accuracy.origin if spec.accuracy else None,
+            min_face_size=spec.min_face_size,
             accept=spec.accept,
         )
         for spec in ModelRegistry.load(own).models.values()

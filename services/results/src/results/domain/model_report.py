@@ -23,6 +23,8 @@ SILENT = "silent"
 """State of a model whose processes have stopped to speak."""
 NOT_LOADED = "not_loaded"
 """State of a model of the registry that no process has."""
+FIRST = 1
+"""Priority of a model that serves: others of its task are asked only once it is exchanged."""
 _LISTS = {
     DETECTION: "detection_models",
     OBJECTS: "detection_models",
@@ -115,6 +117,8 @@ def _reported(
         "aliases": list(first.aliases),
         "embedding_size": first.embedding_size,
         "threshold": first.threshold,
+        "priority": FIRST if any(is_loaded(status, now) for status in found) else None,
+        **(_measured(known) if known else {}),
         **_together(alive),
         "max_batch_size": max(status.max_batch for status in alive),
         "heartbeat_at": iso(max(status.heartbeat_at for status in found)),
@@ -135,8 +139,18 @@ def _known(model: KnownModel) -> dict[str, Any]:
         "is_available": False,
         "aliases": list(model.aliases),
         "embedding_size": model.embedding_size,
+        **_measured(model),
     }
     return _told(shown) | {"instances": []}
+
+
+def _measured(model: KnownModel) -> dict[str, Any]:
+    return {
+        "accuracy_lfw": model.accuracy_lfw,
+        "accuracy_map": model.accuracy_map,
+        "accuracy_origin": model.accuracy_origin,
+        "min_face_size": model.min_face_size,
+    }
 
 
 def _identity(model: ModelStatus | KnownModel) -> dict[str, Any]:

@@ -37,6 +37,14 @@ class KnownModel:
     """Name and SHA-256 of each file; the hash of a user's file may be empty."""
     embedding_size: int | None = None
     aliases: tuple[str, ...] = ()
+    accuracy_lfw: float | None = None
+    """Share of LFW's pairs told right, where somebody measured it."""
+    accuracy_map: float | None = None
+    """Mean average precision, where somebody measured it."""
+    accuracy_origin: str | None = None
+    """On what, and how."""
+    min_face_size: int | None = None
+    """Shorter side of the smallest face that it is known to find, pixels."""
     accept: str | None = None
     """Name that SIGHTLINE_ACCEPT_LICENCES of a service needs before it loads the model."""
 
