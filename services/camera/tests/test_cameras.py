@@ -9,12 +9,14 @@ import pytest
 from services.camera.tests.doubles import until
 from services.camera.tests.patience import PATIENT
 
-from camera.adapters.kafka_cameras import CameraGroup, CameraRegistry, GroupListener
+from camera.adapters.kafka_cameras import POLL, CameraGroup, CameraRegistry, GroupListener
 from camera.adapters.running import OnLoop, Service
+from camera.settings import CameraSettings
 from mesh.clock import ManualClock, SystemClock
 from mesh.errors import ConfigurationError
 from mesh.events import Camera
 from mesh.health import Heartbeat
+from mesh.kafka.consumer import HEARTBEATS
 from mesh.memory import InMemoryBroker
 from mesh.ports import Consumer, PartitionsChanged
 from mesh.record import RawRecord, Record, TopicPartition
@@ -369,3 +371,9 @@ async def test_a_stage_that_is_told_of_lost_partitions_has_heard_before_it_goes_
     on_loop = OnLoop(keeper)
     await asyncio.to_thread(on_loop.lost, [1])
     assert keeper.told == [("lost", 1)]
+
+
+def test_of_fifteen_seconds_two_are_left_to_connect_to_the_cameras_of_a_dead_replica() -> None:
+    session = timedelta(milliseconds=CameraSettings.model_fields["session_timeout_ms"].default)
+    noticed, told = session, session / HEARTBEATS
+    assert noticed + told + POLL <= timedelta(seconds=13)

@@ -31,6 +31,8 @@ _NOTHING_STORED = "_NO_OFFSET"
 _TURN_BYTES = 1024 * 1024
 """What one partition may give per fetch, so that a full one does not keep the others waiting; a
 larger record still comes alone."""
+HEARTBEATS = 4
+"""So many in a session time-out; at its next one a member hears of a rebalance."""
 
 
 class KafkaConsumer:
@@ -66,7 +68,7 @@ class KafkaConsumer:
             "auto.commit.interval.ms": 500,
             "enable.auto.offset.store": False,
             "session.timeout.ms": milliseconds,
-            "heartbeat.interval.ms": milliseconds // 4,
+            "heartbeat.interval.ms": milliseconds // HEARTBEATS,
             "max.poll.interval.ms": max(300_000, milliseconds),
             "fetch.wait.max.ms": 500,
             "fetch.error.backoff.ms": 100,

@@ -15,7 +15,8 @@ from mesh.events import Camera
 from mesh.ports import Consumer, Heartbeat
 from mesh.record import Record, TopicPartition
 
-_POLL = timedelta(milliseconds=500)
+POLL = timedelta(milliseconds=500)
+"""What the group says waits so long at most."""
 
 
 class Following(Protocol):
@@ -145,7 +146,7 @@ class CameraGroup:
         """Serves the membership once; blocks for at most half a second."""
         self._heartbeat.beat()
         self._turned = self._clock.monotonic()
-        self._consumer.poll_batch(1, _POLL)
+        self._consumer.poll_batch(1, POLL)
         if self._to_pause:
             self._consumer.pause(self._to_pause)
             self._to_pause = set()
