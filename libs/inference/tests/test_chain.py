@@ -1,9 +1,11 @@
+from collections.abc import Collection
 from functools import partial
 
 import pytest
 from libs.inference.tests.fakes import FakeThreads, HangError
 
 from inference.chain import Chain, ChainTimeoutError
+from inference.choice import NoEngineError
 from inference.engine import EngineError
 from inference.link_health import ChainPolicy, LinkState
 from inference.links import Change, Link
@@ -29,11 +31,20 @@ class Tool:
 class World:
     """A chain of a GPU and a CPU whose links fail as they are told."""
 
-    def __init__(self, *names: str, policy: ChainPolicy | None = None) -> None:
+    def __init__(
+        self,
+        *names: str,
+        policy: ChainPolicy | None = None,
+        unbuildable: Collection[str] = (),
+        slow: bool = False,
+    ) -> None:
         self.clock = ManualClock()
         self.threads = FakeThreads()
+        self.threads.slow = slow
         self.trouble: dict[str, Exception] = {}
-        self.unbuildable: set[str] = set()
+        self.unbuildable = set(unbuildable)
+        self.warmed: list[str] = []
+        self.cold: set[str] = set()
         self.built: list[str] = []
         self.changes: list[Change[Tool]] = []
         self.ended: list[str] = []
@@ -49,6 +60,7 @@ class World:
                 )
                 for name in names or ("gpu", "cpu")
             ],
+            warm_up=self._warm,
             policy=policy,
             tell=self.changes.append,
             clock=self.clock,
@@ -66,9 +78,14 @@ class World:
 
     def _build(self, name: str) -> Tool:
         if name in self.unbuildable:
-            raise ConfigurationError(f"{name} is gone")
+            raise NoEngineError(f"{name} is gone")
         self.built.append(name)
         return Tool(self, name)
+
+    def _warm(self, tool: Tool) -> None:
+        self.warmed.append(tool.name)
+        if tool.name.rstrip("0123456789") in self.cold:
+            raise REFUSAL
 
 
 HANG = HangError()
@@ -251,10 +268,116 @@ def test_a_chain_needs_links_with_names_of_their_own() -> None:
         World("cpu", "cpu")
 
 
-def test_a_link_that_cannot_be_built_at_the_start_is_refused() -> None:
-    link = Link(name="gpu", device="GPU-0", model_id="m", timeout=5.0, build=_missing)
+def test_a_gpu_that_is_away_at_the_start_is_built_and_restored_when_it_is_back() -> None:
+    world = World(unbuildable={"gpu"})
+    world.chain.warm_up()
+    assert (world.warmed, [tool.name for tool in world.chain.tools]) == (["cpu1"], ["cpu1"])
+    assert world.told == [("model_degraded", "gpu", "failed")]
+    assert world.changes[0].reason == "cannot be built: gpu is gone"
+    assert (world.chain.state, world.chain.serving.name) == (LinkState.DEGRADED, "cpu1")
+    assert world.ask() == ("cpu1", True)
+    world.clock.advance(5.0)
+    assert [world.ask(), world.ask()] == [("cpu1", True)] * 2
+    world.unbuildable.clear()
+    world.clock.advance(10.0)
+    assert [world.ask(), world.ask()] == [("cpu1", True), ("gpu1", False)]
+    world.clock.advance(60.0)
+    assert world.chain.state is LinkState.AVAILABLE
+    assert world.told[1:] == [
+        ("model_fallback", "gpu", "failed"),
+        ("model_restored", "gpu", "available"),
+    ]
+
+
+def test_a_gpu_that_hangs_at_the_start_joins_once_it_is_built() -> None:
+    world = World(policy=ChainPolicy(longest_start=0.01), slow=True)
+    assert world.told == [("model_degraded", "gpu", "failed")]
+    assert world.changes[0].reason == "was not built within 0.01 s"
+    world.clock.advance(300.0)
+    assert [world.ask(), world.ask()] == [("cpu1", True)] * 2
+    assert world.built == ["cpu"]
+    building = world.chain._slots[0].building
+    assert building is not None
+    building.set_result(Tool(world, "gpu"))
+    assert world.ask() == ("gpu0", False)
+
+
+def test_a_link_that_fails_while_it_is_warmed_is_left_alone_unless_it_is_the_last() -> None:
+    world = World()
+    world.cold.add("gpu")
+    world.chain.warm_up()
+    assert world.told == [("model_degraded", "gpu", "failed")]
+    assert world.ask() == ("cpu1", True)
+    world.cold.add("cpu")
+    with pytest.raises(EngineError, match="cannot"):
+        world.chain.warm_up()
+
+
+def test_what_no_link_can_run_at_the_start_is_refused() -> None:
+    with pytest.raises(NoEngineError, match="cpu is gone"):
+        World(unbuildable={"gpu", "cpu"})
+    with pytest.raises(NoEngineError, match="gpu is gone"):
+        World("gpu", unbuildable={"gpu"})
+
+
+def test_a_link_whose_file_is_missing_is_refused_whatever_comes_after_it() -> None:
+    gpu, cpu = (
+        Link(name=name, device=name, model_id="m", timeout=5.0, build=build)
+        for name, build in (("gpu", _missing), ("cpu", object))
+    )
     with pytest.raises(ConfigurationError, match="missing"):
-        Chain([link])
+        Chain([gpu])
+    with pytest.raises(ConfigurationError, match="missing"):
+        Chain[object]([gpu, cpu])
+
+
+def fail(world: World, times: int) -> None:
+    for _ in range(times):
+        with pytest.raises(EngineError, match="cannot"):
+            world.ask()
+
+
+def test_a_single_link_that_fails_for_good_is_built_anew() -> None:
+    world = World("cpu")
+    world.trouble["cpu"] = REFUSAL
+    fail(world, 7)
+    assert (world.chain.state, world.told) == (LinkState.AVAILABLE, [])
+    fail(world, 1)
+    assert (world.chain.state, world.told) == (
+        LinkState.FAILED,
+        [("model_degraded", "cpu", "failed")],
+    )
+    fail(world, 20)
+    world.trouble.clear()
+    world.clock.advance(5.0)
+    world.chain.run(Tool.ask)
+    assert world.ask() == ("cpu2", False)
+    assert (world.chain.state, world.built) == (LinkState.AVAILABLE, ["cpu"] * 2)
+    assert world.told[1:] == [("model_restored", "cpu", "available")]
+
+
+def test_a_single_link_that_stays_broken_is_built_anew_ever_more_rarely() -> None:
+    world = World("cpu")
+    world.trouble["cpu"] = REFUSAL
+    fail(world, 8)
+    for pause in (5.0, 10.0, 20.0):
+        world.clock.advance(pause - 1)
+        fail(world, 5)
+        built = len(world.built)
+        world.clock.advance(1)
+        fail(world, 5)
+        assert len(world.built) == built + 1
+    assert [kind for kind, _, _ in world.told] == ["model_degraded"]
+
+
+def test_failures_of_a_single_link_that_are_not_in_a_row_change_nothing() -> None:
+    world = World("cpu")
+    for _ in range(5):
+        world.trouble["cpu"] = REFUSAL
+        fail(world, 7)
+        world.trouble.clear()
+        assert world.ask() == ("cpu1", False)
+    assert (world.chain.state, world.told) == (LinkState.AVAILABLE, [])
 
 
 def _missing() -> Tool:

@@ -105,6 +105,8 @@ def test_a_probe_that_proved_nothing_may_be_repeated(health: LinkHealth) -> None
         lambda: ChainPolicy(first_pause=0.0),
         lambda: ChainPolicy(first_pause=9.0, longest_pause=8.0),
         lambda: ChainPolicy(lately=0.0),
+        lambda: ChainPolicy(tolerated_alone=0),
+        lambda: ChainPolicy(longest_start=0.0),
     ],
 )
 def test_an_impossible_policy_is_refused(wrong: Callable[[], ChainPolicy]) -> None:

@@ -14,6 +14,7 @@ from detection.domain.face import Picture, RawFace
 from detection.ports import FaceDetector, FaceView, ModelInfo
 from detection.settings import DetectionSettings
 from inference.chain import Chain, ChainTimeoutError
+from inference.choice import NoEngineError
 from inference.devices import Work
 from inference.engine import EngineError
 from inference.links import Link
@@ -76,6 +77,7 @@ class World:
         self.loaded: list[FakeDetector] = []
         self.wanted: list[str] = []
         self.batch = 1
+        self.away: str | None = None
         teller = Teller(service="detection", task="t", instance_id="d-0", topic=EVENTS)
         self.news = ModelNews(teller, Silence(), ManualClock())
 
@@ -84,6 +86,8 @@ class World:
 
     def load(self, pack: Pack, *, running: Running, **named: Any) -> FaceDetector:
         assert named == {"long_side": 640, "threads": 1, "max_batch": self.batch}
+        if running.device == self.away:
+            raise NoEngineError("no engine can run it")
         self.wanted.append(running.wanted)
         self.loaded.append(FakeDetector(pack.detector.model_id, running.device, pack.name))
         return self.loaded[-1]
@@ -158,6 +162,22 @@ def test_the_engine_is_a_setting_of_the_chosen_device(
     monkeypatch.setenv("SIGHTLINE_DETECTION_ENGINE", "torch")
     world.detectors().chain("yunet-2023mar")
     assert world.wanted == ["onnxruntime", "auto", "torch", "auto"]
+
+
+def test_a_gpu_that_is_away_at_the_start_leaves_the_work_to_the_cpu(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.batch = 8
+    world.away = "GPU-0"
+    monkeypatch.setenv("SIGHTLINE_DEVICE", "GPU-0")
+    detector = FallbackDetector(world.detectors().chain("yunet-2023mar"))
+    detector.warm_up()
+    assert (detector.serving().device, detector.state()) == ("CPU", "degraded")
+    detector.detect([PICTURE])
+    assert (detector.info.device, detector.info.fallback_used) == ("CPU", True)
+    world.away = "CPU"
+    with pytest.raises(NoEngineError):
+        world.detectors().chain("yunet-2023mar")
 
 
 def test_an_unknown_model_and_one_of_another_task_are_refused(world: World) -> None:

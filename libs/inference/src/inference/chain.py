@@ -4,54 +4,29 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from functools import partial
+from typing import Generic
 
+from inference.choice import NoEngineError
 from inference.engine import EngineError
-from inference.link_health import ChainPolicy, LinkHealth, LinkState
+from inference.link_health import ChainPolicy, LinkState
 from inference.links import Answered, Change, Link, Out, Tool
-from inference.threads import AbandonableThreads, HangingError
+from inference.slots import Slot
+from inference.threads import AbandonableThreads, HangingError, Threads
 from mesh.clock import Clock, SystemClock
 from mesh.watchdog import end_process
-
-T = TypeVar("T")
 
 
 class ChainTimeoutError(EngineError):
     """No link answered, and at least one of them hung."""
 
 
-class Threads(Protocol):
-    """Threads that can be left alone; see `AbandonableThreads`."""
-
-    @property
-    def abandoned(self) -> int:
-        """Threads that were given up and still hang."""
-
-    def run(self, work: Callable[[], T], timeout: float) -> T:
-        """What the work returns, or raises; HangingError after `timeout` seconds."""
-
-    def start(self, work: Callable[[], T]) -> Future[T]:
-        """Run the work without waiting for it."""
-
-
-@dataclass(slots=True)
-class _Slot(Generic[Tool]):
-    """A link, what was built of it, and how it does."""
-
-    link: Link[Tool]
-    tool: Tool
-    health: LinkHealth
-    building: Future[Tool] | None = None
-    told: LinkState = LinkState.AVAILABLE
-    reason: str = ""
-
-
 @dataclass(slots=True)
 class _Attempt(Generic[Tool]):
     """One call on its way along the chain."""
 
-    expected: _Slot[Tool]
-    refused: list[_Slot[Tool]] = field(default_factory=list)
+    expected: Slot[Tool]
+    refused: list[Slot[Tool]] = field(default_factory=list)
     hung: bool = False
 
 
@@ -67,9 +42,12 @@ class Chain(Generic[Tool]):
 
     A failure counts against a link only if another could answer: what all refuse is bad itself.
 
-    A chain of one link calls it in the caller's thread and keeps no state: there is nothing to
-    fall back to, the worker's watchdog covers a call that hangs, and handing a call to another
-    thread would only add latency.
+    A link that no engine can run at the start, such as on a GPU that is away, or that is not built
+    in time, starts as failed; the last one must be there.
+
+    A chain of one link calls it in the caller's thread: there is nothing to fall back to, the
+    worker's watchdog covers a call that hangs, and handing a call to another thread would only add
+    latency. It is built anew after more failures in a row, and asked all the time.
     """
 
     def __init__(
@@ -96,7 +74,8 @@ class Chain(Generic[Tool]):
 
         Raises:
             ValueError: there is no link, or two have one name.
-            ConfigurationError: a link cannot be built.
+            ConfigurationError: the last link cannot be built, or another one for another reason
+                than that no engine can run it.
         """
         if not links or len({link.name for link in links}) != len(links):
             raise ValueError("a chain needs at least one link, and a name of its own for each")
@@ -106,26 +85,43 @@ class Chain(Generic[Tool]):
         self._end = end
         self._lock = threading.Lock()
         self._threads = threads or AbandonableThreads("model-link")
-        self._fell_from: _Slot[Tool] | None = None
-        clock = clock or SystemClock()
-        self._slots = [_Slot(link, link.build(), LinkHealth(self._policy, clock)) for link in links]
+        self._fell_from: Slot[Tool] | None = None
+        clock, alone = clock or SystemClock(), len(links) == 1
+        self._slots = [Slot(link, self._policy, clock, alone=alone) for link in links]
+        for slot in self._slots:
+            self._build_first(slot)
+        self._review()
 
     @property
     def tools(self) -> Sequence[Tool]:
         """What was built, in order."""
-        return [slot.tool for slot in self._slots]
+        return [slot.tool for slot in self._slots if slot.built]
 
     def warm_up(self) -> None:
-        """Warm every link up, in this thread; what is built anew later is warm when it is asked."""
+        """Warm every link up, in this thread; what is built anew later is warm when it is asked.
+
+        Raises:
+            EngineError: the last link fails; another one that does is left alone.
+        """
         for slot in self._slots:
-            self._warm_up(slot.tool)
+            if not slot.built:
+                continue
+            try:
+                self._warm_up(slot.tool)
+            except EngineError as error:
+                if slot is self._slots[-1]:
+                    raise
+                with self._lock:
+                    slot.broke(str(error))
+                    self._review()
 
     @property
     def serving(self) -> Tool:
         """What a call would be answered by now."""
         with self._lock:
-            usable = [slot for slot in self._slots if slot.health.state is not LinkState.FAILED]
-            return (usable or self._slots)[0].tool
+            built = [slot for slot in self._slots if slot.built]
+            usable = [slot for slot in built if slot.state is not LinkState.FAILED]
+            return (usable or built)[0].tool
 
     @property
     def state(self) -> LinkState:
@@ -135,11 +131,11 @@ class Chain(Generic[Tool]):
         """
         with self._lock:
             for slot in self._slots:
-                self._mend(slot)
+                slot.mend(partial(self._build, slot))
             self._review()
             if not any(slot.health.usable for slot in self._slots):
                 return LinkState.FAILED
-            first = self._slots[0].health.state
+            first = self._slots[0].state
             return LinkState.AVAILABLE if first is LinkState.AVAILABLE else LinkState.DEGRADED
 
     def run(self, use: Callable[[Tool], Out], *, prefer: str | None = None) -> Answered[Tool, Out]:
@@ -156,7 +152,7 @@ class Chain(Generic[Tool]):
         """
         only = self._slots[0]
         if len(self._slots) == 1:
-            return Answered(use(only.tool), only.tool, only.link, stood_in=False)
+            return self._ask_only(only, use)
         first = next((slot for slot in self._slots if slot.link.device == prefer), only)
         ordered = sorted(self._slots, key=lambda slot: slot is not first)
         attempt = _Attempt(ordered[0])
@@ -166,12 +162,12 @@ class Chain(Generic[Tool]):
                 return answer
         raise self._given_up(attempt)
 
-    def _willing(self, ordered: Sequence[_Slot[Tool]]) -> Iterator[_Slot[Tool]]:
+    def _willing(self, ordered: Sequence[Slot[Tool]]) -> Iterator[Slot[Tool]]:
         """The links that may be asked; if there is none, the one that rested longest."""
         asked = False
         for slot in ordered:
             with self._lock:
-                self._mend(slot)
+                slot.mend(partial(self._build, slot))
                 admitted = slot.health.admit()
             if admitted:
                 asked = True
@@ -183,15 +179,33 @@ class Chain(Generic[Tool]):
             building = slot.building = slot.building or self._build(slot)
         wait([building], slot.link.timeout)
         with self._lock:
-            self._mend(slot)
+            slot.mend(partial(self._build, slot))
             admitted = slot.health.admit()
             if not admitted:
                 slot.health.broke()
         if admitted:
             yield slot
 
+    def _ask_only(self, slot: Slot[Tool], use: Callable[[Tool], Out]) -> Answered[Tool, Out]:
+        with self._lock:
+            slot.mend(partial(self._build, slot))
+            tool = slot.tool
+        try:
+            value = use(tool)
+        except EngineError as error:
+            with self._lock:
+                if tool is slot.tool and slot.health.usable:  # while it rests nothing is counted
+                    slot.reason = str(error)
+                    slot.health.refused()
+                    self._review()
+            raise
+        with self._lock:
+            slot.health.answered()
+            self._review()
+        return Answered(value, tool, slot.link, stood_in=False)
+
     def _ask(
-        self, slot: _Slot[Tool], use: Callable[[Tool], Out], attempt: _Attempt[Tool]
+        self, slot: Slot[Tool], use: Callable[[Tool], Out], attempt: _Attempt[Tool]
     ) -> Answered[Tool, Out] | None:
         tool = slot.tool
         try:
@@ -212,16 +226,15 @@ class Chain(Generic[Tool]):
             self._review()
             if stood_in and self._fell_from is None:
                 self._fell_from = expected = attempt.expected
-                state = expected.health.state
+                state = expected.state
                 self._tell(
                     Change("model_fallback", expected.link, state, expected.reason, slot.link)
                 )
         return Answered(value, tool, slot.link, stood_in)
 
-    def _hung(self, slot: _Slot[Tool], reason: str) -> None:
+    def _hung(self, slot: Slot[Tool], reason: str) -> None:
         with self._lock:
-            slot.reason = reason
-            slot.health.broke()
+            slot.broke(reason)
             self._review()
         hanging = self._threads.abandoned
         if hanging > self._policy.max_abandoned:
@@ -234,21 +247,22 @@ class Chain(Generic[Tool]):
             reasons = "; ".join(f"{slot.link.name}: {slot.reason}" for slot in self._slots)
         return ChainTimeoutError(reasons) if attempt.hung else EngineError(reasons)
 
-    def _mend(self, slot: _Slot[Tool]) -> None:
-        """Build a link anew once it has rested, and take what was built; the lock is held."""
-        if slot.building is not None and slot.building.done():
-            error = slot.building.exception()
-            if error is None:
-                slot.tool = slot.building.result()
-                slot.health.built()
-            else:
-                slot.reason = f"cannot be built: {error}"
-                slot.health.broke()
-            slot.building = None
-        if slot.building is None and slot.health.asks_for_rebuild:
-            slot.building = self._build(slot)
+    def _build_first(self, slot: Slot[Tool]) -> None:
+        if slot is self._slots[-1]:
+            slot.take(slot.link.build())
+            return
+        patience = self._policy.longest_start
+        slot.building = self._threads.start(slot.link.build)
+        if not wait([slot.building], patience).done:
+            slot.broke(f"was not built within {patience:g} s")
+            return
+        try:
+            slot.take(slot.building.result())
+        except (EngineError, NoEngineError) as error:
+            slot.broke(f"cannot be built: {error}")
+        slot.building = None
 
-    def _build(self, slot: _Slot[Tool]) -> Future[Tool]:
+    def _build(self, slot: Slot[Tool]) -> Future[Tool]:
         """Build it anew in the background, warm."""
 
         def build() -> Tool:
@@ -261,7 +275,7 @@ class Chain(Generic[Tool]):
     def _review(self) -> None:
         """Tell what changed since the last time; the lock is held."""
         for slot in self._slots:
-            state, told = slot.health.state, slot.told
+            state, told = slot.state, slot.told
             slot.told = state
             if state is LinkState.AVAILABLE and told is not LinkState.AVAILABLE:
                 if self._fell_from is slot:

@@ -22,20 +22,26 @@ class ChainPolicy:
 
     tolerated: int = 3
     """Failures in a row that make a link fail; one call that hangs is enough."""
+    tolerated_alone: int = 8
+    """The same for the only link of a chain: nothing tells a bad input from a bad link."""
     first_pause: float = 5.0
     """Seconds before a failed link is built anew; doubles each time it fails again at once."""
     longest_pause: float = 300.0
     """Seconds; no pause is longer."""
     lately: float = 60.0
     """Seconds without trouble after which a link counts as available again."""
+    longest_start: float = 600.0
+    """Seconds that the start waits for a link that another one can stand in for."""
     max_abandoned: int = 4
     """Threads that may hang at a time; one more ends the process."""
 
     def __post_init__(self) -> None:
-        if self.tolerated < 1 or self.max_abandoned < 0:
+        if min(self.tolerated, self.tolerated_alone) < 1 or self.max_abandoned < 0:
             raise ValueError("tolerated must be at least 1, max_abandoned at least 0")
         if not 0 < self.first_pause <= self.longest_pause or self.lately <= 0:
             raise ValueError("0 < first_pause <= longest_pause and 0 < lately must hold")
+        if self.longest_start <= 0:
+            raise ValueError("longest_start must be above 0")
 
 
 class LinkHealth:

@@ -6,13 +6,27 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
 
 class HangingError(Exception):
     """The work did not end in time; its thread is left alone."""
+
+
+class Threads(Protocol):
+    """Threads that can be left alone; see `AbandonableThreads`."""
+
+    @property
+    def abandoned(self) -> int:
+        """Threads that were given up and still hang."""
+
+    def run(self, work: Callable[[], T], timeout: float) -> T:
+        """What the work returns, or raises; HangingError after `timeout` seconds."""
+
+    def start(self, work: Callable[[], T]) -> Future[T]:
+        """Run the work without waiting for it."""
 
 
 @dataclass(slots=True)
