@@ -95,6 +95,23 @@ def write(database: str, *answers: Answer) -> None:
         store.close()
 
 
+def test_a_job_that_is_known_is_not_opened_again_unless_the_server_failed(
+    jobs: PostgresJobs, database: str
+) -> None:
+    job = a_job(kind="command", deadline=NOW + timedelta(minutes=5))
+    assert jobs.open(job)
+    assert not jobs.open(job)
+    write(database, an_answer(kind="command", status="error", code="PROCESSING_FAILED"))
+    assert not jobs.open(replace(job, request_id="req_other"))
+    later = NOW + timedelta(minutes=9)
+    assert jobs.open(replace(job, deadline=later))
+    anew = jobs.job("job_1", NOW)
+    assert anew is not None
+    assert (anew.state, anew.ending, anew.deadline) == (JobState.QUEUED, None, later)
+    write(database, an_answer(kind="command"))
+    assert not jobs.open(job)
+
+
 class FakePost:
     """A receiver that fails as often as it is told to."""
 

@@ -137,8 +137,11 @@ class FrameIdentifiers(Protocol):
 class Jobs(Protocol):
     """Requests that are answered later, shared by gateways and writers. All methods block."""
 
-    def open(self, job: Job) -> None:
-        """Write a job down, before its request is published."""
+    def open(self, job: Job) -> bool:
+        """Write a job down, before its request is published; false if it is known.
+
+        A job of the same request that failed on the server's side begins anew.
+        """
 
     def started(self, job_id: str) -> None:
         """The broker has its request."""

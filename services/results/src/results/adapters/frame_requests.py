@@ -19,6 +19,7 @@ from results.adapters.patience import Patience, tidily
 from results.domain.answers import model_timeout, stands
 from results.domain.errors import ApiError, AwayError, UnansweredError, away
 from results.domain.frames import Push, SourceNumbers, frame_captured, lane_of
+from results.domain.idempotency import in_progress
 from results.domain.jobs import Job
 from results.ports import FrameIdentifiers, Jobs, Publisher
 
@@ -93,7 +94,12 @@ class FrameRequests:
             ApiError: The database or the mesh did not take it; there is a job only if the mesh may
                 still take it.
         """
-        await patience.blocking("database", self._jobs.open, job)
+        await self._open(job, patience)
+        await self._submit(push, job, headers, patience)
+
+    async def _submit(
+        self, push: Push, job: Job, headers: dict[str, bytes], patience: Patience
+    ) -> None:
         try:
             await self._publish_frame(push, headers, patience)
         except ApiError as error:
@@ -102,16 +108,26 @@ class FrameRequests:
         await self._job("job_state_late", self._jobs.started, job)
 
     async def ask(self, push: Push, job: Job, headers: dict[str, bytes]) -> Answer | None:
-        """Send a picture; the answer, or nothing if it takes longer than a client is kept."""
+        """Send a picture; the answer, or nothing if it takes longer than a client is kept.
+
+        Raises:
+            ApiError: It was not taken, or its job is known: the request came before.
+        """
+        patience = self.patience(_PUBLISH_SECONDS)
+        await self._open(job, patience)
         with self._answers.expect(push.request.request_id) as future:
-            await self.submit(push, job, headers, self.patience(_PUBLISH_SECONDS))
+            await self._submit(push, job, headers, patience)
             return await _within(future, self._answer_wait.total_seconds())
 
     async def command(self, output: Output, job: Job) -> Answer | None:
-        """Send a command; the answer, or nothing if it takes longer than a client is kept."""
+        """Send a command; the answer, or nothing if it takes longer than a client is kept.
+
+        Raises:
+            ApiError: It was not taken, or its job is known: the request came before.
+        """
         patience = self.patience(_PUBLISH_SECONDS)
+        await self._open(job, patience)
         with self._answers.expect(job.request_id) as future:
-            await patience.blocking("database", self._jobs.open, job)
             try:
                 await self._publish([output], patience)
             except ApiError as error:
@@ -176,6 +192,11 @@ class FrameRequests:
         except MeshError as error:
             dependency = error.dependency if isinstance(error, AwayError) else "broker"
             raise away(dependency, str(error)) from error
+
+    async def _open(self, job: Job, patience: Patience) -> None:
+        """Write a job down, before anybody waits for its answer: another may do so already."""
+        if not await patience.blocking("database", self._jobs.open, job):
+            raise in_progress(job)
 
     async def _job(self, event: str, work: Callable[[str], None], job: Job) -> None:
         await tidily(self._clock.monotonic, event, work, job.job_id)

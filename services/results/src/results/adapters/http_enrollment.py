@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from mesh.auth import Identity
 from mesh.events import Answer, BoundingBox, Consent, Enrollment, Priority, Purpose, Request
-from mesh.identity import new_id
 from results.adapters.http_deps import GatewayDeps
 from results.adapters.http_detections import snapshot_bytes
 from results.adapters.http_person_models import IMAGE, PhotoBody
 from results.adapters.picture_intake import accept_picture
 from results.domain.errors import ApiError, invalid, not_found
 from results.domain.frames import Origin, Push
+from results.domain.idempotency import Made, repeated
 from results.domain.jobs import Job, plain_answer
 from results.domain.persons import check_consent
 
@@ -29,7 +30,7 @@ _MARGIN = 0.6
 class Enrolled:
     """Who a sample belongs to."""
 
-    person_id: str
+    made: Made
     name: str
     collection: str
     employee_id: str | None = None
@@ -100,8 +101,8 @@ async def enrol(
     consent = check_consent(person.consent, received_at)
     picture = accept_picture(photo, field=IMAGE)
     enrollment = Enrollment(
-        person_id=person.person_id,
-        face_id=new_id("face"),
+        person_id=person.made.person_id,
+        face_id=person.made.face_id,
         collection=person.collection,
         name=person.name,
         employee_id=person.employee_id,
@@ -113,22 +114,46 @@ async def enrol(
         origin=Origin.of_gateway(deps.instance_id),
         picture=picture,
         purpose=Purpose.ENROLLMENT,
-        request=Request(request_id=new_id("req"), timeout_ms=_DEADLINE_MS, enrollment=enrollment),
+        request=Request(
+            request_id=person.made.request_id, timeout_ms=_DEADLINE_MS, enrollment=enrollment
+        ),
         priority=Priority.HIGH,
         received_at=received_at,
     )
     deps.requests.gate.admit(push, user.subject)
-    job = job_of(push.request.request_id, "enrollment", received_at)
+    made = person.made
+    job = job_of(made.request_id, "enrollment", received_at, job_id=made.job_id)
     answer = await deps.requests.ask(push, job, trace)
-    about = {"person_id": person.person_id, "face_id": enrollment.face_id, "name": person.name}
-    return reply(answer, push.request.request_id, about, created=201)
+    return reply(answer, made.request_id, about_of(made, person.name, photo=True), created=201)
 
 
-def job_of(request_id: str, kind: str, now: datetime) -> Job:
+def about_of(made: Made, name: str, *, photo: bool) -> dict[str, Any]:
+    """What every answer says of the person that a request makes."""
+    about = {"person_id": made.person_id, "face_id": made.face_id, "name": name}
+    return about if photo else {key: about[key] for key in ("person_id", "name")}
+
+
+async def answered_before(
+    deps: GatewayDeps, made: Made, about: dict[str, Any]
+) -> JSONResponse | None:
+    """The answer to the request that came with this key first, unless it is to be worked on.
+
+    Raises:
+        ApiError: It was refused or is in progress, or its body was another.
+    """
+    job = await run_in_threadpool(deps.jobs.job, made.job_id, deps.clock.now())
+    body = None if job is None else repeated(job, made, about)
+    return None if body is None else JSONResponse(body, 201)
+
+
+def job_of(request_id: str, kind: str, now: datetime, *, job_id: str | None = None) -> Job:
     """The job of an enrolment or a command: its outcome outlives this gateway."""
-    deadline = now + timedelta(milliseconds=_DEADLINE_MS)
     return Job(
-        job_id=request_id, request_id=request_id, kind=kind, created_at=now, deadline=deadline
+        job_id=job_id or request_id,
+        request_id=request_id,
+        kind=kind,
+        created_at=now,
+        deadline=now + timedelta(milliseconds=_DEADLINE_MS),
     )
 
 

@@ -1,9 +1,11 @@
 """Kinds of fields that bodies, queries and paths share."""
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
 
+from fastapi import Header
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -11,6 +13,8 @@ from mesh.identity import is_id
 from results.domain.queries import MAX_PAGE, MAX_PAGE_SIZE, Paging
 from results.domain.times import parse
 
+_KEY = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,255}")
+_KEY_LIMIT = "1 to 255 visible ASCII characters without quotes and backslashes"
 TIME_LIMIT = "ISO 8601 with a time zone, such as 2025-11-06T12:45:23.123Z"
 
 
@@ -85,6 +89,24 @@ def _job_or_request(value: str) -> str:
     return value
 
 
+def _key(value: str) -> str:
+    """A key as it is, or as the quoted string that the header's draft asks for."""
+    quoted = len(value) > 1 and value[0] == value[-1] == '"'
+    key = value[1:-1] if quoted else value
+    if not _KEY.fullmatch(key):
+        raise refusal("INVALID_FORMAT", f"must be {_KEY_LIMIT}", limit=_KEY_LIMIT)
+    return key
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="Names this request, so that it may be sent again; a UUID, say.",
+        examples=["8e03978e-40d5-43dd-bc93-6894a57f9324"],
+    ),
+    AfterValidator(lambda value: None if value is None else _key(value)),
+]
 JobId = Annotated[
     str,
     AfterValidator(_job_or_request),

@@ -1,5 +1,6 @@
 """Persons: register, enrol, show, change, erase; recognition's gallery decides and answers."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -18,9 +19,18 @@ from results.adapters.http_deps import (
     Viewer,
     known_person,
 )
-from results.adapters.http_enrollment import Enrolled, enrol, job_of, photo_of, reply
-from results.adapters.http_fields import Body, FaceId, PersonId
+from results.adapters.http_enrollment import (
+    Enrolled,
+    about_of,
+    answered_before,
+    enrol,
+    job_of,
+    photo_of,
+    reply,
+)
+from results.adapters.http_fields import Body, FaceId, IdempotencyKey, PersonId
 from results.adapters.http_person_models import (
+    IMAGE,
     FaceBody,
     PersonBody,
     PersonParams,
@@ -28,6 +38,7 @@ from results.adapters.http_person_models import (
     read_body,
 )
 from results.domain.errors import invalid, not_found
+from results.domain.idempotency import Made
 from results.domain.persons import render_faces, render_person
 from results.domain.queries import PersonQuery
 
@@ -58,18 +69,31 @@ router = APIRouter(prefix="/api/v1/persons", tags=["persons"], dependencies=BEAR
 
 
 @router.post("", status_code=201, summary="Register a person", openapi_extra=_described(PersonBody))
-async def add_person(request: Request, deps: Deps, user: Operator, trace: Trace) -> Response:
+async def add_person(
+    request: Request,
+    deps: Deps,
+    user: Operator,
+    trace: Trace,
+    key: IdempotencyKey = None,
+) -> Response:
     """Register a person, with a first sample from a photo or a detection.
 
     Whoever is enrolled needs a consent. Answers 202 if recognition takes longer than two seconds.
+    With the header `Idempotency-Key` the same request may be sent again, to any gateway: it is
+    answered as the first one was, 409 while that is worked on, and 422 if its body differs. After a
+    5xx it is worked on again, for the same person. Keys are remembered for a day.
     """
     body, uploaded = await read_body(request, PersonBody)
     now = deps.clock.now()
     consent = body.consent.event(now) if body.consent else None
-    person_id = new_id("per")
-    if uploaded is not None or body.detection_id is not None:
+    photo = uploaded is not None or body.detection_id is not None
+    made = _made(key, user.subject, body, uploaded)
+    about = about_of(made, body.name, photo=photo)
+    if key is not None and (before := await answered_before(deps, made, about)) is not None:
+        return before
+    if photo:
         person = Enrolled(
-            person_id=person_id,
+            made=made,
             name=body.name,
             collection=body.collection,
             employee_id=body.employee_id,
@@ -78,8 +102,8 @@ async def add_person(request: Request, deps: Deps, user: Operator, trace: Trace)
         )
         return await enrol(deps, person, await photo_of(deps, body, uploaded), user, trace)
     command = UpdatePerson(
-        request_id=new_id("req"),
-        person_id=person_id,
+        request_id=made.request_id,
+        person_id=made.person_id,
         create=True,
         collection=body.collection,
         name=body.name,
@@ -90,7 +114,14 @@ async def add_person(request: Request, deps: Deps, user: Operator, trace: Trace)
         requested_by=user.subject,
         requested_at=now,
     )
-    return await _command(deps, command, trace, about={"name": body.name}, created=201)
+    return await _command(deps, command, trace, about=about, created=201, job_id=made.job_id)
+
+
+def _made(key: str | None, client: str, body: PersonBody, photo: bytes | None) -> Made:
+    if key is None:
+        return Made.new()
+    content = body.model_dump_json(exclude={IMAGE}).encode() + b"\n" + (photo or b"")
+    return Made.under(key, client, content)
 
 
 @router.get("", summary="List persons")
@@ -174,7 +205,7 @@ async def add_face(
     person = await run_in_threadpool(known_person, deps, person_id)
     given = body.consent.event(deps.clock.now()) if body.consent else None
     enrolled = Enrolled(
-        person_id=person_id,
+        made=replace(Made.new(), person_id=person_id),
         name=person.name,
         collection=person.collection,
         employee_id=person.employee_id,
@@ -209,9 +240,10 @@ async def _command(
     *,
     about: dict[str, Any] | None = None,
     created: int = 200,
+    job_id: str | None = None,
 ) -> Response:
     output = Output(deps.topics(_COMMANDS), command.person_id, command, trace)
-    job = job_of(command.request_id, "command", deps.clock.now())
+    job = job_of(command.request_id, "command", deps.clock.now(), job_id=job_id)
     answer = await deps.requests.command(output, job)
     told = {"person_id": command.person_id} | (about or {})
     return reply(answer, command.request_id, told, created=created)

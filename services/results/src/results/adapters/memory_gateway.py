@@ -225,10 +225,14 @@ class InMemoryJobs:
         self.failure: Exception | None = None
         """What every call raises."""
 
-    def open(self, job: Job) -> None:
-        """Write a job down, before its request is published."""
+    def open(self, job: Job) -> bool:
+        """Write a job down, before its request is published; false if it is known."""
         self._check()
+        known = self.known.get(job.job_id)
+        if known is not None and not _begins_anew(known, job):
+            return False
         self.known[job.job_id] = job
+        return True
 
     def started(self, job_id: str) -> None:
         """The broker has its request."""
@@ -303,6 +307,11 @@ class InMemorySnapshots(dict[str, bytes]):
     def read(self, sha256: str) -> bytes:
         """The picture with this digest."""
         return self[sha256]
+
+
+def _begins_anew(known: Job, job: Job) -> bool:
+    failed = known.ending is not None and known.ending.http_status >= 500
+    return failed and known.request_id == job.request_id
 
 
 def _page(items: Sequence[T], paging: Paging) -> Page[T]:

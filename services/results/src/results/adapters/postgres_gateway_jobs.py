@@ -8,10 +8,13 @@ from results.adapters.writer_jobs import finish
 from results.domain.jobs import FINISHED, LIMIT, Callback, Ending, Job, JobState, overdue
 
 _OPEN = """
-INSERT INTO results.jobs (job_id, request_id, kind, state, camera_id, frame_id, with_snapshots,
-    created_at, deadline, callback_url, callback_state)
+INSERT INTO results.jobs AS known (job_id, request_id, kind, state, camera_id, frame_id,
+    with_snapshots, created_at, deadline, callback_url, callback_state)
 VALUES (%(job_id)s, %(request_id)s, %(kind)s, %(state)s, %(camera_id)s, %(frame_id)s,
     %(with_snapshots)s, %(created_at)s, %(deadline)s, %(callback_url)s, %(callback_state)s)
+ON CONFLICT (job_id) DO UPDATE SET state = excluded.state, created_at = excluded.created_at,
+    deadline = excluded.deadline, finished_at = NULL, http_status = NULL, body = NULL
+WHERE known.request_id = excluded.request_id AND known.http_status >= 500
 """
 _STARTED = """
 UPDATE results.jobs SET state = 'processing' WHERE job_id = %(job_id)s AND state = 'queued'
@@ -40,10 +43,13 @@ class PostgresJobs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def open(self, job: Job) -> None:
-        """Write a job down, before its request is published."""
+    def open(self, job: Job) -> bool:
+        """Write a job down, before its request is published; false if it is known.
+
+        A job of the same request that failed on the server's side begins anew.
+        """
         with self._database.transaction() as connection:
-            connection.execute(_OPEN, _row(job))
+            return connection.execute(_OPEN, _row(job)).rowcount == 1
 
     def started(self, job_id: str) -> None:
         """The broker has its request."""
