@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.credentials import PASSWORD, filled, names_host, names_password, without_passwords
+from mesh.credentials import (
+    PASSWORD,
+    PASSWORDS,
+    TOKENS,
+    filled,
+    holds_token,
+    names_host,
+    names_password,
+    without_passwords,
+)
 
 URL = "http://camera:81/{username}/video?user={username}&pwd={password}"
 SECRETS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
@@ -47,10 +56,21 @@ def test_a_host_is_never_filled_in(url: str) -> None:
         ("PassWord=a+b;pwd=c", "PassWord={password};pwd={password}", {"a b", "c"}),
         ("pwd=&pwd={password}", "pwd=&pwd={password}", set()),
         ("pwd=%7Bpassword%7D", "pwd={password}", set()),
+        ("auth={username}:{password}", "auth={username}:{password}", set()),
+        ("key={password}&token=", "key={password}&token=", set()),
     ],
 )
 def test_passwords_are_taken_out_of_a_query(query: str, clean: str, passwords: set[str]) -> None:
     assert without_passwords(query) == (clean, frozenset(passwords))
+
+
+@pytest.mark.parametrize("name", sorted(PASSWORDS | TOKENS | {"Api-Key", "accessToken", "TOKEN"}))
+def test_a_secret_leaves_the_query_whatever_it_is_called(name: str) -> None:
+    clean, found = without_passwords(f"channel=1&{name}=hunter2&token_type=x&keyframe=1")
+    assert clean == f"channel=1&{name}={PASSWORD}&token_type=x&keyframe=1"
+    assert found == {"hunter2"}
+    assert holds_token(f"channel=1&{name}=hunter2") is (name not in PASSWORDS)
+    assert not holds_token(clean)
 
 
 @given(SECRETS)

@@ -15,6 +15,14 @@ PASSWORDS = frozenset(
     }
 )  # fmt: skip
 """Names that cameras give a password in the query of an address."""
+TOKENS = frozenset(
+    {
+        "access_key", "access_token", "accesskey", "accesstoken", "api_key", "apikey", "api_token",
+        "apitoken", "auth", "auth_key", "auth_token", "authkey", "authtoken", "bearer",
+        "client_secret", "jwt", "key", "secret", "secret_key", "secretkey", "token",
+    }
+)  # fmt: skip
+"""Names of what opens a camera there instead of a password: as secret, and no password either."""
 _PLACE = re.compile(re.escape(USERNAME) + "|" + re.escape(PASSWORD))
 _HOST = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*")
 _SEPARATORS = re.compile("([&;])")
@@ -46,11 +54,26 @@ def filled(url: str, username: str | None, password: str | None) -> str:
 
 
 def without_passwords(query: str) -> tuple[str, frozenset[str]]:
-    """The query of an address with `{password}` where passwords were, and these passwords."""
+    """The query of an address with `{password}` where passwords and tokens were, and these."""
     parts, found = _SEPARATORS.split(query), set[str]()
     for index, part in enumerate(parts):
         name, _, value = part.partition("=")
-        if value and unquote_plus(name).lower() in PASSWORDS:
+        if value and (_plain(name) in PASSWORDS or _is_token(name, value)):
             found.add(unquote_plus(value))
             parts[index] = f"{name}={PASSWORD}"
     return "".join(parts), frozenset(found - {PASSWORD})
+
+
+def holds_token(query: str) -> bool:
+    """Whether a token of its own stands in a query, instead of a password or the place for one."""
+    pairs = (part.partition("=") for part in _SEPARATORS.split(query))
+    return any(_is_token(name, value) for name, _, value in pairs)
+
+
+def _is_token(name: str, value: str) -> bool:
+    """Whether it is one, and not made of what is filled in (`auth={username}:{password}`)."""
+    return bool(value) and _plain(name) in TOKENS and not _PLACE.search(unquote_plus(value))
+
+
+def _plain(name: str) -> str:
+    return unquote_plus(name).lower().replace("-", "_")

@@ -60,6 +60,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "backend": ("", "dshow"),
     "auth_type": ("", "ntlm", "Basic"),
     "headers": (7, {"A b": "c"}, {"A": "b\r\nC: d"}, {"Cookie": "a"}, {"X-Api-Key": "a"},
+                {"Token": "a"}, {"x-jwt": "a"}, {"X-ClientID-Secret": "a"}, {"AccessToken": "a"},
                 {"A": LONG}, {str(n): "" for n in range(21)}),
     "protocol": ("", "mqtt", 7),
     "ping_interval": (0, 301, "often"),

@@ -259,6 +259,19 @@ async def test_a_stream_in_error_shows_when_it_is_tried_again(world: World) -> N
             "stream_config.headers.Authorization",
         ),
         (
+            {"stream_config": STREAMS["HTTP_MJPEG"] | {"headers": {"X-Access-Token": "hunter2"}}},
+            "CREDENTIALS_IN_HEADER",
+            "stream_config.headers.X-Access-Token",
+        ),
+        (
+            {
+                "stream_config": STREAMS["HTTP_MJPEG"]
+                | {"url": "http://cam/?token=hunter2", "password": "another"}
+            },
+            "CREDENTIALS_IN_URL",
+            "stream_config.password",
+        ),
+        (
             {"stream_config": {"stream_type": "FILE", "path": "/etc/passwd"}},
             "FILE_SOURCE_NOT_ALLOWED",
             "stream_config.stream_type",

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from mesh.credentials import PASSWORD
 from mesh.events import StreamConfig, StreamType
 from results.domain.cameras import STREAM_FIELDS, URL_FIELDS, Address, split_credentials
 from results.domain.errors import invalid
@@ -44,9 +45,24 @@ def stream_event(stream: Any) -> tuple[StreamConfig, str | None, dict[str, Any]]
     )
     config = replace(config, **{name: value for name, value in named.items() if value is not None})
     given = getattr(stream, "password", None)
-    password = (None if given in _MASKS else given) or _password(address, sub)
+    password = _chosen(None if given in _MASKS else given, address, sub)
     extras = {name: getattr(stream, name, None) for name in _EXTRAS}
     return config, password, {name: value for name, value in extras.items() if value is not None}
+
+
+def _chosen(given: str | None, *addresses: Address | None) -> str | None:
+    """The password that is given apart, else the one within the address.
+
+    Raises:
+        ApiError: The address holds a token, and a password is given too: only one can be stored.
+    """
+    found = _password(*addresses)
+    if given and found not in (None, given) and any(each and each.is_token for each in addresses):
+        field = f"{_STREAM}.password"
+        message = "the address holds a token, and a camera can have only one secret"
+        limit = f"left out, or {PASSWORD} in place of the token"
+        raise invalid("CREDENTIALS_IN_URL", message, field=field, limit=limit)
+    return given or found
 
 
 def _password(address: Address | None, sub: Address | None) -> str | None:

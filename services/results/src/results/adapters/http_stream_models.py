@@ -8,14 +8,15 @@ from pydantic import AfterValidator, Field, model_validator
 from results.adapters.http_fields import Body, refusal
 
 _DELIMITER = re.compile(r"(?:\\x[0-9A-Fa-f]{2}){1,16}")
-_CREDENTIAL_HEADERS = {
-    "api-key", "authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token",
+_CREDENTIAL_WORDS = {
+    "accesskey", "accesstoken", "apikey", "auth", "authorization", "authtoken", "cookie",
+    "credential", "credentials", "jwt", "key", "passwd", "password", "pwd", "secret", "token",
 }  # fmt: skip
 
 
 def _no_credentials(headers: dict[str, str]) -> dict[str, str]:
     for name in headers:
-        if name.lower() in _CREDENTIAL_HEADERS:
+        if not _CREDENTIAL_WORDS.isdisjoint(name.lower().split("-")):
             message = f"{name[:40]} carries credentials; use username and password"
             raise refusal("CREDENTIALS_IN_HEADER", message, limit="no credentials", field=name[:40])
     return headers

@@ -6,7 +6,13 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from mesh.addresses import AddressError, AddressPolicy, Resolve, is_plain
-from mesh.credentials import PASSWORD, names_host, names_password, without_passwords
+from mesh.credentials import (
+    PASSWORD,
+    holds_token,
+    names_host,
+    names_password,
+    without_passwords,
+)
 from mesh.events import Camera, StreamConfig, StreamType
 from results.domain.errors import invalid
 
@@ -38,12 +44,14 @@ class Address:
     url: str
     username: str | None = None
     password: str | None = None
+    is_token: bool = False
+    """The password is one that no other may take the place of."""
 
 
 def split_credentials(url: str, *, field: str) -> Address:
     """Take user name and password out of an address.
 
-    A password in the query leaves `{password}` behind, which the camera service fills in.
+    A password or token in the query leaves `{password}` behind, which the camera service fills in.
 
     Raises:
         ApiError: It cannot be read, or holds passwords of which nobody knows which one it is.
@@ -73,7 +81,7 @@ def split_credentials(url: str, *, field: str) -> Address:
     place = host if port is None else f"{host}:{port}"
     clean = urlunsplit((parts.scheme, place, parts.path, query, ""))
     username = unquote(parts.username) if parts.username else None
-    return Address(clean, username, next(iter(passwords), None))
+    return Address(clean, username, next(iter(passwords), None), holds_token(parts.query))
 
 
 def is_pushed(stream: StreamConfig) -> bool:
