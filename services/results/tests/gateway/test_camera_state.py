@@ -118,8 +118,9 @@ async def test_health_counts_the_cameras_of_the_registry(world: World) -> None:
     stage = (await shown(world, camera.camera_id))[1]
     assert (stage["state"], stage["cameras"]["connecting"]) == ("down", 1)
     world.heard.advance(SILENT_AFTER.total_seconds())
-    stage = (await shown(world, camera.camera_id))[1]
+    body, stage, _ = await shown(world, camera.camera_id)
     assert (stage["state"], stage["cameras"]["error"]) == ("down", 1), "no service ever came"
+    assert (body["session"]["session_id"], body["session"]["instance_id"]) == (None, None)
     deleted = a_record(None, topic="sightline.cameras", key=camera.camera_id)
     world.feed.handle(deleted)
     stage = (await shown(world, camera.camera_id))[1]

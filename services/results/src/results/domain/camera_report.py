@@ -153,7 +153,7 @@ def render_session(
         "camera_id": status.camera_id,
         "state": status.state.value,
         "started_at": iso(status.started_at),
-        "instance_id": status.instance_id,
+        "instance_id": status.instance_id or None,
         "connection": {
             "established_at": iso(status.established_at),
             "last_heartbeat": iso(status.updated_at),
