@@ -93,7 +93,8 @@ class FrameClaims:
         until = push.deadline + UNANSWERED_FOR
         held = self._identifiers.claim(camera_id, frame_id, request_id=request_id, until=until)
         if held is None and not patience.left:
-            self._identifiers.release(request_id, camera_id, frame_id)  # nobody waits for it now
+            self._identifiers.release(request_id, camera_id, frame_id)
+            raise TimeoutError  # nobody waits for it any more
         return held
 
     def _monotonic(self) -> float:

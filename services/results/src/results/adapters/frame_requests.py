@@ -9,7 +9,6 @@ from mesh.clock import Clock
 from mesh.errors import MeshError
 from mesh.events import Answer
 from mesh.identity import new_epoch
-from mesh.logs import get_logger
 from mesh.stage import Output
 from mesh.topics import Topics
 from results.adapters.frame_claims import FrameClaims
@@ -63,7 +62,6 @@ class FrameRequests:
         self._instance_id = instance_id
         self._answer_wait = answer_wait
         self._numbers = SourceNumbers()
-        self._log = get_logger("requests")
         answers.listen(gate.answered)
 
     def patience(self, seconds: float) -> Patience:
