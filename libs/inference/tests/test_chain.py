@@ -370,6 +370,21 @@ def test_a_single_link_that_stays_broken_is_built_anew_ever_more_rarely() -> Non
     assert [kind for kind, _, _ in world.told] == ["model_degraded"]
 
 
+def test_a_link_that_is_left_alone_and_fails_for_good_is_built_anew() -> None:
+    world = World(unbuildable={"gpu"})
+    world.trouble["cpu"] = REFUSAL
+    fail(world, 7)
+    assert world.built == ["cpu"]
+    fail(world, 24)
+    assert world.built == ["cpu"] * 3
+    world.trouble.clear()
+    assert world.ask() == ("cpu3", True)
+    assert [link for kind, link, _ in world.told if kind == "model_degraded"] == ["gpu"]
+    world.trouble["cpu"] = REFUSAL
+    fail(world, 8)
+    assert world.built == ["cpu"] * 4
+
+
 def test_failures_of_a_single_link_that_are_not_in_a_row_change_nothing() -> None:
     world = World("cpu")
     for _ in range(5):

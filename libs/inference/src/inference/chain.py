@@ -200,7 +200,7 @@ class Chain(Generic[Tool]):
                     self._review()
             raise
         with self._lock:
-            slot.health.answered()
+            slot.answered()
             self._review()
         return Answered(value, tool, slot.link, stood_in=False)
 
@@ -220,7 +220,7 @@ class Chain(Generic[Tool]):
             return None
         stood_in = slot is not attempt.expected
         with self._lock:
-            slot.health.answered()
+            slot.answered()
             for other in attempt.refused:
                 other.health.refused()
             self._review()
@@ -243,7 +243,9 @@ class Chain(Generic[Tool]):
     def _given_up(self, attempt: _Attempt[Tool]) -> EngineError:
         with self._lock:
             for slot in attempt.refused:
-                slot.health.undecided()
+                others = [other.state for other in self._slots if other is not slot]
+                alone = all(state is LinkState.FAILED for state in others)
+                slot.undecided(partial(self._build, slot), alone=alone)
             reasons = "; ".join(f"{slot.link.name}: {slot.reason}" for slot in self._slots)
         return ChainTimeoutError(reasons) if attempt.hung else EngineError(reasons)
 

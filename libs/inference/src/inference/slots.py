@@ -31,6 +31,8 @@ class Slot(Generic[Tool]):
         self.told = LinkState.AVAILABLE
         self.reason = ""
         self._alone = alone
+        self._patience = policy.tolerated_alone
+        self._in_vain, self._renewed_at = 0, self._patience
         self._tools: list[Tool] = []
 
     @property
@@ -53,6 +55,25 @@ class Slot(Generic[Tool]):
     def take(self, tool: Tool) -> None:
         """Use what was built."""
         self._tools = [tool]
+
+    def answered(self) -> None:
+        """It answered a call."""
+        self.health.answered()
+        self._in_vain, self._renewed_at = 0, self._patience
+
+    def undecided(self, start: Callable[[], Future[Tool]], *, alone: bool) -> None:
+        """It refused a call that no other link answered.
+
+        Args:
+            start: builds it anew.
+            alone: the others have failed: it may be at fault itself, and is built anew after as
+                many calls in a row as an only link, then after twice as many, and so on.
+        """
+        self.health.undecided()
+        self._in_vain = self._in_vain + 1 if alone else 0
+        if self._in_vain >= self._renewed_at and self.building is None:
+            self._renewed_at *= 2
+            self.building = start()
 
     def broke(self, reason: str) -> None:
         """A call hung, or it could not be built or warmed."""
