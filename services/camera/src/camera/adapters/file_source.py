@@ -88,7 +88,7 @@ class VideoReel:
                 options={"protocol_whitelist": "file"},
                 hwaccel=self._hardware.acceleration(self._wanted),
             )
-        self._decoder = Decoder.of(self._container, self._timeout)
+        self._decoder = Decoder.of(self._container, self._timeout, self.passed_over)
         return self._pictures(self._decoder)
 
     def close(self) -> None:

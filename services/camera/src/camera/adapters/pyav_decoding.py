@@ -2,7 +2,8 @@
 
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from camera.adapters.restamped import Restamped
 from camera.domain.catching_up import CatchUp
 from camera.domain.jpeg import whole_jpeg
 from camera.domain.life import ErrorCode
+from camera.domain.swallowed import Swallowed
 from camera.ports import SourceError, VideoFrame
 from mesh.events import TimestampSource
 
@@ -40,6 +42,9 @@ _DEFAULT_FPS = 25.0
 _KEY_SHARE = 0.5
 """Of the time-out, that key frames may be apart and still be waited for."""
 _JPEG = "mjpeg"
+_BROKEN = "broken_picture"
+_ALL_SHOWN = frozenset({"h264", "hevc"})
+"""Codecs that have no packets without a picture to show."""
 
 
 @dataclass(slots=True)
@@ -51,9 +56,13 @@ class Decoder:
 
     container: Any
     timeout: float
+    passed_over: Counter[str]
+    """Pictures that are not whole are counted here."""
     _track: Any = None
     _received: int = 0
     _last: float = field(default_factory=time.monotonic)
+    _broken_before: int = 0
+    """Of those, up to the picture before."""
     _media_time: float = 0.0
     """Of the picture before; goes on by the wall clock while the stream tells no time."""
     _arrived: float = field(default_factory=time.monotonic)
@@ -61,13 +70,15 @@ class Decoder:
     """Seconds between the stream's time and the camera's wall clock."""
     _encoder: JpegEncoder = field(default_factory=JpegEncoder)
     _catch_up: CatchUp = field(init=False)
+    _swallowed: Swallowed = field(default_factory=Swallowed)
 
     def __post_init__(self) -> None:
         self._catch_up = CatchUp(_KEY_SHARE * self.timeout)
+        self._broken_before = self.passed_over[_BROKEN]
 
     @classmethod
-    def of(cls, container: Any, timeout: float) -> Self:
-        """A decoder for the container.
+    def of(cls, container: Any, timeout: float, passed_over: Counter[str] | None = None) -> Self:
+        """A decoder for the container, which may go on counting what is passed over.
 
         Raises:
             SourceError: There is no video in it, or nobody here can decode it.
@@ -78,7 +89,7 @@ class Decoder:
         if track.codec_context is None:
             raise SourceError(ErrorCode.UNSUPPORTED, "the stream's codec is unknown")
         track.codec_context.thread_count = 1
-        return cls(container, timeout, track)
+        return cls(container, timeout, Counter() if passed_over is None else passed_over, track)
 
     @property
     def codec(self) -> str:
@@ -101,7 +112,7 @@ class Decoder:
         self._catch_up.begin()
 
     def frames(self) -> Iterator[VideoFrame]:
-        """Pictures until the stream ends; packets that are broken are passed over.
+        """Pictures until the stream ends; those that are broken are passed over.
 
         Raises:
             SourceError: Nothing could be decoded for a whole time-out.
@@ -114,37 +125,56 @@ class Decoder:
                 for frame in pictures(packet):
                     yield frame
                     self._last = time.monotonic()
+                    self._broken_before = self.passed_over[_BROKEN]
             if time.monotonic() - self._last > self.timeout:
-                raise SourceError(
-                    ErrorCode.FROZEN, f"no picture could be decoded for {self.timeout:g} s"
-                )
+                broken = self.passed_over[_BROKEN] > self._broken_before
+                code = ErrorCode.UNREADABLE if broken else ErrorCode.FROZEN
+                raise SourceError(code, f"no picture could be decoded for {self.timeout:g} s")
 
     def _decoded(self, packet: Any) -> Iterator[VideoFrame]:
         for picture in self._pictures(packet):
             media_time, claimed = self._times(picture.time)
-            source = TimestampSource.RTCP
-            yield PyAvFrame(
-                media_time, claimed, source, self._take_received(), picture, self._encoder
-            )
+            size, source = self._take_received(), TimestampSource.RTCP
+            yield PyAvFrame(media_time, claimed, source, size, picture, self._encoder)
 
     def _pictures(self, packet: Any) -> list[av.VideoFrame]:
-        """What a packet brings, before it what the decoder held when packets were left out."""
+        """What a packet brings, before it what the decoder held when packets were left out.
+
+        Pictures that the decoder patched up are not passed on: with datagrams lost, none that it
+        called corrupt was whole. Those that it swallows it does not tell.
+        """
         at = None if packet.pts is None else float(packet.pts * packet.time_base)
         held: list[av.VideoFrame] = []
         try:
             if self._catch_up.resumes(key=packet.is_keyframe, media_time=at):
+                self._swallowed.emptied()
                 held = self._track.codec_context.decode(None)
                 for picture in held:
                     picture.time_base = packet.time_base
                 self._track.codec_context.flush_buffers()
-            return [*held, *packet.decode()]
+            brought = packet.decode()
         except av.error.InvalidDataError:
-            return held
+            self.passed_over[_BROKEN] += 1
+            return self._whole(held)
+        if packet.size and self.codec in _ALL_SHOWN:
+            self._swallowed.took(packet.pts)
+        return self._whole([*held, *brought])
+
+    def _whole(self, brought: Sequence[av.VideoFrame]) -> list[av.VideoFrame]:
+        lost = sum(self._swallowed.showed(picture.pts) for picture in brought)
+        whole = [picture for picture in brought if not picture.is_corrupt]
+        lost += len(brought) - len(whole)
+        if lost:
+            self.passed_over[_BROKEN] += lost
+        return whole
 
     def _passed_on(self, packet: Any) -> Iterator[VideoFrame]:
         """The packet as it is, if it is a whole JPEG."""
-        whole = whole_jpeg(bytes(packet)) if packet.size else None
+        if not packet.size:
+            return
+        whole = whole_jpeg(bytes(packet))
         if whole is None:
+            self.passed_over[_BROKEN] += 1
             return
         image, width, height = whole
         known = packet.pts is not None and packet.time_base is not None

@@ -90,9 +90,11 @@ class RtspSource:
 
     @property
     def passed_over(self) -> Mapping[str, int]:
-        """Pictures that were not decoded, to catch up; what FFmpeg leaves out it does not tell."""
-        left_out = 0 if self._decoder is None else self._decoder.left_out
-        return {"catching_up": left_out} if left_out else {}
+        """Pictures that were not decoded, to catch up, or that were not whole."""
+        if self._decoder is None:
+            return {}
+        left_out = self._decoder.left_out
+        return {**self._decoder.passed_over, **({"catching_up": left_out} if left_out else {})}
 
     @property
     def own_seconds(self) -> float:

@@ -4,6 +4,7 @@ import errno
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -59,6 +60,7 @@ class UsbSource:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._codec: str | None = None
+        self._broken: Counter[str] = Counter()
         self._own_seconds = 0.0
 
     @property
@@ -73,8 +75,8 @@ class UsbSource:
 
     @property
     def passed_over(self) -> Mapping[str, int]:
-        """Pictures that a newer one replaced before anybody looked."""
-        return {"replaced": self._newest.replaced}
+        """Pictures that a newer one replaced before anybody looked, or that were not whole."""
+        return {"replaced": self._newest.replaced, **self._broken.copy()}
 
     @property
     def own_seconds(self) -> float:
@@ -84,7 +86,7 @@ class UsbSource:
     def open(self) -> None:
         """Opens the device and begins to take its pictures."""
         container = self._opened()
-        decoder = Decoder.of(container, self._stream.timeout_seconds)
+        decoder = Decoder.of(container, self._stream.timeout_seconds, self._broken)
         self._codec = decoder.codec
         self._thread = threading.Thread(
             target=self._drain, args=(container, decoder), name=self._node.name, daemon=True
