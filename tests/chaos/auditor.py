@@ -10,11 +10,14 @@ from pathlib import Path
 
 import psycopg
 from tests.chaos.books import (
+    COLUMNS,
     FRAME_TOPICS,
     Facts,
     Findings,
     Place,
+    Row,
     by_frame,
+    by_sighting,
     look,
     open_numbers,
     place_of,
@@ -66,10 +69,11 @@ class Auditor:
         frames = self.frames()
         late: list[object] = self._wait(lambda: self._unclaimed(frames), self._patience.drain)
         self.log.refresh()
-        began = time.time()
+        began, told = time.time(), by_sighting(self.log.records["sightings"])
+        written = {name: max(each.revision for each in told[name]) for name in told}
         unwritten: list[object] = self._wait(self._unwritten, self._patience.drain)
         unaccounted: list[object] = self._wait(lambda: self._open(frames), self._patience.due)
-        findings = look(self._facts(frames, began))
+        findings = look(self._facts(frames, began, written))
         findings.wrong("without an outcome in time", late)
         findings.wrong("not written in time", unwritten)
         findings.wrong("numbers that are still open", unaccounted)
@@ -141,10 +145,14 @@ class Auditor:
                 return left
             time.sleep(_TURN)
 
-    def _facts(self, frames: Mapping[str, FrameCaptured], began: float) -> Facts:
+    def _facts(
+        self, frames: Mapping[str, FrameCaptured], began: float, written: Mapping[str, int]
+    ) -> Facts:
         """What there is of these frames; more arrives all the time."""
         results = by_frame(self.log.records["results"])
-        self.log.refresh()  # a frame that came meanwhile may have had its result read before it
+        kept = self._kept()
+        # A frame that came meanwhile may have had its result read before it, a sighting its row.
+        self.log.refresh()
         every = self.frames()
         settled = self._pictures(began - _ARRIVING)
         links = self._mesh.sql(
@@ -175,7 +183,16 @@ class Auditor:
             linked=linked,
             objects=self._stored(linked),
             settled=settled.keys(),
+            sightings=by_sighting(self.log.records["sightings"]),
+            written=written,
+            kept=kept,
         )
+
+    def _kept(self) -> dict[str, Row]:
+        """The row of each sighting."""
+        columns = ", ".join(f"{name}::text" if "key" in name else name for name in COLUMNS)
+        rows = self._mesh.sql(f"SELECT sighting_id, {columns} FROM results.sightings")
+        return {name: tuple(row) for name, *row in rows}
 
     def _stored(self, linked: AbstractSet[str]) -> dict[str, str]:
         """Digest in the name and digest of the content, of every picture.

@@ -5,11 +5,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from mesh.events import FrameCaptured, FrameResult, Outcome, Purpose
+from mesh.events import FrameCaptured, FrameResult, Outcome, Purpose, Sighting
 from mesh.record import Record
 from results.domain.ledger import PRECEDENCE
 
 FRAME_TOPICS = ("frames.live", "frames.urgent", "frames.request", "frames.evidence")
+COLUMNS = (
+    "revision", "camera_id", "epoch", "person_id", "started_at", "ended_at", "first_frame_key",
+    "last_frame_key", "frame_count", "best_detection_id", "closed",
+)  # fmt: skip
+"""What is compared of a sighting and its row, the revision first."""
+Row = tuple[Any, ...]
+"""These columns of a sighting."""
 _SHOWN = 5
 
 
@@ -36,6 +43,9 @@ class Facts:
         linked: The digests in all rows of snapshots.
         objects: Digest in the name to digest of the content, of the stored pictures.
         settled: The names of those pictures that are old enough to have a row.
+        sightings: Every sighting by its identifier, in the order of their offsets.
+        written: The highest revision that the writer must have written of each.
+        kept: The row of each sighting.
     """
 
     frames: Mapping[str, FrameCaptured]
@@ -48,6 +58,9 @@ class Facts:
     linked: Collection[str]
     objects: Mapping[str, str]
     settled: Collection[str]
+    sightings: Mapping[str, Sequence[Sighting]]
+    written: Mapping[str, int]
+    kept: Mapping[str, Row]
 
 
 @dataclass(slots=True)
@@ -88,6 +101,20 @@ def by_frame(records: Iterable[Record[Any]]) -> dict[str, list[Any]]:
     return found
 
 
+def by_sighting(records: Iterable[Record[Any]]) -> dict[str, list[Sighting]]:
+    """Sightings by their identifier; what cannot be decoded is none."""
+    found: dict[str, list[Sighting]] = defaultdict(list)
+    for record in records:
+        if record.event is not None:
+            found[record.event.sighting_id].append(record.event)
+    return found
+
+
+def row_of(sighting: Sighting) -> Row:
+    """What its row should hold."""
+    return tuple(getattr(sighting, column) for column in COLUMNS)
+
+
 def ending(claims: Mapping[str, str]) -> str:
     """The outcome that counts: a frame that was done twice around a kill may have two."""
     return min(claims, key=lambda outcome: PRECEDENCE.index(Outcome(outcome)))
@@ -111,11 +138,13 @@ def look(facts: Facts) -> Findings:
     findings.stored = {
         "detections": sum(map(len, facts.rows.values())),
         "pictures": len(facts.objects),
+        "sightings": len(facts.kept),
     }
     _frames(facts, findings)
     _results(facts, findings)
     _rows(facts, findings)
     _pictures(facts, findings)
+    _sightings(facts, findings)
     return findings
 
 
@@ -181,3 +210,26 @@ def _pictures(facts: Facts, findings: Findings) -> None:
     findings.wrong("snapshot rows without an object", shown - facts.objects.keys())
     findings.wrong("objects without a row", set(facts.settled) - set(facts.linked))
     findings.wrong("objects that are damaged", [n for n, is_ in facts.objects.items() if n != is_])
+
+
+def _sightings(facts: Facts, findings: Findings) -> None:
+    """The row of each is its highest revision, which everybody who told it told alike."""
+    rows = facts.kept
+    findings.wrong("sightings without a row", facts.written.keys() - rows.keys())
+    findings.wrong("rows of no sighting", rows.keys() - facts.sightings.keys())
+    behind = (
+        f"{name} at {rows[name][0]} of {revision}"
+        for name, revision in facts.written.items()
+        if name in rows and rows[name][0] < revision
+    )
+    findings.wrong("sightings whose row is behind", behind)
+    altered, differing = [], []
+    for name, copies in facts.sightings.items():
+        every = list(map(row_of, copies))
+        told = {row[0]: row for row in reversed(every)}
+        if any(told[row[0]] != row for row in every):
+            differing.append(name)
+        if name in rows and told.get(rows[name][0]) != rows[name]:
+            altered.append(name)
+    findings.wrong("sightings that their row does not tell", altered)
+    findings.wrong("sightings told in two ways", differing)

@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from tests.chaos.books import Facts, Place, look, open_numbers, place_of
+from tests.chaos.books import Facts, Place, look, open_numbers, place_of, row_of
 
 from mesh.events import FrameCaptured, FrameResult, Outcome, Purpose
-from mesh.testing import a_frame_captured, a_frame_result
+from mesh.testing import a_frame_captured, a_frame_result, a_sighting
 
 
 def facts(
@@ -27,6 +27,9 @@ def facts(
         linked={"digest"} if found else set(),
         objects={"digest": "digest"} if found else {},
         settled={"digest"} if found else set(),
+        sightings={},
+        written={},
+        kept={},
     )
     return replace(complete, **changes)
 
@@ -121,3 +124,48 @@ def test_every_number_from_zero_is_accounted_for() -> None:
     claimed = {Place("cam", 7, 1): {"processed": ""}}
 
     assert open_numbers({("cam", 7): 2}, claimed) == [Place("cam", 7, 0), Place("cam", 7, 2)]
+
+
+OPEN = a_sighting()
+CLOSED = replace(OPEN, closed=True, revision=2)
+NAME = OPEN.sighting_id
+
+
+def of_sightings(**changes: Any) -> list[str]:
+    told = {
+        "sightings": {NAME: [OPEN, CLOSED]},
+        "written": {NAME: 2},
+        "kept": {NAME: row_of(CLOSED)},
+    }
+    return problems(FRAME, PROCESSED, RESULT, **{**told, **changes})
+
+
+def test_the_row_of_a_sighting_is_its_highest_revision() -> None:
+    assert of_sightings() == []
+    assert of_sightings(kept={}) == ["sightings without a row"]
+    assert of_sightings(kept={NAME: row_of(OPEN)}) == ["sightings whose row is behind"]
+
+
+def test_a_row_may_be_ahead_of_what_had_to_be_written() -> None:
+    assert of_sightings(written={NAME: 0}) == []
+    assert of_sightings(written={}) == []
+
+
+def test_the_row_of_a_sighting_is_what_was_told_of_it() -> None:
+    altered = replace(CLOSED, frame_count=7)
+
+    assert of_sightings(kept={NAME: row_of(altered)}) == ["sightings that their row does not tell"]
+    assert of_sightings(sightings={}) == ["rows of no sighting"]
+
+
+def test_a_revision_that_is_told_again_is_told_alike() -> None:
+    other = replace(CLOSED, ended_at=CLOSED.ended_at + timedelta(seconds=1))
+
+    assert of_sightings(sightings={NAME: [OPEN, CLOSED, OPEN, CLOSED]}) == []
+    assert of_sightings(sightings={NAME: [OPEN, CLOSED, other]}) == ["sightings told in two ways"]
+
+
+def test_a_revision_that_nobody_told_is_in_no_row() -> None:
+    ahead = replace(CLOSED, revision=3)
+
+    assert of_sightings(kept={NAME: row_of(ahead)}) == ["sightings that their row does not tell"]
