@@ -7,8 +7,11 @@ from datetime import datetime, timedelta
 import pytest
 from services.camera.tests.doubles import FakeFrame, FakeSource, an_error
 from services.camera.tests.patience import PATIENT
+from structlog.testing import capture_logs
 
 from camera.adapters.second_stream import TwoStreams
+from camera.domain.backoff import Backoff
+from camera.domain.life import ErrorCode
 from camera.ports import FrameSource, VideoFrame
 from mesh.testing import NOON
 
@@ -54,6 +57,21 @@ class Hand:
 
 def a_frame(image: bytes, claimed: datetime | None = None, size: int = 1000) -> FakeFrame:
     return FakeFrame(image=image, claimed=claimed, size=size)
+
+
+class Waits:
+    """Lets waits end at once, and asks to end at the last one; remembers how long they were."""
+
+    def __init__(self, most: int) -> None:
+        self.seconds: list[float] = []
+        self.over = threading.Event()
+        self._most = most
+
+    def __call__(self, stop: threading.Event, seconds: float) -> None:
+        self.seconds.append(seconds)
+        if len(self.seconds) == self._most:
+            stop.set()
+            self.over.set()
 
 
 class Camera:
@@ -140,3 +158,63 @@ def test_the_second_stream_may_be_away() -> None:
     camera.end()
     assert refused.closed >= 1
     assert (camera.streams.transport, camera.streams.codec) == ("tcp", "h264")
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "expected"),
+    [
+        (an_error(), "unreachable", [1, 2, 4, 8]),
+        (an_error(ErrorCode.UNAUTHORIZED), "unauthorized", [60] * 4),
+        (an_error(ErrorCode.NOT_FOUND), "not_found", [60] * 4),
+        (ZeroDivisionError("a bug"), "crashed", [60] * 4),
+    ],
+)
+def test_a_second_stream_that_fails_is_tried_again_as_seldom_as_a_camera(
+    failure: Exception, code: str, expected: list[float]
+) -> None:
+    waits = Waits(len(expected))
+    streams = TwoStreams(
+        Hand(),
+        lambda: FakeSource(refusal=failure),
+        backoff=Backoff(random=lambda: 1.0),
+        wait=waits,
+    )
+    with capture_logs() as logs:
+        streams.open()
+        assert waits.over.wait(PATIENT)
+        streams.close()
+    assert waits.seconds == expected
+    told = [log for log in logs if log["event"] == "second_stream_failed"]
+    assert [log["code"] for log in told] == [code] * 4
+    assert [log["retry_seconds"] for log in told] == expected
+
+
+def test_a_second_stream_that_was_stable_is_tried_again_soon() -> None:
+    now = 0.0
+    made = iter([FakeSource(refusal=an_error()), FakeSource([a_frame(b"1"), None])])
+    spent = iter([0.0, 11.0])
+
+    def second() -> FrameSource:
+        return next(made, None) or FakeSource([a_frame(b"2"), None])
+
+    def monotonic() -> float:
+        nonlocal now
+        now += next(spent, 0.0)
+        return now
+
+    waits = Waits(3)
+    backoff = Backoff(random=lambda: 1.0)
+    streams = TwoStreams(Hand(), second, monotonic, backoff=backoff, wait=waits)
+    streams.open()
+    assert waits.over.wait(PATIENT)
+    streams.close()
+    assert waits.seconds == [1, 1, 2]
+
+
+def test_a_second_stream_that_is_asked_to_end_is_not_told_to_have_failed() -> None:
+    camera = Camera()
+    camera.sees(a_frame(b"small"))
+    with capture_logs() as logs:
+        camera.end()
+        assert camera.second.closed.wait(PATIENT)
+    assert not [log for log in logs if log["event"].startswith("second_stream")]

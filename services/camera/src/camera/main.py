@@ -22,7 +22,6 @@ from camera.adapters.passwords import Passwords
 from camera.adapters.prometheus_metrics import CameraMetrics
 from camera.adapters.running import OnLoop, Service
 from camera.adapters.usb_devices import UsbWatch
-from camera.domain.backoff import Backoff
 from camera.settings import CameraSettings
 from camera.stage import CameraSearch, CameraStage, StageParts, Turns
 from mesh.claims import ClaimChecks
@@ -58,7 +57,7 @@ async def _serve(settings: CameraSettings, process: Process) -> None:
         gauges=metrics,
         clock=SystemClock(),
         policy=settings.policy(metrics),
-        backoff=Backoff(maximum=timedelta(seconds=settings.retry_seconds)),
+        backoff=settings.backoff,
         turns=Turns(settings.limits),
         same_password=Passwords(build_decrypt(settings)).same,
         large=StoredPictures(claims, SystemClock()),

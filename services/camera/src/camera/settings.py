@@ -1,9 +1,11 @@
 """What the camera service can be told."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from pydantic import Field
 
+from camera.domain.backoff import Backoff
 from camera.domain.budget import ConnectionLimits
 from camera.domain.policy import CapturePolicy
 from mesh.settings import ObjectSettings
@@ -75,6 +77,11 @@ class CameraSettings(ObjectSettings):
         le=3600,
         description="Of a quiet scene one picture is sent in so many seconds.",
     )
+
+    @property
+    def backoff(self) -> Backoff:
+        """When cameras are tried again, and second streams."""
+        return Backoff(maximum=timedelta(seconds=self.retry_seconds))
 
     @property
     def limits(self) -> ConnectionLimits:

@@ -86,7 +86,9 @@ def build_sources(settings: CameraSettings, network: Network) -> Sources:
     """Every kind of stream."""
     return Sources(
         {
-            StreamType.RTSP: RtspCameras(urls=CheckedUrls(settings.address_policy)),
+            StreamType.RTSP: RtspCameras(
+                urls=CheckedUrls(settings.address_policy), backoff=settings.backoff
+            ),
             StreamType.USB: UsbCameras(),
             StreamType.FILE: FileCameras(),
             **network.makers,

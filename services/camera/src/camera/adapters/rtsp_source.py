@@ -14,6 +14,7 @@ from camera.adapters.pyav_hardware import Hardware
 from camera.adapters.rtsp_transports import Transports
 from camera.adapters.rtsp_trust import Trust
 from camera.adapters.second_stream import TwoStreams
+from camera.domain.backoff import Backoff
 from camera.domain.life import ErrorCode
 from camera.domain.redaction import redact
 from camera.ports import FrameSource, SourceError, VideoFrame
@@ -248,6 +249,8 @@ class RtspCameras:
     hardware: Hardware = field(default_factory=Hardware)
     urls: CheckedUrls = field(default_factory=CheckedUrls)
     trust: Trust = field(default_factory=Trust)
+    backoff: Backoff = field(default_factory=Backoff)
+    """Of second streams."""
     _transports: Transports = field(default_factory=Transports)
 
     def __call__(self, camera: Camera, password: str | None = None) -> FrameSource:
@@ -269,7 +272,7 @@ class RtspCameras:
         if stream.sub_url is None:
             return main
         second = replace(stream, url=stream.sub_url)
-        return TwoStreams(main, lambda: self._source(second, password))
+        return TwoStreams(main, lambda: self._source(second, password), backoff=self.backoff)
 
     def _source(self, stream: StreamConfig, password: str | None) -> RtspSource:
         return RtspSource(

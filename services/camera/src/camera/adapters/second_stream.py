@@ -1,5 +1,6 @@
 """A camera that sends the same scene twice: large, and small for detection."""
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -8,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from camera.adapters.restamped import SamePicture
-from camera.domain.life import ErrorCode
+from camera.domain.backoff import Backoff
+from camera.domain.life import STABLE_AFTER, ErrorCode
 from camera.ports import FrameSource, SourceError, VideoFrame
 from mesh.events import TimestampSource
 from mesh.logs import get_logger
@@ -17,7 +19,6 @@ _KEPT = 8
 """Small pictures that are held: the two streams of a camera are some frames apart."""
 _APART_SECONDS = 0.3
 """Pictures that are farther apart do not show the same moment."""
-_RETRY_SECONDS = 5.0
 _LINGER_SECONDS = 0.5
 
 
@@ -57,13 +58,15 @@ class PairedFrame(SamePicture):
 class TwoStreams:
     """Reads the main stream, and beside it the second one in a thread of its own.
 
-    The main stream alone says how the camera is: while the second is away, it is tried again and
-    again, and frames have no small picture.
+    The main stream alone says how the camera is: while the second is away, it is tried again as
+    seldom as a camera would be, and frames have no small picture.
 
     Args:
         main: The main stream.
         second: Makes a connection to the second stream.
         monotonic: Tells when small pictures arrive, seconds.
+        backoff: When the second stream is tried again.
+        wait: Waits for so many seconds or until the event is set.
     """
 
     def __init__(
@@ -71,16 +74,24 @@ class TwoStreams:
         main: FrameSource,
         second: Callable[[], FrameSource],
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        backoff: Backoff | None = None,
+        wait: Callable[[threading.Event, float], object] = threading.Event.wait,
     ) -> None:
         self._main = main
         self._second = second
         self._monotonic = monotonic
+        self._backoff = backoff or Backoff()
+        self._wait = wait
+        self._log = get_logger("camera.second_stream")
         self._lock = threading.Lock()
         self._small: deque[_Small] = deque(maxlen=_KEPT)
         self._received = 0
         self._own_seconds = 0.0
         self._stop = threading.Event()
         self._behind = threading.Event()
+        self._shows_since: float | None = None
+        """When the present connection to the second stream showed its first picture."""
         self._thread: threading.Thread | None = None
 
     @property
@@ -140,17 +151,37 @@ class TwoStreams:
             self._thread.join(_LINGER_SECONDS)
 
     def _follow(self) -> None:
+        failures = 0
         while not self._stop.is_set():
-            source = self._second()
-            try:
+            self._shows_since = None
+            error = self._attempt()
+            if self._stop.is_set():
+                return
+            failures = 1 if self._was_stable() else failures + 1
+            delay = self._backoff.delay(failures, error.code).total_seconds()
+            self._log.warning(
+                "second_stream_failed",
+                code=error.code.value,
+                reason=str(error),
+                retry_seconds=round(delay, 1),
+            )
+            self._wait(self._stop, delay)
+
+    def _was_stable(self) -> bool:
+        since = self._shows_since
+        return since is not None and self._monotonic() - since >= STABLE_AFTER.total_seconds()
+
+    def _attempt(self) -> SourceError:
+        """Reads the second stream until it fails; or until it is asked to end."""
+        try:
+            with contextlib.closing(self._second()) as source:
                 self._read_second(source)
-            except SourceError as error:
-                get_logger("camera.second_stream").warning(
-                    "second_stream_failed", code=error.code.value, reason=str(error)
-                )
-            finally:
-                source.close()
-            self._stop.wait(_RETRY_SECONDS)
+        except SourceError as error:
+            return error
+        except Exception:  # noqa: BLE001 -- a bug there must not end the small pictures for good
+            self._log.exception("second_stream_crashed")
+            return SourceError(ErrorCode.CRASHED, "reading the second stream ended in a bug")
+        return SourceError(ErrorCode.STREAM_ENDED, "it was asked to end")
 
     def _read_second(self, source: FrameSource) -> None:
         source.open()
@@ -161,8 +192,11 @@ class TwoStreams:
             frame = source.read()
             if frame is None:
                 raise SourceError(ErrorCode.STREAM_ENDED, "the second stream ended")
+            now = self._monotonic()
+            if self._shows_since is None:
+                self._shows_since = now
             with self._lock:
-                self._small.append(_Small(frame, self._monotonic()))
+                self._small.append(_Small(frame, now))
                 self._received += frame.size
             self._own_seconds = time.thread_time()
 
