@@ -23,6 +23,8 @@ from mesh.metrics import StageMetrics
 from mesh.stage import Output
 from mesh.topics import Topics
 
+NODE = "edge-1"
+"""Where the devices of the lab hang."""
 _TURN_SECONDS = 0.02
 LONGEST = timedelta(milliseconds=600)
 """Between two attempts of a camera in the lab; half of it at least where people must help."""
@@ -70,6 +72,7 @@ class Lab:
                 backoff=Backoff(initial=timedelta(milliseconds=100), maximum=LONGEST),
             ),
             partition_of=lambda _: 0,
+            node=NODE,
         )
         self.stage.assigned([0])
         self.stage.registry_known()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import simplejpeg
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection, basic_auth, serve
 from websockets.exceptions import ConnectionClosed
 
 _EVERY_SECONDS = 0.05
@@ -84,8 +84,8 @@ async def socket_camera(scene: Scene) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def websocket_camera(scene: Scene) -> AsyncIterator[int]:
-    """A picture a message; its port."""
+async def websocket_camera(scene: Scene, *, guarded: bool = False) -> AsyncIterator[int]:
+    """A picture a message, with a password if it is guarded; its port."""
 
     async def show(connection: ServerConnection) -> None:
         try:
@@ -94,7 +94,8 @@ async def websocket_camera(scene: Scene) -> AsyncIterator[int]:
         except ConnectionClosed:
             pass
 
-    async with serve(show, "127.0.0.1", 0, close_timeout=0.1) as server:
+    asks = basic_auth(realm="camera", credentials=(USER, PASSWORD)) if guarded else None
+    async with serve(show, "127.0.0.1", 0, close_timeout=0.1, process_request=asks) as server:
         yield next(iter(server.sockets)).getsockname()[1]
 
 

@@ -5,6 +5,7 @@ with an account of every frame. They are lived through side by side, as most of 
 """
 
 import asyncio
+import errno
 import shutil
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ from uuid import uuid4
 import av
 import numpy as np
 import pytest
-from services.camera.tests.lab import LONGEST, Lab, Watched, a_lab
+from services.camera.tests.lab import LONGEST, NODE, Lab, Watched, a_lab
 from services.camera.tests.scenes import (
     PASSWORD,
     USER,
@@ -34,6 +35,7 @@ from camera.adapters.file_source import FileCameras
 from camera.adapters.network import Network
 from camera.adapters.rtsp_source import RtspCameras
 from camera.adapters.sources import Maker, Sources
+from camera.adapters.usb_source import UsbCameras, UsbInput
 from local import rtsp
 from mesh.addresses import AddressPolicy
 from mesh.events import FrameCaptured, StreamConfig, StreamType
@@ -42,6 +44,7 @@ from mesh.testing import a_camera, a_detection_config
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 WIRED = (StreamType.RTSP, StreamType.HTTP_MJPEG, StreamType.WEBSOCKET, StreamType.SOCKET)
+GUARDED = {StreamType.HTTP_MJPEG: http_camera, StreamType.WEBSOCKET: websocket_camera}
 PEERS = {
     StreamType.HTTP_MJPEG: http_camera,
     StreamType.WEBSOCKET: websocket_camera,
@@ -57,6 +60,9 @@ CODES = {
     Fault.SLOW: BROKEN | {"timeout", "frozen"},
 }
 """What may be said of it."""
+SCENE = "testsrc2=size=160x96:rate=25"
+STUCK_SECONDS = 10
+"""How long the thread of a device that hangs is held."""
 PATIENT = 20.0
 """Time-out where nothing may be called an error, seconds; elsewhere it is one."""
 LOST = 0.3
@@ -75,6 +81,20 @@ class RtspServer:
 
 
 @dataclass
+class Devices:
+    """Devices of this machine, for which lavfi stands in; what each gives when it is opened."""
+
+    plugged: dict[str, list[str]] = field(default_factory=dict)
+    """Graphs of lavfi by the name of the device: each once, the last for ever."""
+
+    def address(self, node: Path) -> str:
+        graphs = self.plugged.get(node.name)
+        if graphs is None:
+            raise av.error.FileNotFoundError(errno.ENOENT, "No such device")
+        return graphs.pop(0) if len(graphs) > 1 else graphs[0]
+
+
+@dataclass
 class World:
     """The lab, and the cameras outside of it."""
 
@@ -84,6 +104,7 @@ class World:
     ports: Mapping[StreamType, int]
     """Of well-behaved cameras."""
     stack: AsyncExitStack
+    devices: Devices
     addresses: Iterator[int] = field(default_factory=lambda: count(1))
 
     async def behind(self, wire: Wire, kind: StreamType, **changes: Any) -> Watched:
@@ -113,9 +134,17 @@ class World:
         await watched.shows()
         return wire, watched
 
-    def watch(self, stream: StreamConfig) -> Watched:
-        limit = a_detection_config(fps_limit=10.0)
-        return self.lab.add(a_camera(camera_id=f"cam_{uuid4()}", stream=stream, detection=limit))
+    def device(self, number: int, *graphs: str) -> Watched:
+        """A device that is plugged in."""
+        self.devices.plugged[f"video{number}"] = list(graphs)
+        stream = StreamConfig(stream_type=StreamType.USB, device_id=number, timeout_seconds=1.0)
+        return self.watch(stream, node=NODE)
+
+    def watch(self, stream: StreamConfig, node: str | None = None) -> Watched:
+        limit, camera_id = a_detection_config(fps_limit=10.0), f"cam_{uuid4()}"
+        return self.lab.add(
+            a_camera(camera_id=camera_id, stream=stream, detection=limit, node=node)
+        )
 
 
 Story = Callable[[World], Awaitable[Watched]]
@@ -179,7 +208,7 @@ async def refuses_the_password(kind: StreamType, world: World) -> Watched:
         server = await world.stack.enter_async_context(rtsp_server(world.clip, *secret))
         port = server.port
     else:
-        port = await world.stack.enter_async_context(http_camera(Scene(), guarded=True))
+        port = await world.stack.enter_async_context(GUARDED[kind](Scene(), guarded=True))
     wire = Wire(port, next(world.addresses))
     wrong = {"username": USER, "password_encrypted": b"wrong"}
     watched = await world.behind(wire, kind, timeout_seconds=PATIENT, **wrong)
@@ -200,6 +229,30 @@ async def loses_datagrams(world: World) -> Watched:
     await watched.becomes("connected")
     await watched.shows(10)
     assert wire.lost
+    return watched
+
+
+async def is_unplugged(world: World) -> Watched:
+    """The device ends after its first second, and is away when it is looked for."""
+    watched = world.device(0, f"{SCENE}:duration=1,realtime")
+    await watched.becomes("connected")
+    del world.devices.plugged["video0"]
+    await watched.becomes("disconnected", "unreachable")
+    await watched.becomes("disconnected", "unreachable")
+    world.devices.plugged["video0"] = [f"{SCENE},realtime"]
+    await watched.becomes("connected")
+    await watched.shows()
+    return watched
+
+
+async def hangs(world: World) -> Watched:
+    """The device gives nothing more after a second, and does when it is opened anew."""
+    stuck = f"{SCENE},setpts='PTS+gte(N,25)*{STUCK_SECONDS}/TB',realtime=limit=1000"
+    watched = world.device(1, stuck, f"{SCENE},realtime")
+    await watched.becomes("connected")
+    await watched.becomes("disconnected", "frozen")
+    await watched.becomes("connected")
+    await watched.shows()
     return watched
 
 
@@ -228,8 +281,10 @@ STORIES: dict[str, Story] = {
     **{f"{kind} size": partial(changes_its_size, kind) for kind in WIRED},
     **{
         f"{kind} password": partial(refuses_the_password, kind)
-        for kind in (StreamType.RTSP, StreamType.HTTP_MJPEG)
+        for kind in (StreamType.RTSP, *GUARDED)
     },
+    "USB unplugged": is_unplugged,
+    "USB hangs": hangs,
     "RTSP loss": loses_datagrams,
     "FILE missing, then garbage": appears_later,
 }
@@ -294,11 +349,12 @@ def outcomes(
 async def live_through(
     stories: Mapping[str, Story], clip: Path, folder: Path
 ) -> Mapping[str, Outcome]:
-    network = Network(AddressPolicy())
+    network, devices = Network(AddressPolicy()), Devices()
     makers: Mapping[StreamType, Maker] = {
         **network.makers,
         StreamType.RTSP: RtspCameras(),
         StreamType.FILE: FileCameras(),
+        StreamType.USB: UsbCameras(tuple, UsbInput("lavfi", devices.address, asks=False)),
     }
     sources = Sources(makers, decrypt=bytes, policy=AddressPolicy())
     async with AsyncExitStack() as stack:
@@ -310,7 +366,7 @@ async def live_through(
             server = await stack.enter_async_context(rtsp_server(clip))
             ports[StreamType.RTSP] = server.port
         async with a_lab(sources) as lab:
-            world = World(lab, folder, clip, ports, stack)
+            world = World(lab, folder, clip, ports, stack, devices)
             turns = asyncio.Semaphore(AT_ONCE)
             ended = await asyncio.gather(
                 *(in_turn(turns, story, world) for story in stories.values()),
