@@ -253,8 +253,7 @@ def world() -> World:
         policy=GatewayPolicy(addresses=AddressPolicy.parse(CLOUD_METADATA)),
         resolve=resolve,
     )
-    for task in ("face-detection", "face-recognition"):
-        model = a_model(task=task)
+    for model in (a_model(task=task) for task in ("face-detection", "face-recognition")):
         deps.state.set_model(model.model_id, model)
     feed = Feed(
         topics=topics, state=deps.state, names=deps.names, answers=answers, hub=deps.hub,
@@ -263,8 +262,7 @@ def world() -> World:
     made = World(
         deps=deps, app=create_app(deps), feed=feed, cameras=cameras, persons=persons,
         results=results, ledger=ledger, publisher=publisher, snapshots=snapshots,
-        jobs=jobs, load=load, statistics=statistics, audit=audit, sessions=sessions,
-        heard=heard,
+        jobs=jobs, load=load, statistics=statistics, audit=audit, sessions=sessions, heard=heard,
     )  # fmt: skip
     publisher.react = made.react
     return made

@@ -48,14 +48,7 @@ def writer_loop(
     names = [settings.topics(topic) for topic in topics]
     consumer = _consumer(settings, name)
     store = PostgresStore(settings.database_url)
-    reader = PositionedReader(
-        consumer=consumer,
-        positions=store,
-        # Asked only for what waits: its patience does not matter, readiness is `Writer.check`.
-        ends=Standstill(ends.read, SystemClock(), timedelta.max),
-        clock=SystemClock(),
-        instance_id=settings.instance_id,
-    )
+    reader = _reader(settings, consumer, store, ends)
     batches = BatchWriter(
         reader=reader,
         store=store,
@@ -86,6 +79,19 @@ def writer_loop(
             store.close()
 
     return run
+
+
+def _reader(
+    settings: ResultsSettings, consumer: KafkaConsumer, store: PostgresStore, ends: KafkaEnds
+) -> PositionedReader:
+    return PositionedReader(
+        consumer=consumer,
+        positions=store,
+        # Asked only for what waits: its patience does not matter, readiness is `Writer.check`.
+        ends=Standstill(ends.read, SystemClock(), timedelta.max),
+        clock=SystemClock(),
+        instance_id=settings.instance_id,
+    )
 
 
 def ends_of(settings: ResultsSettings, topics: Sequence[str]) -> KafkaEnds:
