@@ -33,7 +33,7 @@ from services.camera.tests.wires import Fault, LossyWire, Wire, opened
 
 from camera.adapters.file_source import FileCameras
 from camera.adapters.network import Network
-from camera.adapters.rtsp_source import RtspCameras
+from camera.adapters.rtsp_cameras import RtspCameras
 from camera.adapters.sources import Maker, Sources
 from camera.adapters.usb_source import UsbCameras, UsbInput
 from local import rtsp

@@ -13,7 +13,7 @@ from services.camera.tests.patience import PATIENT, comes_true, failure
 from services.camera.tests.rtsp_servers import Start, rtsp_servers
 
 from camera.adapters.checked_urls import CheckedUrls
-from camera.adapters.rtsp_source import RtspCameras
+from camera.adapters.rtsp_cameras import RtspCameras
 from camera.domain.life import ErrorCode
 from camera.ports import FrameSource, SourceError, VideoFrame
 from local import rtsp

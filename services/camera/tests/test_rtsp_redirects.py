@@ -7,7 +7,7 @@ import pytest
 from services.camera.tests.network_peers import tcp_server
 from services.camera.tests.patience import PATIENT
 
-from camera.adapters.rtsp_source import RtspCameras
+from camera.adapters.rtsp_cameras import RtspCameras
 from camera.ports import SourceError
 from mesh.events import StreamConfig, StreamType
 from mesh.testing import a_camera

@@ -9,7 +9,7 @@ import pytest
 from services.camera.tests.patience import failure
 from services.camera.tests.rtsp_servers import Server, rtsp_servers
 
-from camera.adapters.rtsp_source import RtspCameras
+from camera.adapters.rtsp_cameras import RtspCameras
 from camera.domain.life import ErrorCode
 from camera.ports import SourceError
 from local import rtsp

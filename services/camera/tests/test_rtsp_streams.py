@@ -14,7 +14,7 @@ from services.camera.tests.patience import PATIENT, comes_true
 from services.camera.tests.rtsp_gate import Gate
 from services.camera.tests.rtsp_servers import rtsp_servers
 
-from camera.adapters.rtsp_source import RtspCameras
+from camera.adapters.rtsp_cameras import RtspCameras
 from camera.domain.life import ErrorCode
 from camera.ports import FrameSource, SourceError, VideoFrame
 from local import rtsp

@@ -12,7 +12,7 @@ from services.camera.tests.network_peers import a_certificate, closed_port, tcp_
 from services.camera.tests.patience import PATIENT
 
 from camera.adapters.checked_urls import CheckedUrls
-from camera.adapters.rtsp_source import RtspCameras
+from camera.adapters.rtsp_cameras import RtspCameras
 from camera.adapters.rtsp_trust import Trust
 from camera.domain.life import ErrorCode
 from camera.ports import SourceError

@@ -11,7 +11,8 @@ import simplejpeg
 from services.camera.tests.doubles import FakeSource, frames
 
 from camera.adapters.file_source import FileCameras, FileSource
-from camera.adapters.rtsp_source import RtspCameras, RtspSource
+from camera.adapters.rtsp_cameras import RtspCameras
+from camera.adapters.rtsp_source import RtspSource
 from camera.adapters.second_stream import TwoStreams
 from camera.domain.life import ErrorCode
 from camera.ports import FrameSource, SourceError

@@ -10,7 +10,7 @@ from camera.adapters.kafka_publisher import KafkaPublisher, PublisherSettings
 from camera.adapters.network import Network
 from camera.adapters.onvif_finder import OnvifFinder, ProbeSettings
 from camera.adapters.prometheus_metrics import CameraMetrics
-from camera.adapters.rtsp_source import RtspCameras
+from camera.adapters.rtsp_cameras import RtspCameras
 from camera.adapters.running import OnLoop
 from camera.adapters.sources import Sources
 from camera.adapters.usb_finder import UsbFinder

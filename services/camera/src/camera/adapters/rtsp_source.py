@@ -1,8 +1,7 @@
-"""RTSP cameras, read by PyAV (FFmpeg)."""
+"""A connection to an RTSP camera, read by PyAV (FFmpeg)."""
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -13,19 +12,17 @@ from camera.adapters.pyav_decoding import NEARLY, Decoder, code_of, sentence, tr
 from camera.adapters.pyav_hardware import Hardware
 from camera.adapters.rtsp_transports import Transports
 from camera.adapters.rtsp_trust import Trust
-from camera.adapters.second_stream import TwoStreams
-from camera.domain.backoff import Backoff
 from camera.domain.life import ErrorCode
 from camera.domain.redaction import redact
-from camera.ports import FrameSource, SourceError, VideoFrame
+from camera.ports import SourceError, VideoFrame
 from mesh.credentials import filled
-from mesh.events import Camera, StreamConfig
+from mesh.events import StreamConfig
 
 _PROTOCOLS = "rtp,udp,tcp,rtsp,tls,srtp"
 _FAST_OPEN = {"analyzeduration": "300000", "fpsprobesize": "0"}
 _VIDEO_ONLY = {"allowed_media_types": "video"}
 """Sound that goes on would hide from PyAV's time-out that the pictures do not."""
-_TRANSPORTS: Mapping[str, Mapping[str, str]] = {
+TRANSPORTS: Mapping[str, Mapping[str, str]] = {
     "tcp": {"rtsp_transport": "tcp"},
     "udp": {"rtsp_transport": "udp", "buffer_size": "1048576"},
 }
@@ -207,7 +204,7 @@ class RtspSource:
             options={
                 **_FAST_OPEN,
                 **_VIDEO_ONLY,
-                **_TRANSPORTS[transport],
+                **TRANSPORTS[transport],
                 **self._trust.options,
                 "protocol_whitelist": _PROTOCOLS,
             },
@@ -240,50 +237,3 @@ class RtspSource:
             seconds = self._stream.timeout_seconds
             return SourceError(ErrorCode.TIMEOUT, f"no answer for {seconds:g} s")
         return SourceError(code, redact(sentence(error), self._password))
-
-
-@dataclass(frozen=True, slots=True)
-class RtspCameras:
-    """Makes the sources of RTSP cameras, and remembers which transport each needs."""
-
-    hardware: Hardware = field(default_factory=Hardware)
-    urls: CheckedUrls = field(default_factory=CheckedUrls)
-    trust: Trust = field(default_factory=Trust)
-    backoff: Backoff = field(default_factory=Backoff)
-    """Of second streams."""
-    _transports: Transports = field(default_factory=Transports)
-
-    def __call__(self, camera: Camera, password: str | None = None) -> FrameSource:
-        """A source that is not connected yet.
-
-        Raises:
-            SourceError: Streams with these settings cannot be read.
-        """
-        stream = camera.stream
-        for name, url in (("url", stream.url), ("sub_url", stream.sub_url)):
-            if url is not None and urlsplit(url).scheme not in {"rtsp", "rtsps"}:
-                raise _unsupported(f"the {name} of an RTSP stream begins with rtsp")
-        if not stream.url:
-            raise _unsupported("an RTSP stream needs a url")
-        if (stream.transport or AUTO) not in {*_TRANSPORTS, AUTO}:
-            known = ", ".join([*_TRANSPORTS, AUTO])
-            raise _unsupported(f"transport {stream.transport} is none of {known}")
-        main = self._source(stream, password)
-        if stream.sub_url is None:
-            return main
-        second = replace(stream, url=stream.sub_url)
-        return TwoStreams(main, lambda: self._source(second, password), backoff=self.backoff)
-
-    def _source(self, stream: StreamConfig, password: str | None) -> RtspSource:
-        return RtspSource(
-            stream,
-            password,
-            transports=self._transports,
-            hardware=self.hardware,
-            urls=self.urls,
-            trust=self.trust,
-        )
-
-
-def _unsupported(message: str) -> SourceError:
-    return SourceError(ErrorCode.UNSUPPORTED, message)
