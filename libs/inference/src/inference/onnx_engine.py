@@ -43,8 +43,7 @@ PROVIDERS = {
     "CPU": Provider(name="CPUExecutionProvider", description="Every machine."),
     "GPU": Provider(
         name="CUDAExecutionProvider",
-        description="NVIDIA, by the package onnxruntime-gpu in place of onnxruntime. Figures of "
-        "one H100 exist; this code was not run on one.",
+        description="NVIDIA, by the package onnxruntime-gpu in place of onnxruntime. Not run yet.",
     ),
     "TENSORRT": Provider(
         name="TensorrtExecutionProvider",

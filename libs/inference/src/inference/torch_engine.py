@@ -1,8 +1,8 @@
 """Networks on torch and CUDA: half precision, compiled, one CUDA graph per batch size.
 
-Nothing here has run on this project's machines, which have no GPU: the way is the one that an H100
-was measured with (docs/performance.md), reviewed but not executed. The test that runs it is marked
-`gpu`; at start the outputs are compared with onnxruntime's like any other engine's.
+Nothing here has run on a GPU yet: this project's machines have none. The test that runs it is
+marked `gpu`, `python -m bench inference --device GPU-0` measures it, and at start the outputs are
+compared with onnxruntime's like any other engine's.
 """
 
 from collections.abc import Sequence
