@@ -25,9 +25,8 @@ from mesh.tracing import TraceContext, headers_for
 _IN_FLIGHT = 10
 """Frames of one camera that may be on their way."""
 _BUSY_SECONDS = 0.02
-_GAP_SECONDS = 0.002
-"""Between two turns, for each camera, so that many share one; a single one hardly ever meets it."""
-_LONGEST_GAP_SECONDS = 0.04
+_GAP_SECONDS = 0.01
+"""Between two turns, so that many cameras share one; a single one hardly ever meets it."""
 _IDLE_SECONDS = 0.2
 
 Delivered = Callable[[MeshError | None], None]
@@ -129,7 +128,7 @@ class KafkaPublisher:
             self._wake.wait(_BUSY_SECONDS if self._in_flight else _IDLE_SECONDS)
             self._wake.clear()
             self.turn()
-            self._clock.sleep(min(_GAP_SECONDS * len(self._epochs), _LONGEST_GAP_SECONDS))
+            self._clock.sleep(_GAP_SECONDS)
         deadline = self._clock.monotonic() + patience.total_seconds()
         while self._clock.monotonic() < deadline and self.pending():
             self._ledger_due = self._clock.monotonic()
