@@ -498,6 +498,14 @@ async def test_a_connection_that_hangs_while_it_is_held_does_not_touch_the_next_
     assert (status.frames_captured, status.frames_dropped) == (2, {"broken_picture": 2})
 
 
+async def connect_anew(stage: CameraStage, setting: Setting, later: FakeSource) -> None:
+    """The broker goes and comes back: the connection ends, and the next one is read."""
+    stage.publishing(KAFKA_AWAY)
+    await until(lambda: setting.reports.states()[-1] is StreamState.ERROR)
+    stage.publishing(None)
+    await until(lambda: later.idle)
+
+
 async def test_a_connection_that_opens_after_the_next_one_does_not_tell_how_that_one_is(
     stage: CameraStage, setting: Setting
 ) -> None:
@@ -513,10 +521,7 @@ async def test_a_connection_that_opens_after_the_next_one_does_not_tell_how_that
     setting.sources.prepared[CAMERA_ID] = [late, later]
     stage.changed(CAMERA_ID, a_live_camera())
     await until(lambda: late.opened)
-    stage.publishing(KAFKA_AWAY)
-    await until(lambda: setting.reports.states()[-1] is StreamState.ERROR)
-    stage.publishing(None)
-    await until(lambda: later.idle)
+    await connect_anew(stage, setting, later)
     answered.set()
     await until(lambda: late.closed)
     stage.report()
@@ -538,10 +543,7 @@ async def test_a_picture_that_is_encoded_when_its_connection_ends_is_not_the_nex
     setting.sources.prepared[CAMERA_ID] = [slow, later]
     stage.changed(CAMERA_ID, a_live_camera())
     await until(asked.is_set)
-    stage.publishing(KAFKA_AWAY)
-    await until(lambda: setting.reports.states()[-1] is StreamState.ERROR)
-    stage.publishing(None)
-    await until(lambda: later.idle)
+    await connect_anew(stage, setting, later)
     go_on.set()
     await until(lambda: slow.closed)
     second = setting.frames.epochs[1]
