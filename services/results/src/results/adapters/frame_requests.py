@@ -153,13 +153,11 @@ class FrameRequests:
         entries = self._numbers.report(instance_id=self._instance_id, now=now, closing=closing)
         topic = self._topics("ledger")
         outputs = [Output(topic, entry.camera_id, entry) for entry in entries]
-        told = False
         try:
             await asyncio.to_thread(self._publisher.publish, outputs)
-            told = True
-        finally:
-            if not told:
-                self._numbers.unreported(entries)
+        except BaseException:  # a report that is cancelled is told later too
+            self._numbers.unreported(entries)
+            raise
 
     async def _publish_frame(
         self, push: Push, headers: dict[str, bytes], patience: Patience
