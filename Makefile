@@ -75,7 +75,7 @@ bench-%: ## Measure mesh, overload, fanout, api, cameras, accuracy or inference:
 	@$(BIN)/sightline-local fetch
 	@$(BIN)/python -m bench $* $(ARGS)
 
-test-chaos: ## Faults from a seed, round after round: [ROUNDS=100] [SEED=…] [FIRST=0] [FPS=2]
+test-chaos: ## Faults from a seed, round after round: [ROUNDS=100] [SEED=…] [FIRST=0] [FPS=2] [S3=1]
 	@$(BOOT) test
 	@$(BIN)/sightline-local fetch
-	$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),100) --first $(or $(FIRST),0) $(if $(SEED),--seed $(SEED)) $(if $(FPS),--fps $(FPS))
+	$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),100) --first $(or $(FIRST),0) $(if $(SEED),--seed $(SEED)) $(if $(FPS),--fps $(FPS)) $(if $(S3),--s3)

@@ -29,9 +29,16 @@ def main() -> None:
     _say(f"seed {arguments.seed}, rounds {arguments.first} to {last}")
     until = time.monotonic() + 60 * arguments.minutes
     with tempfile.TemporaryDirectory(prefix="sightline-chaos-", ignore_cleanup_errors=True) as root:
-        site = Site(Path(root), instances=INSTANCES, environment=_environment(), report=_say)
+        site = Site(
+            Path(root),
+            instances=INSTANCES,
+            environment=_environment(),
+            report=_say,
+            s3=arguments.s3,
+        )
         with site, closing(Mesh(site)) as mesh:
-            _say(f"object store: {'a small file system' if site.bounded else 'a folder'}")
+            store = "a small file system" if site.bounded else "a folder"
+            _say(f"object store: {'an S3 server over ' if arguments.s3 else ''}{store}")
             sample = prepare(state_root(os.environ), _say)
             enrol(mesh, sample.person_name, sample.portrait.read_bytes())
             load = Load(fps=arguments.fps)
@@ -78,6 +85,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="number of the first")
     parser.add_argument("--minutes", type=float, default=600, help="begin no round after so long")
     parser.add_argument("--fps", type=float, default=2.0, help="of each of the four cameras")
+    parser.add_argument("--s3", action="store_true", help="keep pictures in a real S3 server")
     parser.add_argument("--report", type=Path, default=Path("var/chaos"), help="folder of reports")
     return parser.parse_args()
 

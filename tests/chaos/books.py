@@ -69,7 +69,7 @@ class Findings:
 
     Args:
         outcomes: How many frames ended how, with the reason.
-        stored: How many detections and pictures are stored.
+        stored: How many detections, pictures and sightings are stored, and claim checks seen.
         repeated: Results that were published again, byte for byte.
         problems: What must not be.
     """
@@ -139,6 +139,7 @@ def look(facts: Facts) -> Findings:
         "detections": sum(map(len, facts.rows.values())),
         "pictures": len(facts.objects),
         "sightings": len(facts.kept),
+        "large frames": sum(each.image_ref is not None for each in facts.frames.values()),
     }
     _frames(facts, findings)
     _results(facts, findings)

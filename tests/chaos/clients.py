@@ -12,12 +12,16 @@ import httpx
 import numpy as np
 from tests.e2e.observer import frame_request, jpeg
 
+from mesh.events import INLINE_BYTES
 from mesh.identity import new_id
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 TIMEOUT_MS = 6000
 _PATIENCE = 300.0
 _LONGEST_WAIT = 10.0
+_LARGE_SHARE = 0.03
+"""Of the pictures that travel as a claim check; a small object store has to keep them all."""
+_NOISE = 1080
 ANSWERED = ("success", "duplicate")
 PASSING = frozenset({429, 503, 504})
 """Statuses after which a client asks again."""
@@ -156,7 +160,19 @@ class Clients:
 def _varied(pixels: Pixels, random: Random) -> bytes:
     """A JPEG that no other has the bytes of, so that its faces are stored as new pictures."""
     shifted = np.roll(pixels, random.randrange(8), axis=1).astype(np.int16)
-    return jpeg(np.clip(shifted + random.randrange(-20, 20), 0, 255).astype(np.uint8))
+    varied = np.clip(shifted + random.randrange(-20, 20), 0, 255).astype(np.uint8)
+    return _large(varied, random) if random.random() < _LARGE_SHARE else jpeg(varied)
+
+
+def _large(pixels: Pixels, random: Random) -> bytes:
+    """The picture in a corner of so much noise that it does not fit into a record."""
+    height, width = pixels.shape[:2]
+    grains = np.random.default_rng(random.randrange(1 << 32))
+    canvas = grains.integers(0, 256, (_NOISE, _NOISE, 3), np.uint8)
+    canvas[:height, :width] = pixels
+    found = jpeg(canvas, 95)
+    assert len(found) > INLINE_BYTES
+    return found
 
 
 def problems_of(status: int, headers: Mapping[str, str], body: Mapping[str, Any]) -> list[str]:

@@ -151,15 +151,8 @@ def _last(fault: Fault, done: Done) -> None:
 
 
 def _objects_away(bench: Bench, fault: Fault, done: Done) -> None:
-    """A file lies where the folder of pictures was."""
-    folder = bench.site.objects / "snapshots"
-    kept = folder.with_name("snapshots.kept")
-    folder.mkdir(exist_ok=True)
-    folder.rename(kept)
-    folder.touch()
-    _last(fault, done)
-    folder.unlink()
-    kept.rename(folder)
+    with bench.site.without_objects():
+        _last(fault, done)
 
 
 def _objects_full(bench: Bench, fault: Fault, done: Done) -> None:

@@ -19,6 +19,7 @@ from local.installation import Installation, Plan
 from local.layout import Layout, repository_root, state_root
 from local.network import LOOPBACK, free_ports
 from local.process import ProcessSpec
+from local.pytest_fixtures import ObjectServer
 from local.services import is_ready, processes
 from local.supervisor import StartError
 
@@ -39,13 +40,14 @@ class Site(Installation):
 
     Its services are started again whether or not broker, registry and database are there, as
     they would be by an orchestrator. As root its object folder is a small file system, which can
-    be full.
+    be full; with `s3` a real S3 server stands before it.
 
     Args:
         root: The folder that everything is kept in; the database's user must be able to enter it.
         instances: How many of each service, one where it is not named.
         environment: Variables for every service.
         report: Takes progress lines.
+        s3: Whether pictures are kept by an S3 server instead of in a plain folder.
     """
 
     def __init__(
@@ -55,8 +57,18 @@ class Site(Installation):
         instances: Mapping[str, int],
         environment: Mapping[str, str],
         report: Report,
+        s3: bool = False,
     ) -> None:
         layout = Layout(root=root, cache=Layout.at(state_root(os.environ)).cache)
+        self._s3 = ObjectServer(root / "s3") if s3 else None
+        self.objects = layout.objects
+        if self._s3:
+            self.objects = self._s3.folder
+            environment = {
+                **environment,
+                **self._s3.environment,
+                "SIGHTLINE_OBJECTS_URL": self._s3.url,
+            }
         super().__init__(
             Plan(
                 layout=layout,
@@ -66,13 +78,14 @@ class Site(Installation):
             ),
             report,
         )
-        self.objects = layout.objects
         self.logs = layout.log
-        self.bounded = _mount(layout.objects)
+        self.bounded = _mount(self.objects)
         self.specs: dict[str, ProcessSpec] = {}
 
     @override
     def start_services(self) -> None:
+        if self._s3:
+            self._s3.start()
         specs = processes(
             layout=self._layout,
             instances=self._plan.instances,
@@ -95,6 +108,8 @@ class Site(Installation):
         for name in self.specs:
             self.supervisor.halt(name)
         super().stop()
+        if self._s3:
+            self._s3.stop()
         if self.bounded:
             subprocess.run(["umount", str(self.objects)], check=False)
 
@@ -162,6 +177,27 @@ class Site(Installation):
         finally:
             self.supervisor.resume(name)
             self.await_ready(name, 300)
+
+    @contextlib.contextmanager
+    def without_objects(self) -> Iterator[None]:
+        """Without the S3 server, or with a file where the folder of snapshots was."""
+        if self._s3:
+            self._s3.stop()
+            try:
+                yield
+            finally:
+                self._s3.start()
+            return
+        folder = self.objects / "snapshots"
+        kept = folder.with_name("snapshots.kept")
+        folder.mkdir(exist_ok=True)
+        folder.rename(kept)
+        folder.touch()
+        try:
+            yield
+        finally:
+            folder.unlink()
+            kept.rename(folder)
 
 
 def _adapted(spec: ProcessSpec) -> ProcessSpec:

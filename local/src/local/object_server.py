@@ -23,6 +23,11 @@ def s3_environment(port: int) -> Mapping[str, str]:
     }
 
 
+def buckets(data: Path) -> Path:
+    """Where the server keeps its buckets, a folder each."""
+    return data / "buckets"
+
+
 def object_server(*, jar: Path, data: Path, port: int) -> ProcessSpec:
     """The server's process; the bucket is a folder, so it is there from the beginning.
 
@@ -38,11 +43,11 @@ def object_server(*, jar: Path, data: Path, port: int) -> ProcessSpec:
         "s3proxy.identity": _KEYS["AWS_ACCESS_KEY_ID"],
         "s3proxy.credential": _KEYS["AWS_SECRET_ACCESS_KEY"],
         "jclouds.provider": "filesystem-nio2",
-        "jclouds.filesystem.basedir": str(data / "buckets"),
+        "jclouds.filesystem.basedir": str(buckets(data)),
     }
 
     def prepare() -> None:
-        (data / "buckets" / BUCKET).mkdir(parents=True, exist_ok=True)
+        (buckets(data) / BUCKET).mkdir(parents=True, exist_ok=True)
         config.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
 
     return ProcessSpec(

@@ -14,7 +14,7 @@ from local.infrastructure import Infrastructure, Ports
 from local.jars import provide, provide_object_server
 from local.layout import Layout, state_root
 from local.network import free_ports
-from local.object_server import BUCKET, object_server, s3_environment
+from local.object_server import BUCKET, buckets, object_server, s3_environment
 from local.supervisor import Supervisor
 
 
@@ -79,12 +79,18 @@ class ObjectServer:
 
     Args:
         folder: A folder of its own.
+
+    Attributes:
+        url: What `SIGHTLINE_OBJECTS_URL` takes.
+        folder: Where its objects lie as files.
+        environment: What its clients have to be told.
     """
 
     def __init__(self, folder: Path) -> None:
         (port,) = free_ports(1)
         jar = provide_object_server(Layout.at(state_root(os.environ)).cache, report=print)
         self.url = f"s3://{BUCKET}"
+        self.folder = buckets(folder / "data") / BUCKET
         self.environment = s3_environment(port)
         self._supervisor = Supervisor(
             [object_server(jar=jar, data=folder / "data", port=port)],
