@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from services.results.tests.person_records import newest_of, with_stale_copies
 
 from mesh.errors import MeshError, TransientError
-from mesh.events import Answer, CameraStatus, Person, StreamState
+from mesh.events import Answer, CameraStatus, FrameResult, Person, StreamState
 from mesh.kafka.producer import Delivered
 from mesh.stage import Output
 from mesh.testing import (
@@ -80,6 +81,31 @@ def test_recent_detections_are_found_again() -> None:
     state.add_result(result)
     assert state.detection(result.detections[0].detection_id) == (result, result.detections[0])
     assert state.detection("det_x") is None
+
+
+@pytest.mark.parametrize(
+    ("cameras", "results", "kept"),
+    [pytest.param(1, 70, 64, id="one camera"), pytest.param(512, 10, 8, id="many cameras")],
+)
+def test_many_cameras_share_the_room_for_recent_results(
+    cameras: int, results: int, kept: int
+) -> None:
+    state = LiveState()
+    for number in range(results):
+        for camera in range(cameras):
+            state.add_result(a_seen(camera, number))
+    last = [a_seen(cameras - 1, number).detections[0] for number in range(results)]
+    found = [state.detection(each.detection_id) is not None for each in last]
+    assert found == [False] * (results - kept) + [True] * kept
+
+
+def a_seen(camera: int, number: int) -> FrameResult:
+    """A result of one of many cameras with a detection of its own."""
+    camera_id = f"cam_00000000-0000-4000-8000-{camera:012d}"
+    result = a_frame_result(frame=a_frame_header(camera_id=camera_id, sequence_number=number))
+    (detection,) = result.detections
+    key = result.frame.frame_key
+    return replace(result, detections=(replace(detection, detection_id=f"det_{key}"),))
 
 
 def a_status(state: StreamState, seconds: int = 0) -> CameraStatus:

@@ -14,7 +14,10 @@ from results.ports import PersonDirectory
 
 CACHE_SECONDS = 3.0
 """How long a camera's last result counts as live (specification, 2.3)."""
-_RECENT = 64
+_RECENT, _FEWEST = 64, 4
+"""Results of one camera that are kept, at most and at least."""
+_MOST_RECENT = 4096
+"""Results of all cameras together, as long as each has its fewest; one takes 4 to 10 KB."""
 _MOST_NAMES = 20_000
 _MOST_KEYS = 20_000
 
@@ -52,9 +55,11 @@ class LiveState:
                 self._keys.popitem(last=False)
             now = self._monotonic()
             self._last_result = now
-            self._recent.setdefault(result.frame.camera_id, deque(maxlen=_RECENT)).append(
-                (now, result)
-            )
+            recent = self._recent.setdefault(result.frame.camera_id, deque())
+            recent.append((now, result))
+            fair = max(_FEWEST, min(_RECENT, _MOST_RECENT // len(self._recent)))
+            while len(recent) > fair:
+                recent.popleft()
         return True
 
     def result(self, camera_id: str) -> LiveResult | None:
