@@ -10,6 +10,7 @@ from types import FrameType
 from typing import TypeVar
 
 from mesh.errors import ConfigurationError
+from mesh.freed_memory import returning_freed_memory
 from mesh.health import Health, HealthServer
 from mesh.logs import configure_logs, get_logger
 from mesh.metrics import StageMetrics
@@ -44,6 +45,7 @@ def run_service(name: str, settings_class: type[S], body: Callable[[S, Process],
         settings = load(settings_class)
         configure_logs(name, settings)
         _stop_on_signals(process.stop)
+        returning_freed_memory(process.stop)
         server = HealthServer(
             process.health,
             process.metrics.registry,
