@@ -95,6 +95,7 @@ class FakeSource:
         self._clock = clock
         self._interrupted = threading.Event()
         self.opened = self.closed = self.hurried = 0
+        self.wanted: list[float] = []
         self.transport: str | None = "tcp"
         self.codec: str | None = "h264"
         self.passed_over: dict[str, int] = {}
@@ -118,6 +119,9 @@ class FakeSource:
         if self._clock is not None and step is not None:
             self._clock.advance(step.after)
         return step
+
+    def wants(self, fps: float) -> None:
+        self.wanted += [fps] if self.wanted[-1:] != [fps] else []
 
     def catch_up(self) -> None:
         self.hurried += 1

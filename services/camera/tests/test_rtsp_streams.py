@@ -15,6 +15,7 @@ from services.camera.tests.rtsp_gate import Gate
 from services.camera.tests.rtsp_servers import rtsp_servers
 
 from camera.adapters.rtsp_cameras import RtspCameras
+from camera.domain.capture import NOT_WANTED
 from camera.domain.life import ErrorCode
 from camera.ports import FrameSource, SourceError, VideoFrame
 from local import rtsp
@@ -199,6 +200,23 @@ def test_h265_is_read(peer: Start) -> None:
     frames = shown(source, 3)
     assert source.codec == "hevc"
     assert simplejpeg.decode_jpeg(frames[-1].jpeg() or b"").shape == (96, 160, 3)
+    source.close()
+
+
+def test_key_frames_alone_are_decoded_where_they_come_as_often_as_wanted(peer: Start) -> None:
+    coder = "x264enc tune=zerolatency key-int-max=5 bframes=0 ! rtph264pay config-interval=-1"
+    source = made(RtspCameras(), peer(MJPEG.replace("jpegenc ! rtpjpegpay", coder)), "tcp")
+    source.open()
+    source.wants(4.0)
+    until_sure = [source.read() for _ in range(21)]
+    frames = [source.read() for _ in range(4)]
+    assert all(until_sure)
+    times = [frame.media_time for frame in frames if frame is not None]
+    assert np.diff(times) == pytest.approx(0.25, abs=0.01)
+    assert source.passed_over[NOT_WANTED] >= 4 * 3
+    for frame in frames:
+        assert frame is not None
+        assert simplejpeg.decode_jpeg(frame.jpeg() or b"").shape == (96, 160, 3)
     source.close()
 
 

@@ -45,6 +45,9 @@ class Hand:
             assert self._turn.acquire(timeout=PATIENT)
         return self._frames.pop(0)
 
+    def wants(self, fps: float) -> None:
+        """Shows what it is given."""
+
     def catch_up(self) -> None:
         self.hurried.set()
 

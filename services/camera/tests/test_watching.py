@@ -382,6 +382,23 @@ async def test_what_a_source_spends_in_threads_of_its_own_is_part_of_the_cost(
     assert (setting.reports.statuses[-1].cpu_usage_percent or 0.0) >= 300
 
 
+async def test_pictures_that_nobody_wanted_came_and_were_left_out_by_sampling(
+    stage: CameraStage, setting: Setting
+) -> None:
+    source = FakeSource(frames(2))
+    source.passed_over = {"not_wanted": 30}
+    setting.sources.prepared[CAMERA_ID] = [source]
+    camera = a_live_camera()
+    stage.changed(CAMERA_ID, camera)
+    await until(lambda: source.idle)
+    stage.report()
+    status = setting.reports.statuses[-1]
+    assert status.frames_dropped == {}
+    assert status.frames_captured == 32
+    assert status.frames_skipped >= 30
+    assert source.wanted == [camera.detection.fps_limit]
+
+
 async def test_pictures_that_were_left_out_to_catch_up_are_told(
     stage: CameraStage, setting: Setting
 ) -> None:

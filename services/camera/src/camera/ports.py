@@ -118,6 +118,13 @@ class FrameSource(Protocol):
             SourceError: The connection broke, or no picture came in time.
         """
 
+    def wants(self, fps: float) -> None:
+        """Told how many pictures a second are wanted at most, between two reads.
+
+        A source that decodes may leave out what nobody wants, evenly, and counts it in
+        `passed_over` as `NOT_WANTED`; any other does nothing.
+        """
+
     def catch_up(self) -> None:
         """Asks to leave pictures out until those come that were taken just now.
 

@@ -227,15 +227,15 @@ class CameraStatus:
     total_downtime_seconds: float = 0.0
     """Not live since started_at, seconds."""
     frames_captured: int = 0
-    """Decoded frames since started_at."""
+    """Frames that came since started_at."""
     frames_queued: int = 0
     """Frames published since started_at."""
     frames_dropped: Mapping[str, int] = field(default_factory=dict)
     """Frames given up since started_at, by reason."""
     frames_skipped: int = 0
-    """Frames that sampling left out since started_at."""
+    """Of these, what sampling left out, decoded or not."""
     avg_fps: float = 0.0
-    """Decoded frames per second, over the last 10 s."""
+    """Frames that came per second, over the last 10 s."""
     avg_latency_ms: float | None = None
     """received_timestamp minus camera_timestamp, milliseconds, over the last 10 s."""
     bandwidth_mbps: float = 0.0

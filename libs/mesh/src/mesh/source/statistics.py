@@ -12,11 +12,11 @@ WINDOW_SECONDS = 10.0
 class Meter(Protocol):
     """Counts the frames of all streams of this process; thread-safe."""
 
-    def captured(self) -> None:
-        """A frame was decoded."""
+    def captured(self, count: int = 1) -> None:
+        """Frames came."""
 
-    def skipped(self) -> None:
-        """Sampling left a frame out."""
+    def skipped(self, count: int = 1) -> None:
+        """Sampling left frames out."""
 
     def gave_up(self, reason: str, count: int) -> None:
         """Frames were given up after sampling."""
@@ -25,11 +25,11 @@ class Meter(Protocol):
 class NoMeter:
     """Counts nothing."""
 
-    def captured(self) -> None:
-        """A frame was decoded."""
+    def captured(self, count: int = 1) -> None:
+        """Frames came."""
 
-    def skipped(self) -> None:
-        """Sampling left a frame out."""
+    def skipped(self, count: int = 1) -> None:
+        """Sampling left frames out."""
 
     def gave_up(self, reason: str, count: int) -> None:
         """Frames were given up after sampling."""
@@ -40,15 +40,15 @@ class Figures:
     """A stream's statistics at one moment."""
 
     captured: int
-    """Decoded frames since the stream was taken up."""
+    """Frames that came since the stream was taken up."""
     skipped: int
-    """Frames that sampling left out."""
+    """Of these, what sampling left out, decoded or not."""
     queued: int
     """Frames that the broker acknowledged."""
     dropped: Mapping[str, int]
     """Frames given up after sampling, and pictures that became no frame, by reason."""
     fps: float
-    """Decoded frames per second over the window."""
+    """Frames that came per second, over the window."""
     latency_ms: float | None
     """Mean over the window; `None` if the camera never told its time."""
     megabits_per_second: float
@@ -66,6 +66,8 @@ class _Arrival:
     latency: float | None
     skew: float | None
     cpu: float | None
+    pictures: int
+    """This one, and those before it that were not decoded."""
 
 
 class Statistics:
@@ -78,7 +80,7 @@ class Statistics:
     def __init__(self, meter: Meter | None = None) -> None:
         self._meter = meter or NoMeter()
         self._lock = threading.Lock()
-        self._captured = self._skipped = self._queued = 0
+        self._captured = self._skipped = self._queued = self._spared = 0
         self._dropped: Counter[str] = Counter()
         self._window: deque[_Arrival] = deque()
         self._since: float | None = None
@@ -104,7 +106,8 @@ class Statistics:
         with self._lock:
             self._captured += 1
             self._since = at if self._since is None else self._since
-            self._window.append(_Arrival(at, size, latency, skew, cpu))
+            pictures, self._spared = 1 + self._spared, 0
+            self._window.append(_Arrival(at, size, latency, skew, cpu, pictures))
             self._forget(at)
         self._meter.captured()
 
@@ -113,6 +116,15 @@ class Statistics:
         with self._lock:
             self._skipped += 1
         self._meter.skipped()
+
+    def spared(self, count: int) -> None:
+        """Pictures were left out undecoded before the next frame: sampling wants none of them."""
+        with self._lock:
+            self._captured += count
+            self._skipped += count
+            self._spared += count
+        self._meter.captured(count)
+        self._meter.skipped(count)
 
     def queued(self) -> None:
         """The broker acknowledged a frame."""
@@ -129,7 +141,7 @@ class Statistics:
         """Forgets the window, so that a new connection is not judged by the one before."""
         with self._lock:
             self._window.clear()
-            self._since = None
+            self._since, self._spared = None, 0
 
     def figures(self, now: float) -> Figures:
         """Totals, and averages of the window that ends now, in monotonic seconds.
@@ -149,7 +161,7 @@ class Statistics:
                 skipped=self._skipped,
                 queued=self._queued,
                 dropped=dict(self._dropped),
-                fps=len(self._window) / span,
+                fps=sum(arrival.pictures for arrival in self._window) / span,
                 latency_ms=1000 * sum(known) / len(known) if known else None,
                 megabits_per_second=sum(one.size for one in self._window) * 8 / 1e6 / span,
                 skew_ms=1000 * max(skews) if skews else None,

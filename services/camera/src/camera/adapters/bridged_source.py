@@ -178,6 +178,9 @@ class BridgedSource:
             claimed=received.taken,
         )
 
+    def wants(self, fps: float) -> None:
+        """Pictures cost nothing before one is wanted."""
+
     def catch_up(self) -> None:
         """Nothing to leave out: taking JPEG pictures as they are costs next to nothing."""
 

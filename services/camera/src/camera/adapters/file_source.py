@@ -175,6 +175,9 @@ class FileSource:
         self._shown += 1
         return Restamped(frame, media_time)
 
+    def wants(self, fps: float) -> None:
+        """Every picture is decoded, so that a file is sampled alike each time."""
+
     def catch_up(self) -> None:
         """A file is never behind."""
 

@@ -18,7 +18,7 @@ class CameraMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._captured = Counter(
-            "sightline_camera_frames_captured", "Frames decoded.", registry=registry
+            "sightline_camera_frames_captured", "Frames that came.", registry=registry
         )
         self._skipped = Counter(
             "sightline_camera_frames_skipped", "Frames left out by sampling.", registry=registry
@@ -45,13 +45,13 @@ class CameraMetrics:
             registry=registry,
         )
 
-    def captured(self) -> None:
-        """A frame was decoded."""
-        self._captured.inc()
+    def captured(self, count: int = 1) -> None:
+        """Frames came."""
+        self._captured.inc(count)
 
-    def skipped(self) -> None:
-        """Sampling left a frame out."""
-        self._skipped.inc()
+    def skipped(self, count: int = 1) -> None:
+        """Sampling left frames out."""
+        self._skipped.inc(count)
 
     def gave_up(self, reason: str, count: int) -> None:
         """Frames were given up after sampling."""

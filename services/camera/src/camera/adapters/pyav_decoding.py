@@ -20,6 +20,7 @@ from camera.adapters.restamped import Restamped
 from camera.domain.catching_up import CatchUp
 from camera.domain.jpeg import whole_jpeg
 from camera.domain.life import ErrorCode
+from camera.domain.sparing import Sparing
 from camera.domain.swallowed import Swallowed
 from camera.ports import SourceError, VideoFrame
 from mesh.events import TimestampSource
@@ -70,10 +71,12 @@ class Decoder:
     """Seconds between the stream's time and the camera's wall clock."""
     _encoder: JpegEncoder = field(default_factory=JpegEncoder)
     _catch_up: CatchUp = field(init=False)
+    _sparing: Sparing = field(init=False)
     _swallowed: Swallowed = field(default_factory=Swallowed)
 
     def __post_init__(self) -> None:
         self._catch_up = CatchUp(_KEY_SHARE * self.timeout)
+        self._sparing = Sparing(_KEY_SHARE * self.timeout)
         self._broken_before = self.passed_over[_BROKEN]
 
     @classmethod
@@ -107,6 +110,15 @@ class Decoder:
         """Packets that were not decoded, to catch up."""
         return self._catch_up.left_out
 
+    @property
+    def spared(self) -> int:
+        """Packets that were not decoded because nobody wanted their pictures."""
+        return self._sparing.left_out
+
+    def wants(self, fps: float) -> None:
+        """Key frames alone are decoded while they come as often as that."""
+        self._sparing.wants(fps)
+
     def catch_up(self) -> None:
         """Leaves packets out until the next key frame, if these come often enough."""
         self._catch_up.begin()
@@ -121,7 +133,7 @@ class Decoder:
         for packet in self._packets():
             self._received += packet.size
             self._note_clock(packet)
-            if not packet.size or not self._catch_up.leaves_out(key=packet.is_keyframe):
+            if not packet.size or not self._leaves_out(packet):
                 for frame in pictures(packet):
                     yield frame
                     self._last = time.monotonic()
@@ -130,6 +142,11 @@ class Decoder:
                 broken = self.passed_over[_BROKEN] > self._broken_before
                 code = ErrorCode.UNREADABLE if broken else ErrorCode.FROZEN
                 raise SourceError(code, f"no picture could be decoded for {self.timeout:g} s")
+
+    def _leaves_out(self, packet: Any) -> bool:
+        key = bool(packet.is_keyframe)
+        spared = self._sparing.leaves_out(key=key, media_time=_place(packet))
+        return spared or self._catch_up.leaves_out(key=key)
 
     def _decoded(self, packet: Any) -> Iterator[VideoFrame]:
         for picture in self._pictures(packet):
@@ -143,22 +160,30 @@ class Decoder:
         Pictures that the decoder patched up are not passed on: with datagrams lost, none that it
         called corrupt was whole. Those that it swallows it does not tell.
         """
-        at = None if packet.pts is None else float(packet.pts * packet.time_base)
         held: list[av.VideoFrame] = []
         try:
-            if self._catch_up.resumes(key=packet.is_keyframe, media_time=at):
-                self._swallowed.emptied()
-                held = self._track.codec_context.decode(None)
-                for picture in held:
-                    picture.time_base = packet.time_base
-                self._track.codec_context.flush_buffers()
+            if self._catch_up.resumes(key=packet.is_keyframe, media_time=_place(packet)):
+                held = self._emptied(packet)
             brought = packet.decode()
         except av.error.InvalidDataError:
             self.passed_over[_BROKEN] += 1
             return self._whole(held)
         if packet.size and self.codec in _ALL_SHOWN:
             self._swallowed.took(packet.pts)
-        return self._whole([*held, *brought])
+        found = self._whole([*held, *brought])
+        if packet.size and self._sparing.keys_alone:  # what comes next would bring it out too late
+            found += self._whole(self._emptied(packet))
+        return found
+
+    def _emptied(self, packet: Any) -> list[av.VideoFrame]:
+        """What the decoder holds, which begins anew after that."""
+        context = self._track.codec_context
+        held: list[av.VideoFrame] = context.decode(None)
+        for picture in held:
+            picture.time_base = packet.time_base
+        context.flush_buffers()
+        self._swallowed.emptied()
+        return held
 
     def _whole(self, brought: Sequence[av.VideoFrame]) -> list[av.VideoFrame]:
         lost = sum(self._swallowed.showed(picture.pts) for picture in brought)
@@ -243,6 +268,11 @@ def code_of(error: av.error.FFmpegError, otherwise: ErrorCode) -> ErrorCode:
 def sentence(error: av.error.FFmpegError) -> str:
     """What FFmpeg says, without the address."""
     return error.strerror or type(error).__name__
+
+
+def _place(packet: Any) -> float | None:
+    """Of a packet in the stream, seconds."""
+    return None if packet.pts is None else float(packet.pts * packet.time_base)
 
 
 def _instant(seconds: float) -> datetime | None:

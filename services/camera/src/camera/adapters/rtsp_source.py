@@ -12,6 +12,7 @@ from camera.adapters.pyav_decoding import NEARLY, Decoder, code_of, sentence, tr
 from camera.adapters.pyav_hardware import Hardware
 from camera.adapters.rtsp_transports import Transports
 from camera.adapters.rtsp_trust import Trust
+from camera.domain.capture import NOT_WANTED
 from camera.domain.life import ErrorCode
 from camera.domain.redaction import redact
 from camera.ports import SourceError, VideoFrame
@@ -91,8 +92,8 @@ class RtspSource:
         """Pictures that were not decoded, to catch up, or that were not whole."""
         if self._decoder is None:
             return {}
-        left_out = self._decoder.left_out
-        return {**self._decoder.passed_over, **({"catching_up": left_out} if left_out else {})}
+        left_out = {"catching_up": self._decoder.left_out, NOT_WANTED: self._decoder.spared}
+        return {**self._decoder.passed_over, **{why: n for why, n in left_out.items() if n}}
 
     @property
     def own_seconds(self) -> float:
@@ -116,6 +117,11 @@ class RtspSource:
             return next(self._frames, None)
         except av.error.FFmpegError as error:
             raise self._broken(self._failed(error)) from None  # it names the password
+
+    def wants(self, fps: float) -> None:
+        """Decodes key frames alone while these come as often as that."""
+        if self._decoder is not None:
+            self._decoder.wants(fps)
 
     def catch_up(self) -> None:
         """Decodes nothing more until the next key frame, if these come often enough."""

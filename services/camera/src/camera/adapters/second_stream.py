@@ -133,6 +133,10 @@ class TwoStreams:
         small = nearest.frame if nearest is not None and near else None
         return PairedFrame(frame, small, frame.size + received)
 
+    def wants(self, fps: float) -> None:
+        """The first stream may leave pictures out; the small ones are cheap, and looked up."""
+        self._main.wants(fps)
+
     def catch_up(self) -> None:
         """Both streams do: what holds one up holds up the other."""
         self._main.catch_up()

@@ -97,6 +97,9 @@ class UsbSource:
         """The newest picture that was not read yet."""
         return self._newest.take(self._stream.timeout_seconds)
 
+    def wants(self, fps: float) -> None:
+        """The device's pictures do not refer to each other, and the newest is always shown."""
+
     def catch_up(self) -> None:
         """Always shows the newest picture."""
 

@@ -32,6 +32,8 @@ _LOOK_SECONDS = 0.7
 """Between two looks at what a picture shows; something that blinks once a second is seen."""
 _BEHIND_SHARE = 0.5
 """Of the greatest age, from which on a stream leaves pictures out to catch up."""
+NOT_WANTED = "not_wanted"
+"""Why a source left a picture out undecoded that sampling would leave out."""
 _LARGEST = 2 * 1024 * 1024
 """Bytes of one moment's pictures."""
 
@@ -217,9 +219,13 @@ class Capture:
             return
         with self._lock:
             for reason, count in counts.items():
-                if count > self._passed_over[reason]:
-                    self._statistics.gave_up(reason, count - self._passed_over[reason])
+                more = count - self._passed_over[reason]
+                if more > 0:
                     self._passed_over[reason] = count
+                    if reason == NOT_WANTED:
+                        self._statistics.spared(more)
+                    else:
+                        self._statistics.gave_up(reason, more)
 
     def notices(self) -> list[Notice]:
         """What happened since the last question that people should hear of."""

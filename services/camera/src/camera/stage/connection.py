@@ -121,6 +121,7 @@ class Connection:
 
         A read may return long after that: what it brings is not the next connection's.
         """
+        source.wants(self._capture.camera.detection.fps_limit)
         while self._capture.should_wait and not self._over:
             self._parts.clock.sleep(_ROOM_SECONDS)
         try:
