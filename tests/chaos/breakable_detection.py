@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import detection.main as service
-from detection.domain.face import Picture, RawFace
+from detection.domain.face import Image, RawFace, pixels
 from detection.ports import FaceDetector, ModelInfo
 
 CORNER = 32
@@ -50,7 +50,7 @@ class Breakable:
         return self._detector.info
 
     def detect(
-        self, images: Sequence[Picture], *, long_side: int | None = None
+        self, images: Sequence[Image], *, long_side: int | None = None
     ) -> list[list[RawFace]]:
         """The faces of each picture."""
         for image in images:
@@ -62,8 +62,8 @@ class Breakable:
         self._detector.warm_up()
 
 
-def _suffer(image: Picture) -> None:
-    corner = image[4 : CORNER - 4, 4 : CORNER - 4].reshape(-1, 3)
+def _suffer(image: Image) -> None:
+    corner = pixels(image)[4 : CORNER - 4, 4 : CORNER - 4].reshape(-1, 3)
     if not len(corner):
         return
     colour = corner.mean(axis=0)[::-1]

@@ -6,12 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
+from detection.adapters.jpeg import OpenCvFaceCutter, decode_picture
 from detection.domain.chip import ChipGrade, ChipWindow, chip_size, chip_window, into_chip
 from detection.domain.face import Picture, RawFace
 from detection.domain.picture import UnreadableImageError
 from detection.domain.selection import FaceFilter, select_faces
-from detection.ports import FaceDetector
+from detection.ports import ChipCut, FaceDetector
 from mesh.errors import ConfigurationError
 from mesh.events import DetectionConfig, FaceChip
 
@@ -27,8 +27,10 @@ class Seen:
         """The face as detection sends it."""
         window = chip_window(self.face.box)
         size = chip_size(window, grade)
+        cut = ChipCut(self.picture, window, size)
+        [image] = OpenCvFaceCutter().chips([cut], quality=grade.quality)
         return FaceChip(
-            image=OpenCvFaceCutter().chip(self.picture, window, size=size, quality=grade.quality),
+            image=image,
             width=size,
             height=size,
             landmarks=into_chip(self.face.landmarks, window, size),
@@ -62,7 +64,7 @@ def decode(path: Path) -> Picture:
         ConfigurationError: it is damaged, or neither JPEG nor PNG; the message names it.
     """
     try:
-        return OpenCvDecoder().decode(path.read_bytes())
+        return decode_picture(path.read_bytes())
     except UnreadableImageError as error:
         raise ConfigurationError(f"{path}: {error}") from error
 

@@ -15,7 +15,7 @@ from bench.contenders import DEFAULT, DETECTOR, a_detector, an_embedder
 from bench.figures import say, slope
 from bench.material import Material
 from bench.pathway import Seen, faces_of
-from detection.adapters.jpeg import OpenCvDecoder
+from detection.adapters.jpeg import decode_picture
 from detection.domain.chip import GRADES
 from mesh.models import ModelStore
 
@@ -87,7 +87,7 @@ def judged(points: Points) -> dict[str, Any]:
 def _pictures(where: Material) -> list[bytes]:
     found = []
     for data in where.pictures()[::_SPREAD]:
-        picture = OpenCvDecoder().decode(data)
+        picture = decode_picture(data)
         _, small = cv2.imencode(".jpg", cv2.resize(picture, None, fx=0.75, fy=0.5))
         found += [data, np.asarray(small).tobytes()]
     return found
@@ -102,7 +102,7 @@ def _loop(
     for data in cycle(encoded):
         if stop.is_set():
             return
-        picture = OpenCvDecoder().decode(data)
+        picture = decode_picture(data)
         faces = faces_of(detector, picture)
         embedder.embed([Seen(picture, face).chip(GRADES[0]) for face in faces])
         counter[0] += 1

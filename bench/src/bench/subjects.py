@@ -19,7 +19,7 @@ from bench.material import Material
 from bench.pathway import Seen, faces_of
 from bench.rounds import Work
 from detection.adapters.canvas import Canvas, letterbox
-from detection.adapters.jpeg import OpenCvDecoder
+from detection.adapters.jpeg import OpenCvDecoder, decode_picture
 from detection.domain.chip import GRADES
 from detection.domain.face import Picture
 from detection.ports import FaceDetector
@@ -127,7 +127,7 @@ def gather(store: ModelStore, where: Material) -> Supply:
         ConfigurationError: the default detector cannot be loaded.
     """
     encoded = where.pictures()[::_SPREAD]
-    decoded = [OpenCvDecoder().decode(data) for data in encoded]
+    decoded = [decode_picture(data) for data in encoded]
     finder = a_detector(DETECTOR, store, threads=1)
     chips = [
         Seen(picture, face).chip(GRADES[0])
@@ -148,7 +148,7 @@ def _detector(model: ModelSpec, engine: str, loading: Loads, supply: Supply) -> 
         return {
             "stage": lambda: detector.detect(images),
             "bare": lambda: bare(ready),
-            "decode": lambda: [OpenCvDecoder().decode(data) for data in encoded],
+            "decode": lambda: OpenCvDecoder().decode(encoded),
         }
 
     return Subject(model.model_id, engine, works, device=loading.device)

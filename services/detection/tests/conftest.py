@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from detection.domain.face import Picture, RawFace
+from detection.domain.face import Image, Picture, RawFace, pixels
 from detection.ports import FaceDetector, ModelInfo
 from inference.engine import EngineError
 from mesh.events import BoundingBox, Point
@@ -59,13 +59,13 @@ class FakeDetector:
         self.sides: list[int | None] = []
 
     def detect(
-        self, images: Sequence[Picture], *, long_side: int | None = None
+        self, images: Sequence[Image], *, long_side: int | None = None
     ) -> list[list[RawFace]]:
         self.calls.append(len(images))
         self.sides.append(long_side)
         if any(image.shape[1] == 13 for image in images):
             raise EngineError("13 is unlucky")
-        return [self._look(image) for image in images]
+        return [self._look(pixels(image)) for image in images]
 
     def warm_up(self) -> None:
         self.detect([np.zeros((16, 16, 3), np.uint8)])

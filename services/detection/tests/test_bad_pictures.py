@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detection.adapters.jpeg import MAX_PIXELS, OpenCvDecoder
+from detection.adapters.jpeg import MAX_PIXELS, decode_picture
 from detection.domain.face import Picture
 from detection.domain.picture import UnreadableImageError
 
@@ -44,7 +44,7 @@ def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def decode(data: bytes) -> Picture:
-    return OpenCvDecoder().decode(data)
+    return decode_picture(data)
 
 
 def reason(data: bytes) -> str:

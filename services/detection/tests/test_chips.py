@@ -1,10 +1,7 @@
-import cv2
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.adapters.jpeg import OpenCvFaceCutter
 from detection.domain.chip import (
     GRADES,
     ChipGrade,
@@ -16,7 +13,6 @@ from detection.domain.chip import (
     visible_share,
     within_budget,
 )
-from detection.domain.face import Picture
 from mesh.events import BoundingBox, Point
 
 place = st.floats(-500, 4000)
@@ -79,54 +75,7 @@ def test_what_is_kept_fits_and_one_more_would_not(sizes: list[int], budget: int)
     assert kept == len(sizes) or sum(sizes[: kept + 1]) > budget
 
 
-def picture(width: int = 200, height: int = 150) -> Picture:
-    ramp = np.linspace(20, 220, width, dtype=np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(ramp[None, :, None], (height, width, 3)))
-
-
-def decoded(chip: bytes) -> Picture:
-    image = cv2.imdecode(np.frombuffer(chip, np.uint8), cv2.IMREAD_COLOR)
-    assert image is not None
-    pixels: Picture = image.astype(np.uint8)
-    return pixels
-
-
-def test_a_chip_is_a_jpeg_without_chroma_subsampling() -> None:
-    chip = OpenCvFaceCutter().chip(picture(), ChipWindow(x=10, y=10, side=100), size=80, quality=92)
-    assert decoded(chip).shape == (80, 80, 3)
-    frame = chip.index(b"\xff\xc0")
-    assert chip[frame + 11] == 0x11  # sampling factors of the first component: 1 x 1
-
-
-def test_a_chip_shows_its_window() -> None:
-    window = ChipWindow(x=50, y=20, side=100)
-    chip = decoded(OpenCvFaceCutter().chip(picture(), window, size=100, quality=95))
-    assert np.abs(chip.astype(int) - picture()[20:120, 50:150].astype(int)).max() <= 4
-
-
-@pytest.mark.parametrize(
-    "window",
-    [
-        ChipWindow(x=-40, y=-30, side=120),
-        ChipWindow(x=150, y=100, side=120),
-        ChipWindow(x=-50, y=-50, side=400),
-    ],
-)
-def test_a_window_beyond_the_picture_is_padded_with_its_edge(window: ChipWindow) -> None:
-    chip = decoded(OpenCvFaceCutter().chip(picture(), window, size=100, quality=95))
-    assert chip.shape == (100, 100, 3)
-    left = picture()[0, max(window.x, 0), 0]
-    assert abs(int(chip[50, 0, 0]) - int(left)) <= 6
-
-
-@given(st.floats(0, 199.5), st.floats(0, 149.5), st.floats(0.2, 200), st.floats(0.2, 200))
-def test_any_box_in_the_picture_can_be_measured(
-    x: float, y: float, width: float, height: float
-) -> None:
-    box = BoundingBox(x1=x, y1=y, x2=min(x + width, 200.0), y2=min(y + height, 150.0))
-    grey = OpenCvFaceCutter().grey(picture(), box)
-    assert grey.shape == (112, 112)
-    assert grey.dtype == np.uint8
+def test_how_much_of_a_face_the_picture_shows() -> None:
     inside = BoundingBox(x1=200, y1=200, x2=300, y2=300)
     at_the_edge = BoundingBox(x1=0, y1=200, x2=100, y2=300)
     beyond = BoundingBox(x1=900, y1=200, x2=1000, y2=300)

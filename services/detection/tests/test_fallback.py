@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from detection.adapters.chained import ChainedFaceModel, Places, places_of
 from detection.adapters.face_networks import empty_view as a_view
 from detection.adapters.fallback import Detectors, FallbackDetector
-from detection.domain.face import Picture, RawFace
+from detection.domain.face import Image, RawFace
 from detection.ports import FaceDetector, FaceView, ModelInfo
 from detection.settings import DetectionSettings
 from inference.chain import Chain, ChainTimeoutError
@@ -49,7 +49,7 @@ class FakeDetector:
         self.sides: list[int | None] = []
 
     def detect(
-        self, images: Sequence[Picture], *, long_side: int | None = None
+        self, images: Sequence[Image], *, long_side: int | None = None
     ) -> list[list[RawFace]]:
         self.sides.append(long_side)
         if self.trouble is not None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.adapters.jpeg import OpenCvDecoder
+from detection.adapters.jpeg import decode_picture
 from detection.domain.picture import UnreadableImageError, read_header
 
 LIMIT = 50_000_000
@@ -31,7 +31,7 @@ def with_png_size(data: bytes, width: int, height: int) -> bytes:
 
 def reason(data: bytes) -> str:
     with pytest.raises(UnreadableImageError) as caught:
-        OpenCvDecoder().decode(data)
+        decode_picture(data)
     return caught.value.reason
 
 
@@ -48,19 +48,19 @@ def test_the_header_tells_format_and_size(good: bytes) -> None:
 
 
 def test_a_good_picture_is_decoded_to_bgr(good: bytes) -> None:
-    image = OpenCvDecoder().decode(good)
+    image = decode_picture(good)
     assert image.shape == (48, 64, 3)
     assert image.dtype == np.uint8
-    assert OpenCvDecoder().decode(png(5, 7)).shape == (7, 5, 3)
+    assert decode_picture(png(5, 7)).shape == (7, 5, 3)
 
 
 def test_a_grey_picture_becomes_three_channels() -> None:
     grey = bytes(cv2.imencode(".jpg", np.zeros((9, 8), np.uint8))[1])
-    assert OpenCvDecoder().decode(grey).shape == (9, 8, 3)
+    assert decode_picture(grey).shape == (9, 8, 3)
 
 
 def test_padding_after_the_end_mark_is_harmless(good: bytes) -> None:
-    assert OpenCvDecoder().decode(good + bytes(64)).shape == (48, 64, 3)
+    assert decode_picture(good + bytes(64)).shape == (48, 64, 3)
 
 
 def test_fill_bytes_and_bare_markers_before_a_segment_are_skipped(good: bytes) -> None:

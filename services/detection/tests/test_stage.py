@@ -1,3 +1,4 @@
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -13,9 +14,9 @@ from typing_extensions import override
 from detection.adapters.chip_metrics import ChipMetrics
 from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
 from detection.adapters.tracker import ShortTermTracker
-from detection.domain.face import Picture, RawFace
+from detection.domain.face import GreyFace, Image, RawFace
 from detection.domain.quality import QualityPolicy
-from detection.ports import FaceDetector, ModelInfo
+from detection.ports import ChipCut, Decoded, FaceDetector, FaceView, ModelInfo
 from detection.stage import DetectionPolicy, DetectionStage, Tools
 from inference.engine import EngineError
 from mesh.clock import ManualClock
@@ -55,7 +56,7 @@ class Crowd:
         self.info = info
 
     def detect(
-        self, images: Sequence[Picture], *, long_side: int | None = None
+        self, images: Sequence[Image], *, long_side: int | None = None
     ) -> list[list[RawFace]]:
         return [list(self._faces) for _ in images]
 
@@ -68,7 +69,7 @@ class DeadEngine(Crowd):
 
     @override
     def detect(
-        self, images: Sequence[Picture], *, long_side: int | None = None
+        self, images: Sequence[Image], *, long_side: int | None = None
     ) -> list[list[RawFace]]:
         raise EngineError("dead")
 
@@ -92,13 +93,17 @@ def chips() -> Chips:
 def make(
     fake_detector: FaceDetector, clock: ManualClock, meter: Meter, chips: Chips
 ) -> Callable[..., DetectionStage]:
-    def build(detector: FaceDetector | None = None, **policy: Any) -> DetectionStage:
+    def build(
+        detector: FaceDetector | None = None,
+        counting: CountingTools | None = None,
+        **policy: Any,
+    ) -> DetectionStage:
         return DetectionStage(
             tools=Tools(
                 detector=detector or fake_detector,
                 tracker=ShortTermTracker(),
-                decoder=OpenCvDecoder(),
-                cutter=OpenCvFaceCutter(),
+                decoder=counting or OpenCvDecoder(),
+                cutter=counting or OpenCvFaceCutter(),
                 frames=NoFrames(),
                 meter=meter,
                 clock=clock,
@@ -115,6 +120,26 @@ def make(
 @pytest.fixture
 def stage(make: Callable[..., DetectionStage]) -> DetectionStage:
     return make()
+
+
+class CountingTools:
+    """Decodes and cuts as OpenCV does, and notes how much comes in each call."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, list[int]] = defaultdict(list)
+        self._decoder, self._cutter = OpenCvDecoder(), OpenCvFaceCutter()
+
+    def decode(self, pictures: Sequence[bytes]) -> Sequence[Decoded]:
+        self.calls["decode"].append(len(pictures))
+        return self._decoder.decode(pictures)
+
+    def grey(self, faces: Sequence[FaceView]) -> Sequence[GreyFace]:
+        self.calls["grey"].append(len(faces))
+        return self._cutter.grey(faces)
+
+    def chips(self, cuts: Sequence[ChipCut], *, quality: int) -> Sequence[bytes]:
+        self.calls[f"chips at {quality}"].append(len(cuts))
+        return self._cutter.chips(cuts, quality=quality)
 
 
 def captured(image: bytes | None, number: int = 0, **changes: Any) -> Record[FrameCaptured]:
@@ -460,3 +485,41 @@ def test_a_face_half_outside_keeps_a_square_chip(
     assert face.box == BoundingBox(x1=0, y1=0, x2=60, y2=80)
     assert face.chip is not None
     assert face.chip.width == face.chip.height == 113
+
+
+def test_a_batch_is_decoded_measured_and_cut_in_one_call_each(
+    make: Callable[..., DetectionStage], jpeg: Encode
+) -> None:
+    counting = CountingTools()
+    images = [jpeg(side=60), b"nonsense", jpeg(side=0), jpeg(side=80)]
+    outcomes = make(counting=counting).process([captured(i, n) for n, i in enumerate(images)])
+    assert counting.calls == {"decode": [4], "grey": [2], "chips at 92": [2]}
+    found = [only(outcome) for outcome in outcomes]
+    assert [len(event.faces) for event in found] == [1, 0, 0, 1]
+    assert [event.outcome for event in found] == [
+        Outcome.PROCESSED,
+        Outcome.FAILED,
+        Outcome.PROCESSED,
+        Outcome.PROCESSED,
+    ]
+
+
+def test_only_the_crowded_frame_of_a_batch_is_cut_again_more_coarsely(
+    make: Callable[..., DetectionStage], fake_detector: FaceDetector, a_face: MakeFace
+) -> None:
+    """Each frame has a budget of its own: here noise of 200 px exceeds it, and grey does not."""
+    counting = CountingTools()
+    large = Crowd([a_face(40, 40, 200)], fake_detector.info)
+    noise = np.random.default_rng(1).integers(0, 256, (320, 320, 3), np.uint8)
+    frames = [np.full((320, 320, 3), 90, np.uint8), noise]
+    images = [bytes(cv2.imencode(".jpg", frame)[1]) for frame in frames]
+    stage = make(large, counting, chip_budget=25_000)
+    plain, noisy = (
+        face_of(outcome).chip
+        for outcome in stage.process([captured(i, n) for n, i in enumerate(images)])
+    )
+    assert plain is not None
+    assert noisy is not None
+    assert (plain.width, noisy.width) == (224, 112)
+    assert counting.calls["chips at 92"] == [2]
+    assert [counting.calls[f"chips at {quality}"] for quality in (90, 88)] == [[1], [1]]

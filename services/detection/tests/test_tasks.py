@@ -11,7 +11,7 @@ from services.detection.tests.fakes import Chips, Meter, NoFrames
 
 from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
 from detection.adapters.tracker import ShortTermTracker
-from detection.domain.face import EyeState, Picture
+from detection.domain.face import EyeState, Image
 from detection.domain.face_mesh import POINTS, SHAPES, FaceMesh
 from detection.domain.thing import RawObject
 from detection.ports import FaceDetector, FaceView, FurtherModels, Metered, ModelInfo
@@ -56,7 +56,7 @@ class Scene:
         self.objects = list(objects)
         self.problem: type[EngineError] | None = None
 
-    def detect(self, images: Sequence[Picture]) -> list[list[RawObject]]:
+    def detect(self, images: Sequence[Image]) -> list[list[RawObject]]:
         if self.problem:
             raise self.problem("no")
         return [list(self.objects) for _ in images]

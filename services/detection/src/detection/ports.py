@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from detection.domain.activity import Postures
 from detection.domain.chip import ChipWindow
-from detection.domain.face import EyeState, GreyFace, Picture, RawFace
+from detection.domain.face import EyeState, GreyFace, Image, RawFace
 from detection.domain.face_mesh import FaceMesh
+from detection.domain.picture import UnreadableImageError
 from detection.domain.thing import RawObject
 from detection.domain.wishes import AGES, EYES, FACES, LANDMARKS, LIVENESS, OBJECTS, POSE
 from mesh.events import AgeGender, BoundingBox, FrameHeader, FrameRef, Liveness, Pose
@@ -61,7 +62,7 @@ class FaceDetector(Protocol):
         """The model that runs; with fallbacks the one that answered the last call."""
 
     def detect(
-        self, images: Sequence[Picture], *, long_side: int | None = None
+        self, images: Sequence[Image], *, long_side: int | None = None
     ) -> list[list[RawFace]]:
         """The faces of each picture, in order; blocks while the engine works.
 
@@ -88,7 +89,7 @@ class ObjectDetector(Protocol):
     def info(self) -> ModelInfo:
         """The model that runs."""
 
-    def detect(self, images: Sequence[Picture]) -> list[list[RawObject]]:
+    def detect(self, images: Sequence[Image]) -> list[list[RawObject]]:
         """The objects of each picture, most confident first; as `FaceDetector.detect`.
 
         Raises:
@@ -122,14 +123,17 @@ class Tracker(Protocol):
         """
 
 
+Decoded: TypeAlias = Image | UnreadableImageError
+"""A picture, or why its bytes are none: no JPEG or PNG, damaged, or too large."""
+
+
 class ImageDecoder(Protocol):
-    """Turns the bytes of a picture into pixels."""
+    """Turns the bytes of pictures into pixels."""
 
-    def decode(self, data: bytes) -> Picture:
-        """The picture, turned upright if its metadata says so.
+    def decode(self, pictures: Sequence[bytes]) -> Sequence[Decoded]:
+        """The pictures of a batch in order, turned upright if their metadata says so.
 
-        Raises:
-            UnreadableImageError: the bytes are no JPEG or PNG, damaged, or too large.
+        One that cannot be read takes nothing from the others.
         """
 
 
@@ -145,14 +149,32 @@ class FrameStore(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class FaceView:
+    """A face in its picture."""
+
+    image: Image
+    face: RawFace
+
+
+@dataclass(frozen=True, slots=True)
+class ChipCut:
+    """What a chip is to show."""
+
+    image: Image
+    window: ChipWindow
+    size: int
+    """Of the chip, pixels; not larger than the window."""
+
+
 class FaceCutter(Protocol):
     """Cuts faces out of pictures."""
 
-    def grey(self, image: Picture, box: BoundingBox) -> GreyFace:
-        """The box scaled to 112 x 112 grey pixels; the box must lie in the picture."""
+    def grey(self, faces: Sequence[FaceView]) -> Sequence[GreyFace]:
+        """The box of each face at 112 x 112 grey pixels; boxes must lie in their pictures."""
 
-    def chip(self, image: Picture, window: ChipWindow, *, size: int, quality: int) -> bytes:
-        """The window scaled to `size` pixels as JPEG 4:4:4 of `quality` (1 to 100).
+    def chips(self, cuts: Sequence[ChipCut], *, quality: int) -> Sequence[bytes]:
+        """Each window as JPEG 4:4:4 of `quality` (1 to 100).
 
         What lies outside the picture is padded with its edge.
         """
@@ -181,14 +203,6 @@ class Metered(Generic[Model_co]):
 
     model: Model_co
     meter: InferenceMeter
-
-
-@dataclass(frozen=True, slots=True)
-class FaceView:
-    """A face in its picture."""
-
-    image: Picture
-    face: RawFace
 
 
 class FaceModel(Protocol[Reading_co]):

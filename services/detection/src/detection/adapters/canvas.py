@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.domain.face import Picture
+from detection.domain.face import Image, pixels
 from detection.domain.letterbox import Letterbox, fit, fit_into
 from inference.engine import EngineError
 from mesh.models import InputSpec
 
 
-def letterbox(image: Picture, shape: InputSpec, long_side: int) -> Letterbox:
+def letterbox(image: Image, shape: InputSpec, long_side: int) -> Letterbox:
     """How a picture goes into the network: its own aspect, or the one size that it takes."""
     height, width = image.shape[:2]
     if shape.width and shape.height:
@@ -42,7 +42,7 @@ class Canvas:
         self._padded: list[Letterbox] = []
         self._channels: list[NDArray[np.uint8]] = []
 
-    def lay(self, images: Sequence[Picture], boxes: Sequence[Letterbox]) -> NDArray[np.float32]:
+    def lay(self, images: Sequence[Image], boxes: Sequence[Letterbox]) -> NDArray[np.float32]:
         """The pictures in their letterboxes, which have one size: (n, 3, height, width).
 
         The array is valid until the next call.
@@ -79,7 +79,7 @@ class Canvas:
         frame[:, box.content_height :] = self._black
         frame[:, : box.content_height, box.content_width :] = self._black
 
-    def _fill(self, frame: NDArray[np.float32], image: Picture, box: Letterbox) -> None:
+    def _fill(self, frame: NDArray[np.float32], image: Image, box: Letterbox) -> None:
         contents = frame[:, : box.content_height, : box.content_width]
         for content, channel, mean, factor in zip(
             contents, self._split(image, box), self._mean, self._factor, strict=True
@@ -89,11 +89,12 @@ class Canvas:
                 np.subtract(content, mean, out=content)
                 np.multiply(content, factor, out=content)
 
-    def _split(self, image: Picture, box: Letterbox) -> Sequence[NDArray[np.uint8]]:
+    def _split(self, image: Image, box: Letterbox) -> Sequence[NDArray[np.uint8]]:
         """The channels of the scaled picture, in the network's order."""
         size = (box.content_width, box.content_height)
-        same = image.shape[1::-1] == size
-        scaled = image if same else cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+        picture = pixels(image)
+        same = picture.shape[1::-1] == size
+        scaled = picture if same else cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
         if not self._channels or self._channels[0].shape != scaled.shape[:2]:
             self._channels = [np.empty(scaled.shape[:2], np.uint8) for _ in range(3)]
         channels: Sequence[NDArray[np.uint8]] = cv2.split(scaled, self._channels)

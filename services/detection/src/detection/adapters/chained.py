@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from detection.domain.face import Picture
+from detection.domain.face import Image
 from detection.domain.thing import RawObject
 from detection.ports import FaceModel, FaceView, ModelInfo, ObjectDetector
 from detection.settings import DetectionSettings
@@ -30,7 +30,7 @@ class ChainedFaceModel(Chained[FaceModel[Reading], ModelInfo], Generic[Reading])
 class ChainedObjectDetector(Chained[ObjectDetector, ModelInfo]):
     """Objects as the first link that answers finds them."""
 
-    def detect(self, images: Sequence[Picture]) -> list[list[RawObject]]:
+    def detect(self, images: Sequence[Image]) -> list[list[RawObject]]:
         """The objects of each picture; see `ObjectDetector`."""
         return self._ask(lambda one: one.detect(images))
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.domain.dlib_points import confidence_of, from_dlib_points
-from detection.domain.face import Picture, RawFace
+from detection.domain.face import Image, Picture, RawFace, pixels
 from detection.ports import ModelInfo
 from inference.engine import EngineError
 from mesh.errors import ConfigurationError
@@ -43,7 +43,7 @@ class DlibDetector:
             raise ConfigurationError(f"{predictor.name} cannot be loaded: {error}") from error
 
     def detect(
-        self, images: Sequence[Picture], *, long_side: int | None = None
+        self, images: Sequence[Image], *, long_side: int | None = None
     ) -> list[list[RawFace]]:
         """The faces of each picture.
 
@@ -55,7 +55,7 @@ class DlibDetector:
             EngineError: dlib refused one of the pictures.
         """
         try:
-            return [self._detect(image, long_side or self._long_side) for image in images]
+            return [self._detect(pixels(image), long_side or self._long_side) for image in images]
         except (RuntimeError, TypeError) as error:
             raise EngineError(f"dlib: {error}") from error
 
@@ -68,14 +68,14 @@ class DlibDetector:
         longest = max(image.shape[:2])
         upsample = 1 if longest <= long_side else 0
         scale = min(1.0, 2 * long_side / longest)
-        pixels = np.ascontiguousarray(_scaled(image, scale)[:, :, ::-1])
-        boxes, scores, _ = self._detector.run(pixels, upsample, 0.0)
+        rgb = np.ascontiguousarray(_scaled(image, scale)[:, :, ::-1])
+        boxes, scores, _ = self._detector.run(rgb, upsample, 0.0)
         return [
-            self._face(pixels, box, score, scale) for box, score in zip(boxes, scores, strict=True)
+            self._face(rgb, box, score, scale) for box, score in zip(boxes, scores, strict=True)
         ]
 
-    def _face(self, pixels: Picture, box: "dlib.rectangle", score: float, scale: float) -> RawFace:
-        shape = self._predictor(pixels, box)
+    def _face(self, rgb: Picture, box: "dlib.rectangle", score: float, scale: float) -> RawFace:
+        shape = self._predictor(rgb, box)
         points: NDArray[np.float64] = np.array(
             [(point.x, point.y) for point in shape.parts()], dtype=np.float64
         )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from detection.domain.age import age_group
 from detection.domain.crops import Square, eye_squares, inside
-from detection.domain.face import EyeState, Picture, RawFace
+from detection.domain.face import EyeState, Image, Picture, RawFace, pixels
 from detection.ports import FaceView, ModelInfo
 from inference.engine import Engine, Outputs
 from mesh.events import AgeGender, BoundingBox, Liveness, Point, Pose
@@ -166,7 +166,7 @@ def surroundings(view: FaceView, shape: InputSpec) -> list[Picture]:
     box = inside(view.face.box, shape.crop, width=width, height=height)
     x1, y1 = int(box.x1), int(box.y1)
     x2, y2 = max(round(box.x2), x1 + 1), max(round(box.y2), y1 + 1)
-    scaled: Picture = cv2.resize(view.image[y1:y2, x1:x2], (shape.width, shape.height))
+    scaled: Picture = cv2.resize(pixels(view.image)[y1:y2, x1:x2], (shape.width, shape.height))
     return [scaled]
 
 
@@ -175,9 +175,11 @@ def eyes(view: FaceView, shape: InputSpec) -> list[Picture]:
     return [turned(view.image, square, shape.width) for square in eye_squares(view.face)]
 
 
-def turned(image: Picture, square: Square, size: int) -> Picture:
+def turned(image: Image, square: Square, size: int) -> Picture:
     """The square as an upright picture of `size` by `size` pixels; black beyond the edges."""
-    cut: Picture = cv2.warpAffine(image, square.onto(size), (size, size), flags=cv2.INTER_LINEAR)
+    cut: Picture = cv2.warpAffine(
+        pixels(image), square.onto(size), (size, size), flags=cv2.INTER_LINEAR
+    )
     return cut
 
 

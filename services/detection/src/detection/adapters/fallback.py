@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from detection.domain.face import Picture, RawFace
+from detection.domain.face import Image, RawFace
 from detection.ports import FaceDetector, ModelInfo
 from detection.settings import REKOGNITION, DetectionSettings
 from inference.candidates import devices_for
@@ -124,7 +124,7 @@ class FallbackDetector(Chained[FaceDetector, ModelInfo]):
         self._chain = chain
 
     def detect(
-        self, images: Sequence[Picture], *, long_side: int | None = None
+        self, images: Sequence[Image], *, long_side: int | None = None
     ) -> list[list[RawFace]]:
         """The faces of each picture; see `FaceDetector`."""
         return self._ask(lambda one: one.detect(images, long_side=long_side))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from detection.adapters.canvas import Canvas, letterbox
 from detection.domain import scrfd, yolo_face, yunet
-from detection.domain.face import Picture, RawFace
+from detection.domain.face import Image, Picture, RawFace
 from detection.domain.letterbox import Letterbox
 from detection.ports import ModelInfo
 from inference.devices import is_gpu
@@ -100,7 +100,7 @@ class NetworkDetector:
             raise ConfigurationError(f"{info.model_id}: expected {error}") from error
 
     def detect(
-        self, images: Sequence[Picture], *, long_side: int | None = None
+        self, images: Sequence[Image], *, long_side: int | None = None
     ) -> list[list[RawFace]]:
         """The faces of each picture, most confident first.
 

@@ -8,7 +8,7 @@ import numpy as np
 from detection.adapters.canvas import Canvas, letterbox
 from detection.domain import cells, yolo_objects, yolox
 from detection.domain.coco import CLASSES
-from detection.domain.face import Picture
+from detection.domain.face import Image
 from detection.domain.letterbox import Letterbox
 from detection.domain.thing import RawObject
 from detection.ports import ModelInfo
@@ -72,7 +72,7 @@ class YoloDetector:
         except EngineError as error:
             raise ConfigurationError(f"{info.model_id}: {error}") from error
 
-    def detect(self, images: Sequence[Picture]) -> list[list[RawObject]]:
+    def detect(self, images: Sequence[Image]) -> list[list[RawObject]]:
         """The objects of each picture, most confident first.
 
         Raises:
@@ -88,7 +88,7 @@ class YoloDetector:
         """Run once on an empty picture."""
         self.detect([np.zeros((self._shape.height, self._shape.width, 3), np.uint8)])
 
-    def _detect(self, images: Sequence[Picture]) -> list[list[RawObject]]:
+    def _detect(self, images: Sequence[Image]) -> list[list[RawObject]]:
         boxes = [letterbox(image, self._shape, self._shape.width) for image in images]
         rows = self._run(self._canvas.lay(images, boxes))
         try:

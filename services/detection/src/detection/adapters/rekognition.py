@@ -12,7 +12,7 @@ import cv2
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from detection.domain.face import Picture, RawFace
+from detection.domain.face import Image, Picture, RawFace, pixels
 from detection.ports import CloudPolicy, ModelInfo
 from inference.engine import EngineError
 from mesh.errors import ConfigurationError
@@ -76,14 +76,14 @@ class RekognitionDetector:
         """Nothing: every call costs money and sends a picture."""
 
     def detect(
-        self, images: Sequence[Picture], *, long_side: int | None = None
+        self, images: Sequence[Image], *, long_side: int | None = None
     ) -> list[list[RawFace]]:
         """The faces of each picture, in order; blocks for seconds.
 
         Raises:
             EngineError: the service refused, throttled or failed, or did not answer in time.
         """
-        return [self._detect(image, long_side or _LONG_SIDE) for image in images]
+        return [self._detect(pixels(image), long_side or _LONG_SIDE) for image in images]
 
     def _detect(self, image: Picture, long_side: int) -> list[RawFace]:
         try:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from detection.domain.face import Picture, RawFace
+from detection.domain.face import Image, RawFace
 from detection.domain.thing import RawObject
 from mesh.events import BoundingBox, Point
 
@@ -15,7 +15,7 @@ class Scale:
     y: float
 
     @classmethod
-    def between(cls, searched: Picture, shown: Picture) -> "Scale":
+    def between(cls, searched: Image, shown: Image) -> "Scale":
         """From the pixels of `searched` to those of `shown`."""
         height, width = searched.shape[:2]
         return cls(shown.shape[1] / width, shown.shape[0] / height)

@@ -80,12 +80,14 @@ class DetectionStage:
 
     def _process(self, events: Sequence[FrameCaptured]) -> list[Emit]:
         started = self._clock.now()
-        works = [self._reader.read(event) for event in events]
+        works = self._reader.read(events)
         self._searcher.search(works)
         for work in works:
             self._faces.select(work)
         self._attributes.read(works)
-        found = [_Found(self._faces.report(work), self._objects.report(work)) for work in works]
+        faces = self._faces.report(works)
+        objects = [self._objects.report(work) for work in works]
+        found = [_Found(*each) for each in zip(faces, objects, strict=True)]
         ended = self._clock.now()
         shift = Shift(instance_id=self._instance_id, started_at=started, ended_at=ended)
         return self._report(works, found, shift)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from detection.domain.face import Picture, RawFace
+from detection.domain.face import Image, RawFace
 from detection.domain.quality import QualityPolicy
 from detection.domain.report import PROCESSED, Ending
 from detection.domain.scale import Scale
@@ -69,9 +69,9 @@ class FrameWork:
     undone: frozenset[str] = frozenset()
     """What a camera wants that no loaded model can do."""
     ending: Ending = PROCESSED
-    image: Picture | None = None
+    image: Image | None = None
     """Decoded; none if the frame ended, or nothing is to be looked for."""
-    small: Picture | None = None
+    small: Image | None = None
     """The same moment from the camera's second stream, which the engines look at instead."""
     faces: list[RawFace] = field(default_factory=list)
     """As the detector found them, then those to report."""
@@ -81,7 +81,7 @@ class FrameWork:
     models: list[ModelUse] = field(default_factory=list)
 
     @property
-    def searched(self) -> Picture | None:
+    def searched(self) -> Image | None:
         """What the engines look at; none if there is no picture."""
         return self.image if self.small is None else self.small
 
