@@ -42,12 +42,7 @@ class _Buffer:
             queue = deque()
             (self._ready if turns else self._spent)[record.key] = queue
         elif self.lane.newest_wins and self.lane.yields(record):
-            old = [each for each in queue if self.lane.yields(each)]
-            self.size -= len(old)
-            self._superseded += [self._shed(each, SUPERSEDED) for each in old]
-            kept = [each for each in queue if not self.lane.yields(each)]
-            queue.clear()
-            queue.extend(kept)
+            self._supersede(queue)
         queue.append(record)
         self.size += 1
 
@@ -89,6 +84,16 @@ class _Buffer:
         if not self.size:
             self._turns.clear()
         return record, reason
+
+    def _supersede(self, queue: _Queue) -> None:
+        """Leave in the queue, in order, what does not yield to newer records."""
+        for _ in range(len(queue)):
+            record = queue.popleft()
+            if self.lane.yields(record):
+                self._superseded.append(self._shed(record, SUPERSEDED))
+                self.size -= 1
+            else:
+                queue.append(record)
 
     def _shed(self, record: Record[Any], reason: str) -> Shed:
         return Shed(record, reason, self.lane.name)
