@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from mesh.health import Check
+from mesh.health import Check, Health
 
 _EVERY_SECONDS = 2.0
 _PATIENCE = 2
@@ -34,3 +34,14 @@ class Dependencies:
 
     def _problem(self, name: str) -> str | None:
         return self._problems.get(name)
+
+
+def broker_watch(health: Health, ask: Check) -> Dependencies:
+    """Asks whether the broker answers, once it runs; readiness gets the check `broker`.
+
+    A consumer takes a broker that is away for one that has nothing, and a job that needs it waits
+    for its next round: neither tells.
+    """
+    watch = Dependencies({"broker": ask})
+    health.ready |= watch.checks
+    return watch

@@ -14,7 +14,7 @@ from mesh.background import Background
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
 from mesh.crypto import Cipher
-from mesh.dependencies import Dependencies
+from mesh.dependencies import broker_watch
 from mesh.kafka.ends import KafkaEnds
 from mesh.process import Process, run_service
 from mesh.registry import ConfluentRegistry
@@ -47,8 +47,8 @@ def run(settings: AggregatorSettings, process: Process) -> None:
         broker=ends.check,
         stop_within=timedelta(seconds=settings.stop_seconds),
     )
-    broker = Dependencies({"broker": ends.check})
-    process.health.ready |= {"faust": runner.readiness, **broker.checks}
+    process.health.ready["faust"] = runner.readiness
+    watch = broker_watch(process.health, ends.check)
 
     def create(fail: Fail) -> faust.App:
         return create_app(
@@ -70,7 +70,7 @@ def run(settings: AggregatorSettings, process: Process) -> None:
         )
 
     with Background(SERVICE, process.stop) as background:
-        background.start(broker.run)
+        background.start(watch.run)
         runner.run(create)
 
 

@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 
 from mesh.clock import SystemClock
+from mesh.dependencies import broker_watch
 from mesh.kafka import KafkaProducer
 from mesh.process import Process, run_service
 from mesh.retry import PATIENT
-from results.adapters.broker_watch import broker_watch
 from results.adapters.job_loop import job_loop
 from results.adapters.keeper import Keeper
 from results.adapters.keeper_erasures import erasure_reports
@@ -73,8 +74,9 @@ def run_writer(settings: ResultsSettings, process: Process) -> None:
     loops = {"writer": (rows, ends), "writer-pictures": ((SNAPSHOTS,), pictures)}
     with open_traces(settings, process) as traces:
         writers = [writer_loop(settings, process, n, *parts, traces) for n, parts in loops.items()]
-        watch = broker_watch(process, ends.check)
-        run_all([*writers, job_loop(settings, process), watch], process)
+        watch = broker_watch(process.health, ends.check)
+        jobs = job_loop(settings, process)
+        run_all([*writers, jobs, lambda: watch.run(process.stop)], process)
 
 
 def run_keeper(settings: ResultsSettings, process: Process) -> None:
@@ -106,9 +108,10 @@ def run_keeper(settings: ResultsSettings, process: Process) -> None:
     )
     process.health.ready |= {"keeper": keeper.check, "outbox": relay.check}
     process.health.ready["objects"] = objects.check
-    loops = [lambda: keeper.run(process.stop), lambda: relay.run(process.stop)]
-    sweeps, watch = ledger_loop(settings, process, ends), broker_watch(process, ends.check)
-    run_all([*loops, sweeps, watch], process)
+    watch = broker_watch(process.health, ends.check)
+    own = (keeper.run, relay.run, watch.run)
+    loops = [partial(run, process.stop) for run in own]
+    run_all([*loops, ledger_loop(settings, process, ends)], process)
 
 
 ROLES: Mapping[str, Callable[[ResultsSettings, Process], None]] = {

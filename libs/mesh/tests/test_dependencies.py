@@ -1,11 +1,11 @@
-"""The readiness of writer and keeper names a broker that is away."""
+"""Readiness names what is away."""
 
 import threading
 
 from typing_extensions import override
 
-from mesh.process import Process
-from results.adapters.broker_watch import broker_watch
+from mesh.dependencies import broker_watch
+from mesh.health import Health
 
 
 class Twice(threading.Event):
@@ -23,12 +23,12 @@ class Twice(threading.Event):
 
 def test_a_broker_that_is_silent_is_named_until_it_answers() -> None:
     answers: list[str | None] = ["no answer", "no answer", "no answer", None]
-    process = Process("results", stop=Twice())
-    watch = broker_watch(process, lambda: answers.pop(0))
-    check = process.health.ready["broker"]
+    health, stop = Health(), Twice()
+    watch = broker_watch(health, lambda: answers.pop(0))
+    check = health.ready["broker"]
     assert check() is None
-    watch()
+    watch.run(stop)
     assert check() == "no answer"
-    process.stop.clear()
-    watch()
+    stop.clear()
+    watch.run(stop)
     assert check() is None
