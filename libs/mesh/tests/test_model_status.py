@@ -5,27 +5,13 @@ from threading import Event
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from libs.mesh.tests.fakes import Model
 
 from mesh.clock import ManualClock
 from mesh.errors import TransientError
 from mesh.events import LogEvent, ModelStatus
 from mesh.model_status import Duty, ModelHeartbeat, ModelMeter, percentile
 from mesh.stage import Output
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model that nobody runs."""
-
-    model_id: str = "fake"
-    name: str = "Fake"
-    version: str = "1"
-    licence: str = "none"
-    sha256: str = "0" * 64
-    pack: str = "fake"
-    device: str = "CPU"
-    engine: str = "none"
-    aliases: tuple[str, ...] = ("face-v1",)
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,14 @@
 """What a heartbeat says after another model took over."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
+from libs.mesh.tests.fakes import Model
 
 from mesh.clock import ManualClock
 from mesh.events import ModelStatus
 from mesh.model_status import Duty, ModelHeartbeat, ModelMeter
 from mesh.stage import Output
-
-
-@dataclass(frozen=True)
-class Model:
-    model_id: str
-    pack: str
-    name: str = "Fake"
-    version: str = "1"
-    licence: str = "none"
-    sha256: str = "0" * 64
-    device: str = "CPU"
-    engine: str = "none"
-    aliases: tuple[str, ...] = ()
 
 
 class Nobody:
