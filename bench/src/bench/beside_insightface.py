@@ -127,8 +127,8 @@ def _stock(folder: Path, store: ModelStore) -> Loop:
 
 def _ours(store: ModelStore) -> Loop:
     """The adapters of both services with one thread each; one loop per core."""
-    detector = a_detector(DETECTOR, store, threads=1)
-    embedder = an_embedder(EMBEDDER, store, threads=1)
+    detector = a_detector(DETECTOR, store)
+    embedder = an_embedder(EMBEDDER, store)
 
     def loop(picture: Picture) -> int:
         [faces] = detector.detect([picture])

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from bench.material import model_registry
 from detection.adapters.engines import load_detector
 from detection.ports import FaceDetector
+from inference.choice import AUTO
 from inference.engine import EngineOptions
 from inference.opening import open_engine
 from inference.running import Running
@@ -29,6 +30,8 @@ FUSED = (DEFAULT, "mobilefacenet-ms1m")
 """Two small embedders whose cosines are averaged."""
 
 LONG_SIDE = 640
+PLAIN = EngineOptions()
+"""One thread of the CPU, one item at a time."""
 _SLOW: Mapping[str, int] = MappingProxyType({"dlib-resnet-v1": 120})
 """Pairs that a model is given at most: dlib takes a tenth of a second a face."""
 
@@ -64,7 +67,7 @@ def lineup(store: ModelStore, threads: int, *, only: Collection[str] = ()) -> Li
         threads: of an engine.
         only: embedders by their model_id; all if it is empty.
     """
-    registry = model_registry()
+    registry, options = model_registry(), EngineOptions(threads=threads)
     found: list[Contender] = []
     absent: dict[str, str] = {}
     detectors: dict[str, FaceDetector] = {}
@@ -72,7 +75,7 @@ def lineup(store: ModelStore, threads: int, *, only: Collection[str] = ()) -> Li
         if model.task != "face-recognition" or (only and model.model_id not in only):
             continue
         try:
-            found.append(_contender(registry, model, store, threads, detectors))
+            found.append(_contender(registry, model, store, options, detectors))
         except ConfigurationError as error:
             absent[model.model_id] = str(error)
     return Lineup(tuple(found), absent)
@@ -80,32 +83,28 @@ def lineup(store: ModelStore, threads: int, *, only: Collection[str] = ()) -> Li
 
 def detectors_at_hand(store: ModelStore, threads: int) -> dict[str, FaceDetector]:
     """Every face detector of the registry whose files are at hand, by model_id."""
-    found = {}
+    found, options = {}, EngineOptions(threads=threads)
     for model in model_registry().models.values():
         if model.task == "face-detection":
             with suppress(ConfigurationError):
-                found[model.model_id] = a_detector(model.model_id, store, threads=threads)
+                found[model.model_id] = a_detector(model.model_id, store, options)
     return found
 
 
 def a_detector(
     model_id: str,
     store: ModelStore,
+    options: EngineOptions = PLAIN,
     *,
-    threads: int,
-    engine: str = "auto",
-    max_batch: int = 1,
-    device: str = "CPU",
+    engine: str = AUTO,
 ) -> FaceDetector:
     """A detector of the registry as the service loads it.
 
     Args:
         model_id: its model.
         store: that has the files.
-        threads: of one run.
+        options: device, threads of a run, pictures of a call.
         engine: that is to run it; the fastest if it is `auto`.
-        max_batch: pictures of a call.
-        device: that it runs on, CPU or GPU-0, …
 
     Raises:
         ConfigurationError: a file is missing or altered, or no engine can run it.
@@ -116,20 +115,18 @@ def a_detector(
         pack,
         store,
         long_side=LONG_SIDE,
-        threads=threads,
-        max_batch=max_batch,
-        running=Running(wanted=engine, device=device),
+        threads=options.threads,
+        max_batch=options.max_batch,
+        running=Running(wanted=engine, device=options.device),
     )
 
 
 def an_embedder(
     model_id: str,
     store: ModelStore,
+    options: EngineOptions = PLAIN,
     *,
-    threads: int,
-    engine: str = "auto",
-    max_batch: int = 1,
-    device: str = "CPU",
+    engine: str = AUTO,
 ) -> FaceEmbedder:
     """An embedder of the registry as the service loads it; arguments as of `a_detector`.
 
@@ -140,13 +137,13 @@ def an_embedder(
     model = registry.models[model_id]
     if model.input is None:  # the engine takes pictures as they are, and comes with a pack
         packs = (pack for pack in registry.packs.values() if pack.embedder is model)
-        return load_embedder(next(packs), store, threads=threads)
+        return load_embedder(next(packs), store, threads=options.threads)
     template = TEMPLATES[model.alignment or ""]
     runner, _ = open_engine(
         model,
         store.locate(model),
         sample(template, model.input),
-        options=EngineOptions(device=device, threads=threads, max_batch=max_batch),
+        options=options,
         wanted=engine,
     )
     info = EmbedderInfo(
@@ -168,15 +165,15 @@ def _contender(
     registry: ModelRegistry,
     model: ModelSpec,
     store: ModelStore,
-    threads: int,
+    options: EngineOptions,
     detectors: dict[str, FaceDetector],
 ) -> Contender:
     """Embedders that no pack has are shown what the default detector finds."""
-    embedder = an_embedder(model.model_id, store, threads=threads)
+    embedder = an_embedder(model.model_id, store, options)
     packs = [pack for pack in registry.packs.values() if pack.embedder is model]
     detector = packs[0].detector.model_id if packs else DETECTOR
     if detector not in detectors:
-        detectors[detector] = a_detector(detector, store, threads=threads)
+        detectors[detector] = a_detector(detector, store, options)
     return Contender(
         model_id=model.model_id,
         detector=detectors[detector],

@@ -31,25 +31,11 @@ class Loading:
         Raises:
             ConfigurationError: a file is missing, or the engine has no such device or fails on it.
         """
-        return a_detector(
-            model.model_id,
-            self.store,
-            threads=self.threads,
-            engine=engine,
-            max_batch=LARGEST,
-            device=self.device,
-        )
+        return a_detector(model.model_id, self.store, self._options, engine=engine)
 
     def embedder(self, model: ModelSpec, engine: str) -> FaceEmbedder:
         """An embedder as the service loads it; see `detector`."""
-        return an_embedder(
-            model.model_id,
-            self.store,
-            threads=self.threads,
-            engine=engine,
-            max_batch=LARGEST,
-            device=self.device,
-        )
+        return an_embedder(model.model_id, self.store, self._options, engine=engine)
 
     def bare(self, model: ModelSpec, engine: str, item: Tensor) -> Bare:
         """The engine by itself: as its manual calls it on a CPU, as the product does elsewhere.
@@ -64,9 +50,12 @@ class Loading:
         """
         files = self.store.locate(model)
         if self.device != _CPU:
-            options = EngineOptions(device=self.device, threads=self.threads, max_batch=LARGEST)
-            runner, _ = open_engine(model, files, item, options=options, wanted=engine)
+            runner, _ = open_engine(model, files, item, options=self._options, wanted=engine)
             return runner.run
         network = next(path for path in files.values() if path.suffix in {".onnx", ".xml"})
         weights = next((path for path in files.values() if path.suffix == ".bin"), None)
         return bare_engine(engine, network, weights, threads=self.threads)
+
+    @property
+    def _options(self) -> EngineOptions:
+        return EngineOptions(device=self.device, threads=self.threads, max_batch=LARGEST)

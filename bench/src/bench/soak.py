@@ -97,8 +97,8 @@ def _loop(
     store: ModelStore, encoded: Sequence[bytes], counter: list[int], stop: threading.Event
 ) -> None:
     """Work until `stop` is set; every loop has models of its own, as a process would."""
-    detector = a_detector(DETECTOR, store, threads=1)
-    embedder = an_embedder(DEFAULT, store, threads=1)
+    detector = a_detector(DETECTOR, store)
+    embedder = an_embedder(DEFAULT, store)
     for data in cycle(encoded):
         if stop.is_set():
             return

@@ -128,7 +128,7 @@ def gather(store: ModelStore, where: Material) -> Supply:
     """
     encoded = where.pictures()[::_SPREAD]
     decoded = [decode_picture(data) for data in encoded]
-    finder = a_detector(DETECTOR, store, threads=1)
+    finder = a_detector(DETECTOR, store)
     chips = [
         Seen(picture, face).chip(GRADES[0])
         for picture in decoded
