@@ -1,18 +1,17 @@
 """The fallback chain: GPU, then CPU, then cloud, each with its time-out."""
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic
 
-from inference.choice import NoEngineError
 from inference.engine import EngineError
 from inference.link_health import ChainPolicy, LinkState
 from inference.links import Answered, Change, Link, Out, Tool
 from inference.slots import Slot
 from inference.threads import AbandonableThreads, HangingError, Threads
+from inference.upkeep import Upkeep
 from mesh.clock import Clock, SystemClock
 from mesh.watchdog import end_process
 
@@ -80,63 +79,36 @@ class Chain(Generic[Tool]):
         if not links or len({link.name for link in links}) != len(links):
             raise ValueError("a chain needs at least one link, and a name of its own for each")
         self._policy = policy or ChainPolicy()
-        self._warm_up = warm_up
-        self._tell = tell
         self._end = end
-        self._lock = threading.Lock()
         self._threads = threads or AbandonableThreads("model-link")
-        self._fell_from: Slot[Tool] | None = None
-        clock, alone = clock or SystemClock(), len(links) == 1
-        self._slots = [Slot(link, self._policy, clock, alone=alone) for link in links]
-        for slot in self._slots:
-            self._build_first(slot)
-        self._review()
+        self._upkeep = Upkeep(
+            links,
+            warm_up=warm_up,
+            policy=self._policy,
+            tell=tell,
+            clock=clock or SystemClock(),
+            threads=self._threads,
+        )
+        self._slots, self._lock = self._upkeep.slots, self._upkeep.lock
 
     @property
     def tools(self) -> Sequence[Tool]:
         """What was built, in order."""
-        return [slot.tool for slot in self._slots if slot.built]
-
-    def warm_up(self) -> None:
-        """Warm every link up, in this thread; what is built anew later is warm when it is asked.
-
-        Raises:
-            EngineError: the last link fails; another one that does is left alone.
-        """
-        for slot in self._slots:
-            if not slot.built:
-                continue
-            try:
-                self._warm_up(slot.tool)
-            except EngineError as error:
-                if slot is self._slots[-1]:
-                    raise
-                with self._lock:
-                    slot.broke(str(error))
-                    self._review()
+        return self._upkeep.tools
 
     @property
     def serving(self) -> Tool:
         """What a call would be answered by now."""
-        with self._lock:
-            built = [slot for slot in self._slots if slot.built]
-            usable = [slot for slot in built if slot.state is not LinkState.FAILED]
-            return (usable or built)[0].tool
+        return self._upkeep.serving
 
     @property
     def state(self) -> LinkState:
-        """Failed if nothing answers, degraded if not the first link; builds anew what has rested.
+        """See `Upkeep.state`."""
+        return self._upkeep.state
 
-        Reading it now and then lets links recover without calls.
-        """
-        with self._lock:
-            for slot in self._slots:
-                slot.mend(partial(self._build, slot))
-            self._review()
-            if not any(slot.health.usable for slot in self._slots):
-                return LinkState.FAILED
-            first = self._slots[0].state
-            return LinkState.AVAILABLE if first is LinkState.AVAILABLE else LinkState.DEGRADED
+    def warm_up(self) -> None:
+        """Warm every link up; see `Upkeep.warm_up`."""
+        self._upkeep.warm_up()
 
     def run(self, use: Callable[[Tool], Out], *, prefer: str | None = None) -> Answered[Tool, Out]:
         """Use the first link that answers; blocks for the sum of the time-outs at most.
@@ -167,7 +139,7 @@ class Chain(Generic[Tool]):
         asked = False
         for slot in ordered:
             with self._lock:
-                slot.mend(partial(self._build, slot))
+                self._upkeep.mend(slot)
                 admitted = slot.health.admit()
             if admitted:
                 asked = True
@@ -176,10 +148,10 @@ class Chain(Generic[Tool]):
             return
         slot = min(ordered, key=lambda one: one.health.rests_until)
         with self._lock:
-            building = slot.building = slot.building or self._build(slot)
+            building = slot.building = slot.building or self._upkeep.build(slot)
         wait([building], slot.link.timeout)
         with self._lock:
-            slot.mend(partial(self._build, slot))
+            self._upkeep.mend(slot)
             admitted = slot.health.admit()
             if not admitted:
                 slot.health.broke()
@@ -188,7 +160,7 @@ class Chain(Generic[Tool]):
 
     def _ask_only(self, slot: Slot[Tool], use: Callable[[Tool], Out]) -> Answered[Tool, Out]:
         with self._lock:
-            slot.mend(partial(self._build, slot))
+            self._upkeep.mend(slot)
             tool = slot.tool
         try:
             value = use(tool)
@@ -197,11 +169,11 @@ class Chain(Generic[Tool]):
                 if tool is slot.tool and slot.health.usable:  # while it rests nothing is counted
                     slot.reason = str(error)
                     slot.health.refused()
-                    self._review()
+                    self._upkeep.review()
             raise
         with self._lock:
             slot.answered()
-            self._review()
+            self._upkeep.review()
         return Answered(value, tool, slot.link, stood_in=False)
 
     def _ask(
@@ -223,19 +195,15 @@ class Chain(Generic[Tool]):
             slot.answered()
             for other in attempt.refused:
                 other.health.refused()
-            self._review()
-            if stood_in and self._fell_from is None:
-                self._fell_from = expected = attempt.expected
-                state = expected.state
-                self._tell(
-                    Change("model_fallback", expected.link, state, expected.reason, slot.link)
-                )
+            self._upkeep.review()
+            if stood_in:
+                self._upkeep.stood_in(slot, attempt.expected)
         return Answered(value, tool, slot.link, stood_in)
 
     def _hung(self, slot: Slot[Tool], reason: str) -> None:
         with self._lock:
             slot.broke(reason)
-            self._review()
+            self._upkeep.review()
         hanging = self._threads.abandoned
         if hanging > self._policy.max_abandoned:
             self._end(f"{hanging} calls of models hang, the last of {slot.link.name}")
@@ -245,43 +213,6 @@ class Chain(Generic[Tool]):
             for slot in attempt.refused:
                 others = [other.state for other in self._slots if other is not slot]
                 alone = all(state is LinkState.FAILED for state in others)
-                slot.undecided(partial(self._build, slot), alone=alone)
+                slot.undecided(partial(self._upkeep.build, slot), alone=alone)
             reasons = "; ".join(f"{slot.link.name}: {slot.reason}" for slot in self._slots)
         return ChainTimeoutError(reasons) if attempt.hung else EngineError(reasons)
-
-    def _build_first(self, slot: Slot[Tool]) -> None:
-        if slot is self._slots[-1]:
-            slot.take(slot.link.build())
-            return
-        patience = self._policy.longest_start
-        slot.building = self._threads.start(slot.link.build)
-        if not wait([slot.building], patience).done:
-            slot.broke(f"was not built within {patience:g} s")
-            return
-        try:
-            slot.take(slot.building.result())
-        except (EngineError, NoEngineError) as error:
-            slot.broke(f"cannot be built: {error}")
-        slot.building = None
-
-    def _build(self, slot: Slot[Tool]) -> Future[Tool]:
-        """Build it anew in the background, warm."""
-
-        def build() -> Tool:
-            tool = slot.link.build()
-            self._warm_up(tool)
-            return tool
-
-        return self._threads.start(build)
-
-    def _review(self) -> None:
-        """Tell what changed since the last time; the lock is held."""
-        for slot in self._slots:
-            state, told = slot.state, slot.told
-            slot.told = state
-            if state is LinkState.AVAILABLE and told is not LinkState.AVAILABLE:
-                if self._fell_from is slot:
-                    self._fell_from = None
-                self._tell(Change("model_restored", slot.link, state, "no trouble lately"))
-            elif state is not told and told is not LinkState.FAILED:
-                self._tell(Change("model_degraded", slot.link, state, slot.reason))
