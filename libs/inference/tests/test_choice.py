@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from libs.inference.tests import networks
 from structlog.testing import capture_logs
 
-from inference.candidates import candidates, devices_for
+from inference.candidates import candidates
 from inference.choice import (
     LEAD,
     Candidate,
@@ -20,6 +20,7 @@ from inference.choice import (
 from inference.engine import Engine, EngineError, EngineInfo, EngineOptions, Outputs, Tensor
 from inference.measuring import TOLERANCE, Trial
 from inference.opening import open_engine
+from inference.suiting import devices_for
 from mesh.clock import ManualClock
 from mesh.errors import ConfigurationError
 from mesh.models import ModelFile, ModelSpec

@@ -128,7 +128,7 @@ def test_a_network_is_prepared_for_as_much_as_it_is_given_at_once(
     def note(*_: object, options: EngineOptions, **__: object) -> Never:
         raise ConfigurationError(f"{options.max_batch} at once")
 
-    monkeypatch.setattr("detection.adapters.further_models.open_engine", note)
+    monkeypatch.setattr("detection.adapters.further_engines.open_engine", note)
     (tmp_path / "own.onnx").write_bytes(b"a network")
     model = replace(ModelRegistry.load().models[model_id], files=(ModelFile(name="own.onnx"),))
     store = ModelStore(folder=tmp_path, cache=tmp_path)

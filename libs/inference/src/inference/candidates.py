@@ -8,8 +8,6 @@ from inference.batching import BucketedEngine
 from inference.choice import Candidate
 from inference.engine import Engine, EngineOptions
 from mesh.errors import ConfigurationError
-from mesh.logs import get_logger
-from mesh.models import ModelSpec
 
 ENGINES = ("onnxruntime", "openvino", "torch")
 """Engines of this library; a model may name others (dlib), which run it by themselves."""
@@ -43,7 +41,7 @@ def candidates(
     found = [
         Candidate(name=name, open=partial(_open, name, files, options, sides))
         for name in named
-        if _offers(name, options.device)
+        if offers(name, options.device)
     ]
     if options.device != "CPU" and named:
         plain = EngineOptions(threads=options.threads)
@@ -54,35 +52,7 @@ def candidates(
     return found
 
 
-def devices_for(devices: Sequence[str], *models: ModelSpec) -> list[str]:
-    """Those of the devices that every model has an engine for; the log tells what is left out.
-
-    Args:
-        devices: the chosen one first, the CPU last, where every model runs.
-        models: that run together.
-    """
-    kept = []
-    for device in devices:
-        stuck = [model for model in models if not _runs(model, device)]
-        if not stuck:
-            kept.append(device)
-        for model in stuck:
-            get_logger("inference").warning(
-                "device_left_out",
-                model_id=model.model_id,
-                device=device,
-                reason=f"no engine of the model is for it: {', '.join(model.engines)}",
-            )
-    return kept
-
-
-def _runs(model: ModelSpec, device: str) -> bool:
-    return device == "CPU" or any(
-        name in ENGINES and _offers(name, device) for name in model.engines
-    )
-
-
-def _offers(name: str, device: str) -> bool:
+def offers(name: str, device: str) -> bool:
     """Whether an engine is for a device at all."""
     kind = device.partition("-")[0]
     return {

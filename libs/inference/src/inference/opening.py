@@ -8,7 +8,7 @@ from inference.candidates import candidates
 from inference.choice import AUTO, EngineReport, choose, take
 from inference.devices import UNMEASURED, kind_of
 from inference.engine import Engine, EngineOptions, Tensor
-from inference.trials import Attempt, tried_apart
+from inference.trials import TIMEOUT_SECONDS, Attempt, tried_apart
 from mesh.clock import Clock, SystemClock
 from mesh.logs import get_logger
 from mesh.models import ModelSpec
@@ -22,6 +22,7 @@ def open_engine(
     options: EngineOptions,
     wanted: str = AUTO,
     apart: bool = False,
+    patience: float = TIMEOUT_SECONDS,
     clock: Clock | None = None,
 ) -> tuple[Engine, EngineReport]:
     """The engine that a model is run by on a device; measured where there is a choice.
@@ -33,6 +34,7 @@ def open_engine(
         options: device, precision, threads, streams.
         wanted: auto, or the name of an engine.
         apart: whether engines are tried in a process of their own, see `inference.trials`.
+        patience: with such a process, seconds.
         clock: takes the time; the machine's by default.
 
     Raises:
@@ -43,7 +45,7 @@ def open_engine(
     if apart and wanted == AUTO and len(found) > 1:
         once = replace(options, max_batch=1)  # the sample is one item: no other size is prepared
         attempt = Attempt(engines=model.engines, files=files, options=once, sample=sample)
-        engine, report = take(model.model_id, found, *tried_apart(attempt))
+        engine, report = take(model.model_id, found, *tried_apart(attempt, timeout=patience))
     else:
         engine, report = choose(
             model.model_id, found, sample, clock=clock or SystemClock(), wanted=wanted

@@ -1,10 +1,11 @@
 """Models behind a fallback chain, as the stage knows them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from detection.adapters.further_engines import FurtherEngines
 from detection.domain.face import Image
 from detection.domain.thing import RawObject
 from detection.ports import FaceModel, FaceView, ModelInfo, ObjectDetector
@@ -15,6 +16,8 @@ from inference.links import Change, Link
 from inference.news import ModelNews
 from inference.running import warm
 
+TRYING_SECONDS = 20.0
+"""The start waits so long for engines to be tried on further models: 3 s each on a busy machine."""
 Tool = TypeVar("Tool", bound=Model[ModelInfo])
 Reading = TypeVar("Reading")
 
@@ -45,6 +48,8 @@ class Places:
     """Seconds that a call may take on a device."""
     threads: int = 1
     """That one run may use on a CPU."""
+    engines: FurtherEngines = field(default_factory=FurtherEngines)
+    """Opens networks."""
     tell: Callable[[str, Change[Any]], None] = lambda _task, _change: None
     """Told task and change of every link; must return at once."""
     prefer: Callable[[], str | None] = lambda: None
@@ -95,6 +100,7 @@ def places_of(
         devices=settings.devices,
         timeout=settings.timeout,
         threads=settings.detection_threads,
+        engines=FurtherEngines(wanted=settings.engine, seconds=TRYING_SECONDS),
         tell=lambda task, change: news.changed(change, task=task),
         prefer=prefer,
     )

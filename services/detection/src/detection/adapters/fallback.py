@@ -7,13 +7,13 @@ from functools import partial
 from detection.domain.face import Image, RawFace
 from detection.ports import FaceDetector, ModelInfo
 from detection.settings import REKOGNITION, DetectionSettings
-from inference.candidates import devices_for
 from inference.chain import Chain
 from inference.chained import Chained
 from inference.links import Link
 from inference.news import ModelNews
 from inference.running import warm
 from inference.settings import CLOUD
+from inference.suiting import devices_for
 from inference.switching import ModelSwitch
 from mesh.errors import ConfigurationError
 from mesh.models import ModelRegistry, ModelSpec

@@ -6,23 +6,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from detection.adapters import face_networks, object_detector
 from detection.adapters.chained import ChainedFaceModel, ChainedObjectDetector, Places
 from detection.adapters.face_networks import Network
+from detection.adapters.further_engines import FurtherEngines
 from detection.adapters.object_detector import YoloDetector
 from detection.domain.wishes import AGES, EYES, LANDMARKS, LIVENESS, OBJECTS, POSE
 from detection.ports import FurtherModels, Metered, ModelInfo, Tracker
-from inference.candidates import devices_for
 from inference.chain import Chain
-from inference.choice import AUTO
-from inference.engine import EngineError, EngineInfo, EngineOptions, Tensor
-from inference.opening import open_engine
+from inference.engine import EngineError, EngineInfo, EngineOptions
+from inference.suiting import devices_for
 from mesh.clock import SystemClock
 from mesh.errors import ConfigurationError
 from mesh.model_status import ModelMeter
-from mesh.models import InputSpec, MissingFileError, ModelSpec, ModelStore, Pack
+from mesh.models import MissingFileError, ModelSpec, ModelStore, Pack
 from mesh.tasks import FACE, HELPS, NEEDS
 
 Files = Mapping[str, Path]
@@ -50,6 +47,7 @@ class _Asked:
     """Each with its files; several are read together."""
     pack: str
     threads: int
+    engines: FurtherEngines
 
 
 def equip(loaded: Sequence[Loaded], persons: Tracker) -> FurtherModels:
@@ -101,7 +99,7 @@ def load_further(
             if files is not None
         ]
         if found:
-            asked = _Asked(task, tuple(found), pack.name, where.threads)
+            asked = _Asked(task, tuple(found), pack.name, where.threads, where.engines)
             loaded.append(_load(asked, where))
     return loaded
 
@@ -140,7 +138,7 @@ def _build(asked: _Asked, device: str) -> Any:
         return _landmarker(asked)
     at_once = object_detector.AT_ONCE if asked.task == OBJECTS else face_networks.AT_ONCE
     options = EngineOptions(device=device, threads=asked.threads, max_batch=at_once)
-    networks = [_network(model, files, options) for model, files in asked.found]
+    networks = [asked.engines.network(model, files, options) for model, files in asked.found]
     info = _together(
         [
             _info(model, files, asked.pack, network.engine.info)
@@ -174,27 +172,6 @@ _BUILDERS: Mapping[str, Callable[[Sequence[Network], ModelInfo], Any]] = {
     POSE: face_networks.head_pose,
     AGES: face_networks.age_gender,
 }
-
-
-def _network(model: ModelSpec, files: Files, options: EngineOptions) -> Network:
-    shape = model.input
-    if shape is None or not shape.width or not shape.height:
-        raise ConfigurationError(f"model {model.model_id}: its input needs a width and a height")
-    engine, _ = open_engine(
-        model,
-        files,
-        _sample(shape),
-        options=options,
-        wanted=model.engine if options.device == "CPU" else AUTO,
-    )
-    return Network(engine, shape)
-
-
-def _sample(shape: InputSpec) -> Tensor:
-    noise = np.random.default_rng(0).uniform(0, 255, (1, 3, shape.height, shape.width))
-    mean, scale = (np.reshape(values, (3, 1, 1)) for values in (shape.mean, shape.scale))
-    sample: Tensor = ((noise - mean) / scale).astype(np.float32)
-    return sample
 
 
 def _info(model: ModelSpec, files: Files, pack: str, engine: EngineInfo) -> ModelInfo:

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from inference.candidates import devices_for
 from inference.chain import Chain
 from inference.chained import Chained
 from inference.links import Link
 from inference.news import ModelNews
 from inference.running import warm
+from inference.suiting import devices_for
 from inference.switching import ModelSwitch
 from mesh.errors import ConfigurationError
 from mesh.events import FaceChip
