@@ -26,6 +26,9 @@ LIKELY = Work(priority=Priority.NORMAL, batch=3)
         (0.1, Work(batch=4), True, "free"),
         (0.1, Work(priority=Priority.HIGH, batch=1), False, "single"),
         (0.95, Work(batch=32), False, "saturated"),
+        (0.1, Work(batch=8, assigned=False), False, "unassigned"),
+        (0.1, Work(priority=Priority.URGENT, batch=8, assigned=False), True, "urgent"),
+        (None, Work(batch=8, assigned=False), False, "no_gpu"),
     ],
 )
 def test_every_row_of_the_matrix(

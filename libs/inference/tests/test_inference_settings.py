@@ -47,3 +47,9 @@ def test_a_batch_must_last_longer_than_the_chain(monkeypatch: pytest.MonkeyPatch
     settings.check_patience(["CPU"])
     with pytest.raises(ConfigurationError, match="SIGHTLINE_BATCH_TIMEOUT_S is 15"):
         settings.check_patience(["GPU-0", "CPU"])
+
+
+def test_the_cameras_of_a_gpu_are_named_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert InferenceSettings.load().cameras == []
+    monkeypatch.setenv("SIGHTLINE_GPU_CAMERAS", "cam_a, cam_b,")
+    assert InferenceSettings.load().cameras == ["cam_a", "cam_b"]

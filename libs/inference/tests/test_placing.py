@@ -85,7 +85,14 @@ def pictures(count: int) -> Tensor:
 class World:
     """A service with a GPU and a CPU, whose GPU is as busy, and fails, as it is told."""
 
-    def __init__(self, network: Path, *, by_matrix: bool = True, device: str = "GPU-0") -> None:
+    def __init__(
+        self,
+        network: Path,
+        *,
+        by_matrix: bool = True,
+        device: str = "GPU-0",
+        cameras: Sequence[str] = (),
+    ) -> None:
         self.clock = ManualClock()
         self.load: float | None = 0.2
         self.asked: list[str] = []
@@ -93,7 +100,7 @@ class World:
         self.gpu.info = replace(self.gpu.info, device=device)
         self.cpu = OnnxEngine(network)
         self.registry = CollectorRegistry()
-        placing = Placing(self.registry, by_matrix=by_matrix, load=self._load_of)
+        placing = Placing(self.registry, by_matrix=by_matrix, cameras=cameras, load=self._load_of)
         chain = Chain(
             [self._link(self.gpu), self._link(self.cpu)],
             policy=ChainPolicy(tolerated=1),
@@ -164,6 +171,24 @@ def test_the_matrix_rules_where_a_batch_is_computed(
     assert world.stage.seen == [(device, False)]
     assert world.counted(device, reason) == 1.0
     assert world.gpu.items == ([count] if device == "GPU-0" else [])
+
+
+@pytest.mark.parametrize(("by_matrix", "reason"), [(True, "large_batch"), (False, "setting")])
+def test_a_gpu_computes_for_its_own_cameras_and_for_whoever_is_urgent(
+    network: Path, by_matrix: bool, reason: str
+) -> None:
+    world = World(network, by_matrix=by_matrix, cameras=["cam_a", "cam_b"])
+    assert [world.send(8, camera=name) for name in ("cam_b", "cam_c")] == ["GPU-0", "CPU"]
+    assert world.send(8, Priority.URGENT, camera="cam_c") == "GPU-0"
+    assert world.counted("GPU-0", reason) == (1.0 if by_matrix else 2.0)
+    assert world.counted("CPU", "unassigned") == 1.0
+
+
+def test_one_camera_of_the_gpu_takes_its_batch_there(network: Path) -> None:
+    world = World(network, cameras=["cam_a"])
+    batch = [a_record(a_frame_captured(), key=name) for name in ("cam_c", "cam_a")]
+    PooledStage(world.stage, world.pool).process(batch)
+    assert world.stage.seen == [("GPU-0", False)]
 
 
 def test_whichever_device_computes_a_batch_says_the_same(world: World) -> None:

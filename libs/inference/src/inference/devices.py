@@ -11,6 +11,8 @@ CALM = 0.7
 _LARGE = 4
 
 _GPUS = frozenset({"GPU", "TENSORRT", "IGPU"})
+UNASSIGNED = "unassigned"
+"""The reason where a GPU is for other cameras."""
 UNMEASURED = frozenset({"TENSORRT", "IGPU"})
 """Kinds of devices that can be chosen and were never measured."""
 
@@ -39,6 +41,8 @@ class Work:
     """The highest in the batch; none if nobody said."""
     batch: int
     """Pictures or faces, at least 1."""
+    assigned: bool = True
+    """Whether the GPU is for one of its cameras."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +58,10 @@ class Choice:
 def choose_device(utilisation: float | None, work: Work, *, saturated: bool = False) -> Choice:
     """Where to compute a batch.
 
-    The rows of the matrix overlap; the first that applies decides: no GPU, urgent, saturated, low
-    priority, a large batch, a single picture, else the GPU. Between 70 % and 90 % the decision
-    before holds, so that work does not swing between the two.
+    The rows of the matrix overlap; the first that applies decides: no GPU, urgent, cameras that
+    the GPU is not for (specification, 6.4), saturated, low priority, a large batch, a single
+    picture, else the GPU. Between 70 % and 90 % the decision before holds, so that work does not
+    swing between the two.
 
     Args:
         utilisation: of the GPU, 0 to 1; none if there is no GPU, or it failed.
@@ -76,14 +81,12 @@ def choose_device(utilisation: float | None, work: Work, *, saturated: bool = Fa
 
 
 def _decide(work: Work, *, saturated: bool) -> tuple[bool, str]:
-    if work.priority is Priority.URGENT:
-        return True, "urgent"
-    if saturated:
-        return False, "saturated"
-    if work.priority is Priority.LOW:
-        return False, "low_priority"
-    if work.batch > _LARGE:
-        return True, "large_batch"
-    if work.batch == 1:
-        return False, "single"
-    return True, "free"
+    rows = (
+        (work.priority is Priority.URGENT, True, "urgent"),
+        (not work.assigned, False, UNASSIGNED),
+        (saturated, False, "saturated"),
+        (work.priority is Priority.LOW, False, "low_priority"),
+        (work.batch > _LARGE, True, "large_batch"),
+        (work.batch == 1, False, "single"),
+    )
+    return next(((gpu, reason) for applies, gpu, reason in rows if applies), (True, "free"))

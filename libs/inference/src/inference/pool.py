@@ -78,7 +78,8 @@ class DevicePool:
         """While frames are in hand; the key of a record is its camera."""
         serving = self._device()
         items = sum(self._items(record.event) for record in batch)
-        work = Work(priority=_highest(batch), batch=items)
+        assigned = self._placing.assigned(one.key for one in batch)
+        work = Work(priority=_highest(batch), batch=items, assigned=assigned)
         # What needs no model needs no device either.
         with self._placing.placed(work, serving) if items else nullcontext(serving) as device:
             now = self._clock.monotonic()

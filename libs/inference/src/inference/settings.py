@@ -27,6 +27,9 @@ class InferenceSettings(ModelSettings):
     device_choice: Literal["matrix", "all"] = Field(
         "matrix", description="Batches that a GPU gets: by load, priority and size, or all."
     )
+    gpu_cameras: str = Field(
+        "", description="Cameras that the GPU is for, by commas: others run on the CPU; empty: all."
+    )
     precision: str | None = Field(
         None, pattern=r"^(f32|bf16|f16)$", description="Of the engine; its own choice unless set."
     )
@@ -40,6 +43,11 @@ class InferenceSettings(ModelSettings):
     def by_matrix(self) -> bool:
         """Whether the decision matrix says which batches a GPU gets; else all of them."""
         return self.device_choice == "matrix"
+
+    @property
+    def cameras(self) -> Sequence[str]:
+        """The cameras of `SIGHTLINE_GPU_CAMERAS`; none stands for all."""
+        return [camera.strip() for camera in self.gpu_cameras.split(",") if camera.strip()]
 
     @property
     def devices(self) -> Sequence[str]:

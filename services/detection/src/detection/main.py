@@ -51,7 +51,9 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
     news = build_news(settings, codec, service=NAME, task=TASK)
     detectors = Detectors(settings, registry, partial(load_detector, store=store), news)
     pack = registry.pack(settings.model_pack)
-    placing = Placing(process.metrics.registry, by_matrix=settings.by_matrix)
+    placing = Placing(
+        process.metrics.registry, by_matrix=settings.by_matrix, cameras=settings.cameras
+    )
     detector = FallbackDetector(detectors.chain(pack.detector.model_id), placing.preferred)
     downstream = Downstream(settings, NEXT_STAGES)
     lanes = lanes_of(settings.topics, held=downstream.behind)

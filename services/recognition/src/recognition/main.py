@@ -46,7 +46,9 @@ def _serve(settings: RecognitionSettings, process: Process) -> None:
     )
     news = build_news(settings, codec, service=NAME, task=TASK)
     models, store = open_registry(settings), open_store(settings)
-    placing = Placing(process.metrics.registry, by_matrix=settings.by_matrix)
+    placing = Placing(
+        process.metrics.registry, by_matrix=settings.by_matrix, cameras=settings.cameras
+    )
     embedders = Embedders(settings, models, store, news, placing.preferred)
     first = embedders.load(models.pack(settings.model_pack).embedder.model_id)
     database = Database(settings.database_url)
