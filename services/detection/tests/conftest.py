@@ -1,7 +1,9 @@
 """What several tests of detection need: settings of hypothesis, pictures, and a fake engine."""
 
 import os
-from collections.abc import Callable, Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -10,12 +12,22 @@ import matplotlib.cbook
 import numpy as np
 import pytest
 import skimage.data
+from pydantic import SecretStr
 
 from detection.domain.face import Image, Picture, RawFace, pixels
 from detection.ports import FaceDetector, ModelInfo
 from inference.engine import EngineError
+from local.network import free_ports
 from mesh.events import BoundingBox, Point
+from mesh.identity import new_id
+from mesh.kafka import create_topics
 from mesh.models import package_folder
+from mesh.registry import ConfluentRegistry, compatibility
+from mesh.schemas import SchemaLibrary
+from mesh.settings import MeshSettings
+from mesh.topics import CATALOGUE
+
+from .running import KEY, PATIENCE, SECOND, Reader
 
 hypothesis.settings.register_profile("detection", max_examples=60, deadline=None)
 hypothesis.settings.load_profile("detection")
@@ -143,3 +155,86 @@ def data_dir() -> Path:
     if not folder:
         pytest.skip("SIGHTLINE_DATA_DIR is not set: no labelled pictures here")
     return Path(folder)
+
+
+@pytest.fixture
+def client(registry: str) -> Iterator[ConfluentRegistry]:
+    client = ConfluentRegistry(registry)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def settings(kafka: str, registry: str, client: ConfluentRegistry) -> MeshSettings:
+    """An installation of its own on the session's broker."""
+    made = MeshSettings(
+        kafka_bootstrap=kafka,
+        registry_url=registry,
+        topic_prefix=f"{new_id('test')}.",
+        partitions=2,
+        secret_key=SecretStr(KEY),
+        session_timeout_ms=6000,
+    )
+    create_topics(made)
+    library = SchemaLibrary.packaged()
+    for spec in CATALOGUE:
+        if spec.records:
+            subject = f"{made.topics(spec.name)}-value"
+            client.register(subject, library.value_schema(spec), compatibility(spec))
+    return made
+
+
+@pytest.fixture
+def restart(
+    settings: MeshSettings, free_port: int
+) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
+    """Starts the service; every process that it started ends with the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> "subprocess.Popen[bytes]":
+        environment = {
+            **os.environ,
+            "SIGHTLINE_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+            "SIGHTLINE_REGISTRY_URL": settings.registry_url,
+            "SIGHTLINE_TOPIC_PREFIX": settings.topic_prefix,
+            "SIGHTLINE_SECRET_KEY": KEY,
+            "SIGHTLINE_MODEL_PACK": "dlib",
+            "SIGHTLINE_HEALTH_PORT": str(free_port),
+            "SIGHTLINE_INSTANCE_ID": "detection-7",
+            "SIGHTLINE_SESSION_TIMEOUT_MS": "6000",
+        }
+        started.append(subprocess.Popen([sys.executable, "-m", "detection"], env=environment))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait(PATIENCE)
+
+
+@pytest.fixture
+def service(restart: Callable[[], "subprocess.Popen[bytes]"]) -> "subprocess.Popen[bytes]":
+    return restart()
+
+
+@pytest.fixture
+def free_port() -> int:
+    (port,) = free_ports(1)
+    return port
+
+
+@pytest.fixture
+def second_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A model of the user's own: dlib's detector under another name."""
+    own = tmp_path / "models.toml"
+    own.write_text(SECOND)
+    monkeypatch.setenv("SIGHTLINE_MODEL_REGISTRY", str(own))
+    return "second-detector"
+
+
+@pytest.fixture
+def reader(settings: MeshSettings, client: ConfluentRegistry) -> Iterator[Reader]:
+    made = Reader(settings, client)
+    yield made
+    made.close()

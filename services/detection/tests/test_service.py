@@ -1,25 +1,19 @@
 """The service as a whole: on a broker in memory, and as a process on the real one."""
 
-import json
-import os
 import signal
 import subprocess
-import sys
 import threading
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import pytest
-from cryptography.fernet import Fernet
 from pydantic import SecretStr
 from services.detection.tests.fakes import Chips, NoFrames
+from services.detection.tests.running import KEY, PATIENCE, Reader, measured, ready, wait_until
 from typing_extensions import override
 
 from detection.adapters.engines import load_detector
@@ -29,7 +23,6 @@ from detection.adapters.tracker import ShortTermTracker
 from detection.domain.face import Picture
 from detection.ports import FaceDetector
 from detection.stage import DetectionPolicy, DetectionStage, Tools
-from local.network import free_ports
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
 from mesh.errors import ConfigurationError
@@ -42,42 +35,24 @@ from mesh.events import (
     Outcome,
     Purpose,
     SequenceRange,
-    SwitchModel,
 )
 from mesh.health import Health
 from mesh.identity import frame_key, new_epoch, new_id
-from mesh.kafka import EventProducer, KafkaTail, WorkerOptions, build_worker, create_topics
+from mesh.kafka import EventProducer, KafkaTail, WorkerOptions, build_worker
 from mesh.memory import InMemoryBroker
 from mesh.model_status import ModelMeter
 from mesh.models import ModelRegistry, ModelStore
 from mesh.record import Record
-from mesh.registry import ConfluentRegistry, compatibility
+from mesh.registry import ConfluentRegistry
 from mesh.schemas import SchemaLibrary
 from mesh.settings import MeshSettings
 from mesh.stage import Output
 from mesh.testing import a_detection_config, a_frame_captured, a_frame_header, a_request
 from mesh.topics import CATALOGUE, Topics
 
-E = TypeVar("E")
 Encode = Callable[..., bytes]
 TOPICS = Topics()
-PATIENCE = 180.0
 PATIENT_MS = 600_000
-KEY = Fernet.generate_key().decode()
-SECOND = """
-[models.second-detector]
-task = "face-detection"
-name = "dlib HOG once more"
-version = "1"
-engines = ["dlib"]
-licence = "CC0-1.0"
-commercial = true
-files = [
-    { name = "shape_predictor_5_face_landmarks.dat", bytes = 9150489, \
-sha256 = "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888", \
-package = "face_recognition_models" },
-]
-"""
 
 
 def a_frame(image: bytes, number: int, lane: Lane, **changes: Any) -> FrameCaptured:
@@ -91,13 +66,6 @@ def a_frame(image: bytes, number: int, lane: Lane, **changes: Any) -> FrameCaptu
     )
     event = a_frame_captured(frame=header, image=image)
     return replace(event, request=a_request() if lane is Lane.REQUEST else None, **changes)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.1)
 
 
 def test_every_lane_is_read_and_frames_may_be_superseded_in_two() -> None:
@@ -260,86 +228,6 @@ def test_the_yunet_pack_is_loaded_from_the_given_folder(models_dir: Path) -> Non
     assert detector.info.model_id == "yunet-2023mar"
 
 
-@pytest.fixture
-def client(registry: str) -> Iterator[ConfluentRegistry]:
-    client = ConfluentRegistry(registry)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def settings(kafka: str, registry: str, client: ConfluentRegistry) -> MeshSettings:
-    """An installation of its own on the session's broker."""
-    made = MeshSettings(
-        kafka_bootstrap=kafka,
-        registry_url=registry,
-        topic_prefix=f"{new_id('test')}.",
-        partitions=2,
-        secret_key=SecretStr(KEY),
-        session_timeout_ms=6000,
-    )
-    create_topics(made)
-    library = SchemaLibrary.packaged()
-    for spec in CATALOGUE:
-        if spec.records:
-            subject = f"{made.topics(spec.name)}-value"
-            client.register(subject, library.value_schema(spec), compatibility(spec))
-    return made
-
-
-@pytest.fixture
-def restart(
-    settings: MeshSettings, free_port: int
-) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
-    """Starts the service; every process that it started ends with the test."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start() -> "subprocess.Popen[bytes]":
-        environment = {
-            **os.environ,
-            "SIGHTLINE_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-            "SIGHTLINE_REGISTRY_URL": settings.registry_url,
-            "SIGHTLINE_TOPIC_PREFIX": settings.topic_prefix,
-            "SIGHTLINE_SECRET_KEY": KEY,
-            "SIGHTLINE_MODEL_PACK": "dlib",
-            "SIGHTLINE_HEALTH_PORT": str(free_port),
-            "SIGHTLINE_INSTANCE_ID": "detection-7",
-            "SIGHTLINE_SESSION_TIMEOUT_MS": "6000",
-        }
-        started.append(subprocess.Popen([sys.executable, "-m", "detection"], env=environment))
-        return started[-1]
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.wait(PATIENCE)
-
-
-@pytest.fixture
-def service(restart: Callable[[], "subprocess.Popen[bytes]"]) -> "subprocess.Popen[bytes]":
-    return restart()
-
-
-@pytest.fixture
-def free_port() -> int:
-    (port,) = free_ports(1)
-    return port
-
-
-def measured(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
-        return str(answer.read(), "utf-8")
-
-
-def ready(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=30) as answer:
-            return bool(json.load(answer)["status"] == "ok")
-    except (OSError, urllib.error.URLError):
-        return False
-
-
 @pytest.mark.integration
 def test_the_process_detects_faces_on_a_real_broker_and_stops_in_order(
     settings: MeshSettings,
@@ -400,82 +288,6 @@ def test_the_process_detects_faces_on_a_real_broker_and_stops_in_order(
     assert "sightline_detection_chips_left_out_total 0.0" in measured(free_port)
     service.send_signal(signal.SIGTERM)
     assert service.wait(PATIENCE) == 0
-
-
-@pytest.fixture
-def second_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """A model of the user's own: dlib's detector under another name."""
-    own = tmp_path / "models.toml"
-    own.write_text(SECOND)
-    monkeypatch.setenv("SIGHTLINE_MODEL_REGISTRY", str(own))
-    return "second-detector"
-
-
-class Reader:
-    """Everything that detection publishes, and frames for it."""
-
-    def __init__(self, settings: MeshSettings, client: ConfluentRegistry) -> None:
-        topics = settings.topics
-        codec = AvroCodec(client, topics, SchemaLibrary.packaged())
-        names = ("detections", "model-status", "events")
-        self.seen: list[Any] = []
-        self._topics = topics
-        self._producer = EventProducer(settings, codec)
-        self._stop = threading.Event()
-        self._tail = KafkaTail(settings, codec, topics=[topics(name) for name in names])
-        self._thread = threading.Thread(
-            target=self._tail.run, args=(lambda record: self.seen.append(record.event), self._stop)
-        )
-        self._thread.start()
-        self._camera = new_id("cam")
-        self._sent = 0
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join(PATIENCE)
-
-    def switch(self, model_id: str) -> None:
-        command = SwitchModel(
-            model_id=model_id,
-            task="face-detection",
-            requested_by="usr_1",
-            requested_at=datetime.now(UTC),
-        )
-        self._producer.send(Output(self._topics("model.commands"), model_id, command))
-        self._producer.flush()
-
-    def detect(self, image: bytes) -> FrameDetected:
-        """Send a frame and wait until it was detected."""
-        header = a_frame_header(
-            camera_id=self._camera,
-            sequence_number=self._sent,
-            frame_key=frame_key(self._camera, 1, self._sent),
-            lane=Lane.EVIDENCE,
-            received_timestamp=datetime.now(UTC),
-        )
-        self._sent += 1
-        event = a_frame_captured(frame=header, image=image)
-        self._producer.send(Output(self._topics.lane(Lane.EVIDENCE), self._camera, event))
-        self._producer.flush()
-        return self.wait(FrameDetected, lambda one: one.frame.frame_key == header.frame_key)
-
-    def wait(self, kind: type[E], wanted: Callable[[E], bool]) -> E:
-        """The first event of this kind that is wanted, whenever it came."""
-        found: list[E] = []
-
-        def look() -> bool:
-            found.extend(one for one in list(self.seen) if isinstance(one, kind) and wanted(one))
-            return bool(found)
-
-        wait_until(look)
-        return found[0]
-
-
-@pytest.fixture
-def reader(settings: MeshSettings, client: ConfluentRegistry) -> Iterator[Reader]:
-    made = Reader(settings, client)
-    yield made
-    made.close()
 
 
 @pytest.mark.integration
