@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -87,6 +88,7 @@ class Installation:
         self._registry = client
         self._codec = AvroCodec(client, self.settings.topics, library)
         self._producer = EventProducer(self.settings, self._codec)
+        self._publishing = threading.Lock()
         self._consumer = Consumer(
             {
                 "bootstrap.servers": kafka,
@@ -140,8 +142,9 @@ class Installation:
         self._log.close()
 
     def send(self, topic: str, key: str, event: Any) -> None:
-        self._producer.send(Output(self.settings.topics(topic), key, event))
-        self._producer.flush(timedelta(seconds=60))
+        with self._publishing:
+            self._producer.send(Output(self.settings.topics(topic), key, event))
+            self._producer.flush(timedelta(seconds=60))
 
     def switch(self, model_id: str) -> None:
         """Command another model."""
@@ -161,7 +164,7 @@ class Installation:
         found: list[E] = []
 
         def look() -> bool:
-            self._read()
+            self.read()
             found.extend(
                 event for _, _, event in self.seen if isinstance(event, kind) and wanted(event)
             )
@@ -174,7 +177,7 @@ class Installation:
         """Wait for one."""
 
         def look() -> bool:
-            self._read()
+            self.read()
             return (self.settings.topics(topic), key, None) in self.seen
 
         wait_for(look, PATIENCE, self.log)
@@ -182,7 +185,8 @@ class Installation:
     def log(self) -> str:
         return (self._folder / "log").read_text()[-4000:]
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Take what was published since the last time."""
         while (message := self._consumer.poll(0.2)) is not None:
             if message.error() is None:
                 topic, value = str(message.topic()), message.value()
