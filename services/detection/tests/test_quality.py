@@ -76,11 +76,6 @@ def make_box(side: float) -> BoundingBox:
     return BoundingBox(x1=0.0, y1=0.0, x2=side, y2=side)
 
 
-def test_a_policy_without_a_range_of_brightness_gives_no_score(a_face: MakeFace) -> None:
-    policy = QualityPolicy(min_brightness=100, max_brightness=100)
-    assert measure(noise(), a_face(), FRONTAL, policy).score == 0.0
-
-
 def test_a_fit_face_has_no_rejections(a_face: MakeFace) -> None:
     assert named(a_face()) == []
 

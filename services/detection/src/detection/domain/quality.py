@@ -1,6 +1,5 @@
 """How fit a face is for recognition: measures, one score, and the floor with named rejections."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -8,12 +7,13 @@ import numpy as np
 
 from detection.domain.face import GreyFace, RawFace
 from detection.domain.geometry import area, shorter_side
+from detection.domain.utility import signs, utility, weights_for
 from mesh.events import FaceQuality, Pose, Rejection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QualityPolicy:
-    """The floor below which a face is not recognised, and what counts as ideal.
+    """The floor below which a face is not recognised.
 
     The floor is separate from the limits of a camera or a request (`FaceFilter`): those leave a
     face out, these report it as unfit and say why.
@@ -34,10 +34,6 @@ class QualityPolicy:
     """Degrees to either side."""
     max_pitch: float = 50.0
     """Degrees up or down."""
-    ideal_face_size: float = 112.0
-    """From here on size no longer adds to the score, pixels."""
-    ideal_sharpness: float = 100.0
-    """From here on sharpness no longer adds to the score."""
 
 
 def sharpness(grey: GreyFace) -> float:
@@ -54,33 +50,30 @@ def sharpness(grey: GreyFace) -> float:
 
 
 def measure(
-    grey: GreyFace, face: RawFace, pose: Pose, policy: QualityPolicy, *, visible: float = 1.0
+    grey: GreyFace,
+    face: RawFace,
+    pose: Pose,
+    policy: QualityPolicy,
+    *,
+    visible: float = 1.0,
+    detector: str | None = None,
 ) -> FaceQuality:
-    """The quality of a face.
-
-    The score is the geometric mean of five shares from 0 to 1: size and sharpness against the
-    ideal (sharpness by its logarithm), brightness against the middle of the allowed range,
-    confidence as it is, and the cosine of the turn of the head; an edge of the picture that cuts
-    into the face's surroundings lowers it in proportion.
+    """The quality of a face; the score is the probability that recognition knows it (`utility`).
 
     Args:
         grey: the face at 112 x 112.
         face: box, within the picture, and confidence.
         pose: of the head.
-        policy: limits and ideals.
+        policy: limits.
         visible: how much of the face and its margin the picture shows, 0 to 1.
+        detector: model_id of what found the face, as confidences of detectors differ.
     """
     sharp, bright = sharpness(grey), float(grey.mean())
-    shares = (
-        shorter_side(face.box) / policy.ideal_face_size,
-        math.log1p(sharp) / math.log1p(policy.ideal_sharpness),
-        _brightness_share(bright, policy),
-        face.confidence,
-        math.cos(math.radians(pose.yaw)) * math.cos(math.radians(pose.pitch)),
+    found = signs(
+        confidence=face.confidence, sharpness=sharp, brightness=bright, pose=pose, detector=detector
     )
-    mean = math.prod(min(max(share, 0.0), 1.0) for share in shares) ** (1 / len(shares))
     return FaceQuality(
-        score=mean * visible,
+        score=utility(found, weights_for(detector), sharpness=sharp, visible=visible),
         sharpness=sharp,
         brightness=bright,
         is_blurry=sharp < policy.min_sharpness,
@@ -127,10 +120,3 @@ def _rejection(reason: str, field: str, value: float, limit: float, miss: str) -
         limit=limit,
         message=f"The {name} of the face is {value:.3g}, {miss.strip()}.",
     )
-
-
-def _brightness_share(brightness: float, policy: QualityPolicy) -> float:
-    """1 in the inner half of the allowed range, falling to 0.5 at its ends and 0 beyond."""
-    middle = (policy.min_brightness + policy.max_brightness) / 2
-    half = (policy.max_brightness - policy.min_brightness) / 2
-    return 1.5 - abs(brightness - middle) / half if half > 0 else 0.0

@@ -8,7 +8,7 @@ from detection.domain.face import GreyFace
 from detection.domain.pose import estimate_pose
 from detection.domain.quality import measure, rejections
 from detection.domain.selection import face_filter, select_faces
-from detection.domain.wishes import FACE_TASKS
+from detection.domain.wishes import FACE_TASKS, FACES
 from detection.ports import FaceView
 from detection.stage.chips import ChipMaker, Order
 from detection.stage.work import DetectionPolicy, FaceNotes, FrameWork, Tools
@@ -60,9 +60,10 @@ class FaceReporter:
         key = work.event.frame.frame_key
         given: Sequence[FaceChip | Rejection | None] = chips or [None] * len(seen)
         notes = work.notes or [FaceNotes()] * len(seen)
+        detector = next((use.model_id for use in work.models if use.task == FACES), None)
         return [
             replace(
-                _with(chip, self._measure(one, note)),
+                _with(chip, self._measure(one, note, detector)),
                 index=index,
                 detection_id=detection_id(key, index),
                 track_id=track,
@@ -72,14 +73,14 @@ class FaceReporter:
             )
         ]
 
-    def _measure(self, seen: "_Seen", note: FaceNotes) -> DetectedFace:
+    def _measure(self, seen: "_Seen", note: FaceNotes, detector: str | None) -> DetectedFace:
         """The face with its pose and quality, and nothing that depends on its place."""
         face = seen.view.face
         height, width = seen.view.image.shape[:2]
         policy = self._policy.quality
         pose = note.pose or estimate_pose(face.landmarks)
         visible = visible_share(face.box, width=width, height=height)
-        quality = measure(seen.grey, face, pose, policy, visible=visible)
+        quality = measure(seen.grey, face, pose, policy, visible=visible, detector=detector)
         return DetectedFace(
             index=0,
             detection_id="",
