@@ -51,3 +51,20 @@ def test_the_goal_says_how_many_folds_and_pairs_it_was_judged_on() -> None:
         "LFW >= 99.2 % through chips (2 folds, 1,004 pairs)": True,
         "chips cost <= 0.1 point": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("score", "found"), [([0.09, 0.05, 0.02], [True, True]), ([0.09, 0.09, 0.08], [False, False])]
+)
+def test_the_quality_score_is_judged_on_enough_faces_only(
+    score: list[float], found: list[bool]
+) -> None:
+    def judged(faces: int) -> list[bool]:
+        curves = {"score": score, "by hand": [0.09, 0.08, 0.07]}
+        models = {DEFAULT: figures(a_result(1000))}
+        quality = {"all": {"faces": faces, "missed": curves}}
+        every = goals({"people": "LFW", "models": models, "quality": quality})
+        return [holds for goal, holds in every.items() if goal.startswith("quality")]
+
+    assert judged(500) == found
+    assert judged(499) == []

@@ -7,25 +7,29 @@ are those that recognition applies; figures that are chosen on the pairs themsel
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from bench import sights
+from bench import quality, sights
 from bench.comparison import CHIPS, DIRECT, Result, compare
 from bench.contenders import DEFAULT, DETECTOR, FUSED, detectors_at_hand, lineup
 from bench.figures import say, table
 from bench.machine import in_words, machine
 from bench.material import LFW, labelled
-from bench.pairs import read_pairs
+from bench.pairs import Pair, read_pairs, sample
+from bench.probes import probes
 from bench.readings import readings
 from bench.verification import Trials, by_fold, cross_validated, operating_point, rates
 from detection.domain.chip import GRADES
 from mesh.models import ModelStore
 
 _LEAST, _COST = 0.992, 0.001
+_ENOUGH = 500
+"""Faces: with fewer the worth of the quality score is told, but not judged."""
 _FARS: Mapping[str, float] = MappingProxyType({"1e2": 1e-2, "1e3": 1e-3})
 
 
@@ -67,7 +71,7 @@ def measure(store: ModelStore, options: Options) -> dict[str, Any]:
         "chips": _chips(results),
     }
     if options.people is None:
-        report |= _sights(store, labelled(), options.threads)
+        report |= _sights(store, labelled(), options.threads) | _quality(results, pairs, options)
     report["goals"] = goals(report)
     _tell(report)
     return report
@@ -90,6 +94,21 @@ def goals(report: Mapping[str, Any]) -> dict[str, bool]:
     return {
         f"LFW >= 99.2 % through chips ({seen})": found["lfw_accuracy"] >= _LEAST,
         "chips cost <= 0.1 point": found["cost_of_chips"] <= _COST,
+    } | _of_quality(report)
+
+
+def _of_quality(report: Mapping[str, Any]) -> dict[str, bool]:
+    if "quality" not in report or report["quality"]["all"]["faces"] < _ENOUGH:
+        return {}
+    curves = report["quality"]["all"]["missed"]
+    ours, before = curves["score"], curves["by hand"]
+    return {
+        "quality: the more are discarded the fewer are missed": all(
+            more > fewer for more, fewer in pairwise(ours)
+        ),
+        "quality: fewer than with the score made by hand": all(
+            one < other for one, other in zip(ours[1:], before[1:], strict=True)
+        ),
     }
 
 
@@ -160,6 +179,16 @@ def _sights(store: ModelStore, data: Path, threads: int) -> dict[str, Any]:
     }
 
 
+def _quality(results: Sequence[Result], pairs: Sequence[Pair], options: Options) -> dict[str, Any]:
+    """What the quality score is worth to the default pack."""
+    for one in results:
+        ours, threshold = one.contender, one.contender.threshold
+        if ours.model_id == DEFAULT and threshold is not None:
+            seen = probes(ours, sample(pairs, options.limit))
+            return {"quality": quality.worth(seen, threshold)}
+    return {}
+
+
 def _tell(report: Mapping[str, Any]) -> None:
     say(f"\n{in_words(report['machine'])}\n")
     head = (
@@ -176,6 +205,8 @@ def _tell(report: Mapping[str, Any]) -> None:
     say("\n" + table(("faces of the default pack as", "accuracy", "TAR at FAR 1e-3"), rows))
     if "detection" in report:
         sights.tell(report)
+    if "quality" in report:
+        quality.tell(report["quality"])
     for goal, holds in report["goals"].items():
         say(f"{'holds ' if holds else 'MISSED'}  {goal}")
 

@@ -69,16 +69,21 @@ def decode(path: Path) -> Picture:
         raise ConfigurationError(f"{path}: {error}") from error
 
 
-def faces_of(detector: FaceDetector, picture: Picture) -> list[RawFace]:
-    """The faces that detection would report of a picture with a camera's usual limits."""
+def faces_of(
+    detector: FaceDetector, picture: Picture, limits: FaceFilter | None = None
+) -> list[RawFace]:
+    """The faces that detection would report of a picture, by a camera's usual limits if by none."""
     height, width = picture.shape[:2]
     [found] = detector.detect([picture])
-    return select_faces(found, _limits(), width=width, height=height)
+    return select_faces(found, limits or _limits(), width=width, height=height)
 
 
-def look(detector: FaceDetector, picture: Picture) -> Seen | None:
-    """The face nearest to the middle: labelled pictures show their person there."""
-    faces = faces_of(detector, picture)
+def look(detector: FaceDetector, picture: Picture, limits: FaceFilter | None = None) -> Seen | None:
+    """The face nearest to the middle, of those that `faces_of` finds.
+
+    Labelled pictures show their person there.
+    """
+    faces = faces_of(detector, picture, limits)
     height, width = picture.shape[:2]
     if not faces:
         return None
