@@ -15,6 +15,8 @@ def _write(path: Path, nodes: list[onnx.NodeProto], sides: Sides, outputs: list[
     weights = [
         numpy_helper.from_array(generator.normal(0, 0.2, (4, 3, 3, 3)).astype(np.float32), "w"),
         numpy_helper.from_array(np.array([-1, 4], np.int64), "rows"),
+        numpy_helper.from_array(np.array([1, 96], np.int64), "row"),
+        numpy_helper.from_array(np.array([1, 8], np.int64), "eight"),
     ]
     graph = helper.make_graph(
         nodes,
@@ -92,9 +94,32 @@ def pyramid(folder: Path) -> Path:
     return _write(folder / "pyramid.onnx", nodes, [1, 3, "h", "w"], ["cells"])
 
 
+def embedding(folder: Path) -> Path:
+    """A batch of one, as small embedders are exported: a vector by a reshape to one row."""
+    nodes = [
+        _convolution(),
+        helper.make_node("MaxPool", ["map"], ["coarse"], kernel_shape=[8, 8], strides=[8, 8]),
+        helper.make_node("Reshape", ["coarse", "row"], ["vector"]),
+    ]
+    return _write(folder / "embedding.onnx", nodes, [1, 3, 32, 48], ["vector"])
+
+
+def small_embedder(folder: Path) -> Path:
+    """A batch of one and any size, eight numbers a picture."""
+    nodes = [
+        helper.make_node("Conv", ["picture", "w"], ["map"], strides=[3, 3]),
+        helper.make_node("Relu", ["map"], ["bright"]),
+        helper.make_node("ReduceMean", ["map"], ["mean"], axes=[2, 3], keepdims=1),
+        helper.make_node("ReduceMean", ["bright"], ["above"], axes=[2, 3], keepdims=1),
+        helper.make_node("Concat", ["mean", "above"], ["both"], axis=1),
+        helper.make_node("Reshape", ["both", "eight"], ["vector"]),
+    ]
+    return _write(folder / "small.onnx", nodes, [1, 3, "h", "w"], ["vector"])
+
+
 def eight_at_once(folder: Path) -> Path:
     """A fixed batch of eight."""
     return _write(folder / "eight.onnx", [_convolution()], [8, 3, 32, 32], ["map"])
 
 
-NETWORKS = (honest, single, flattening, mixing)
+NETWORKS = (honest, single, flattening, mixing, embedding)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
@@ -23,6 +24,17 @@ from inference.openvino_engine import OpenVinoEngine
 from mesh.errors import ConfigurationError
 
 Open = Callable[[Path], Engine]
+
+
+def on_torch(path: Path, options: EngineOptions | None = None, sides: tuple[int, ...] = ()) -> Any:
+    """The engine on torch's CPU device, all of it but CUDA itself."""
+    pytest.importorskip("torch", reason="the extra inference[torch] is not installed")
+    from inference.torch_engine import TorchEngine  # noqa: PLC0415 -- an extra
+    from inference.torch_places import Host  # noqa: PLC0415 -- an extra
+
+    return TorchEngine(path, options, sides=sides, place=Host())
+
+
 ENGINES: dict[str, Open] = {
     "onnxruntime": OnnxEngine,
     "onnxruntime in buckets": lambda path: BucketedEngine(OnnxEngine(path), (1, 2, 4)),
@@ -30,6 +42,8 @@ ENGINES: dict[str, Open] = {
     "openvino": OpenVinoEngine,
     "openvino at its usual size": lambda path: OpenVinoEngine(path, sides=(3, 32, 48)),
     "openvino in three streams": lambda path: OpenVinoEngine(path, EngineOptions(streams=3)),
+    "torch": on_torch,
+    "torch in buckets": lambda path: on_torch(path, EngineOptions(max_batch=4), (3, 32, 48)),
 }
 EVERY_ENGINE = pytest.mark.parametrize("open_engine", ENGINES.values(), ids=ENGINES.keys())
 EVERY_NETWORK = pytest.mark.parametrize("network", networks.NETWORKS)
@@ -151,6 +165,7 @@ def test_an_engine_says_what_it_is(open_engine: Open, tmp_path: Path) -> None:
         "onnxruntime f32 on GPU-0",
         "openvino f32 on CPU",
         "openvino bf16 on CPU",
+        "torch f32 on CPU",
     }
 
 

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,21 @@ from inference.rewriting import batchable
 from mesh.models import ModelRegistry, ModelStore
 
 
-def test_an_export_for_one_picture_takes_many_and_gives_the_same(tmp_path: Path) -> None:
-    path = networks.pyramid(tmp_path)
+@pytest.mark.parametrize(
+    ("network", "output"), [(networks.pyramid, "cells"), (networks.embedding, "vector")]
+)
+def test_an_export_for_one_picture_takes_many_and_gives_the_same(
+    network: Callable[[Path], Path], output: str, tmp_path: Path
+) -> None:
+    path = network(tmp_path)
     rewritten = tmp_path / "many.onnx"
     onnx.save(batchable(onnx.load(path)), rewritten)
     batch = np.random.default_rng(0).normal(0, 1, (5, 3, 32, 48)).astype(np.float32)
     one, many = OnnxEngine(path), OnnxEngine(rewritten)
     assert many._axis.batched
     assert not one._axis.batched
-    assert np.allclose(many.run(batch)["cells"], one.run(batch)["cells"], atol=1e-5)
-    assert np.allclose(many.run(batch)["cells"][2:3], many.run(batch[2:3])["cells"], atol=1e-5)
+    assert np.allclose(many.run(batch)[output], one.run(batch)[output], atol=1e-5)
+    assert np.allclose(many.run(batch)[output][2:3], many.run(batch[2:3])[output], atol=1e-5)
 
 
 def test_the_model_that_was_given_stays_as_it_is(tmp_path: Path) -> None:

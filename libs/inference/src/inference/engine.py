@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,3 +75,25 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free what the engine holds; it cannot be used afterwards."""
+
+
+@runtime_checkable
+class DeviceEngine(Engine, Protocol):
+    """An engine that takes and gives tensors of its device, so that nothing has to leave it."""
+
+    @property
+    def device(self) -> Any:
+        """The torch.device."""
+
+    def run_on_device(self, items: Any) -> Mapping[str, Any]:
+        """`run` without the host.
+
+        Args:
+            items: tensor of any device and type, shape (n, channels, height, width), n at least 1.
+
+        Returns:
+            Per output a float32 tensor of the engine's device, shape (n, …), the caller's own.
+
+        Raises:
+            EngineError: the engine refuses this input or failed on it.
+        """

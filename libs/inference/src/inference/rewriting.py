@@ -3,7 +3,7 @@
 Stock detectors of InsightFace end in `Transpose (h, w, n, c)` and `Reshape (-1, c)`, which mixes
 the pictures of a batch; their pyramids enlarge to sizes that are computed at run time. The same
 weights with `Transpose (n, h, w, c)`, `Reshape (n, -1, c)` and a fixed factor of two give for
-every picture what it gives alone, and convert to torch.
+every picture what it gives alone, and convert to torch. Embedders end in `Reshape (1, c)`.
 """
 
 import numpy as np
@@ -20,7 +20,13 @@ def batchable(model: onnx.ModelProto) -> onnx.ModelProto:
     Args:
         model: with one input (n, channels, height, width); its outputs may have lost the axis of
             the batch by the ending that is described above.
+
+    Raises:
+        ValueError: it takes a fixed number of several pictures, or its ending is another one.
     """
+    fixed = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+    if fixed > 1:
+        raise ValueError(f"a network must take (n, …) with n free or 1, not {fixed}")
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     graph = copy.graph
@@ -30,6 +36,9 @@ def batchable(model: onnx.ModelProto) -> onnx.ModelProto:
             _double(graph, node)
         if node.op_type == "Transpose" and list(node.attribute[0].ints) == _MIXING:
             _keep_pictures(graph, node)
+    for node in graph.node:
+        if node.op_type == "Reshape":
+            _follow_batch(graph, node)
     for output in graph.output:
         _forget_shape(output)
     del graph.value_info[:]  # they told the shapes of before
@@ -73,6 +82,23 @@ def _keep_pictures(graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
         shape = np.array([0, -1, channels], np.int64)  # 0 keeps the axis of the batch
         graph.initializer.append(numpy_helper.from_array(shape, name))
         reshape.input[1] = name
+
+
+def _follow_batch(graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
+    """Let a reshape to a first axis of one follow the first axis of what comes."""
+    fixed = {tensor.name for tensor in graph.initializer}
+    try:
+        first, *rest = _constant(graph, node.input[1])
+    except ValueError:
+        return
+    if first != 1 or not rest or node.input[0] in fixed:
+        return
+    if -1 in rest and any(one.name == "allowzero" and one.i for one in node.attribute):
+        return  # a 0 would not keep the axis
+    name = f"{node.name or node.output[0]}.batch"
+    shape = np.array([0 if -1 in rest else -1, *rest], np.int64)
+    graph.initializer.append(numpy_helper.from_array(shape, name))
+    node.input[1] = name
 
 
 def _constant(graph: onnx.GraphProto, name: str) -> list[int]:
