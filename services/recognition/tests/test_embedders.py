@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from services.recognition.tests.arranging import FakeEmbedder
 from skimage.transform import SimilarityTransform, warp
 
+from inference.engine import EngineOptions
 from inference.openvino_core import process_core
 from inference.running import Running
 from mesh.errors import ConfigurationError
 from mesh.events import FaceChip, Point
 from mesh.models import ModelRegistry, ModelStore
 from recognition.adapters.dlib_embedder import DlibEmbedder
-from recognition.adapters.model_pack import load_embedder
+from recognition.adapters.model_pack import embedder_of, load_embedder
+from recognition.domain.alignment import ARCFACE_112
 from recognition.domain.calibration import CALIBRATIONS
 from recognition.domain.embedding import is_zero
 from recognition.ports import FaceEmbedder
@@ -105,6 +107,26 @@ def mobilefacenet_openvino() -> FaceEmbedder:
     return network("mobilefacenet-ms1m", "openvino")
 
 
+@pytest.fixture(scope="module")
+def mobilefacenet_torch() -> FaceEmbedder:
+    """On torch's CPU device, as it would be on a GPU."""
+    pytest.importorskip("torch", reason="the extra inference[torch] is not installed")
+    from inference.torch_engine import TorchEngine  # noqa: PLC0415 -- an extra
+    from inference.torch_places import Host  # noqa: PLC0415 -- an extra
+
+    model = ModelRegistry.load().models["mobilefacenet-ms1m"]
+    (path,) = models().files(model).values()
+    engine = TorchEngine(
+        path,
+        EngineOptions(max_batch=8),
+        sides=(3, ARCFACE_112.size, ARCFACE_112.size),
+        place=Host(),
+    )
+    info = replace(network(model.model_id, "onnxruntime").info, engine="torch")
+    assert model.input
+    return embedder_of(engine, info=info, template=ARCFACE_112, shape=model.input)
+
+
 def dimmed(picture: Picture) -> Picture:
     dark: Picture = cv2.convertScaleAbs(picture, alpha=0.6, beta=10)
     return dark
@@ -119,7 +141,15 @@ def mirrored(picture: Picture, face: Face) -> tuple[Picture, Face]:
 
 
 class TestEveryEmbedder:
-    @pytest.fixture(params=["dlib_pack", "omz", "mobilefacenet", "mobilefacenet_openvino"])
+    @pytest.fixture(
+        params=[
+            "dlib_pack",
+            "omz",
+            "mobilefacenet",
+            "mobilefacenet_openvino",
+            "mobilefacenet_torch",
+        ]
+    )
     def embedder(self, request: pytest.FixtureRequest) -> FaceEmbedder:
         embedder: FaceEmbedder = request.getfixturevalue(request.param)
         embedder.warm_up()
@@ -173,6 +203,39 @@ class TestEveryEmbedder:
 
     def test_no_chips_make_no_rows(self, embedder: FaceEmbedder) -> None:
         assert embedder.embed([]).shape == (0, embedder.info.dim)
+
+
+class TestOnADevice:
+    @pytest.mark.parametrize("other", ["mobilefacenet", "mobilefacenet_openvino"])
+    def test_faces_become_the_vectors_that_other_engines_make(
+        self, mobilefacenet_torch: FaceEmbedder, other: str, request: pytest.FixtureRequest
+    ) -> None:
+        chips = [
+            *(chip(*one, size=size) for one in PORTRAITS for size in (80, 112, 224)),
+            *faces_at_hand(),
+        ]
+        ours = mobilefacenet_torch.embed(chips)
+        theirs = request.getfixturevalue(other).embed(chips)
+        assert theirs.any(axis=1).all()
+        assert (ours * theirs).sum(axis=1).min() > 0.999
+
+
+PORTRAITS = ((astronaut(), ASTRONAUT), (admiral(), ADMIRAL))
+
+
+def faces_at_hand() -> list[FaceChip]:
+    """Middles of portraits beside the project, with points where a middle has its face."""
+    folder = Path(os.environ.get("SIGHTLINE_DATA_DIR", "nowhere")) / "images" / "krasserm_lfw100"
+    points = tuple(Point(x=x, y=y) for x, y in ARCFACE_112.points)
+    found = []
+    for path in sorted(folder.glob("*/*.jp*g"))[:80]:
+        picture = np.asarray(cv2.imread(str(path)))
+        side = min(picture.shape[:2]) // 2
+        top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
+        small = cv2.resize(picture[top : top + side, left : left + side], (112, 112))
+        _, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 92])
+        found.append(FaceChip(image=data.tobytes(), width=112, height=112, landmarks=points))
+    return found
 
 
 class TestDlib:

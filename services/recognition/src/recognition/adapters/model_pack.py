@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from inference.engine import EngineOptions
+from inference.engine import DeviceEngine, Engine, EngineOptions
 from inference.opening import open_engine
 from inference.running import Running
 from mesh.errors import ConfigurationError
-from mesh.models import ModelRegistry, ModelSpec, ModelStore, Pack
+from mesh.models import InputSpec, ModelRegistry, ModelSpec, ModelStore, Pack
 from recognition.adapters.network_embedder import AT_ONCE, NetworkEmbedder, sample
-from recognition.domain.alignment import TEMPLATES
+from recognition.domain.alignment import TEMPLATES, Template
 from recognition.ports import EmbedderInfo, FaceEmbedder
 
 
@@ -86,7 +86,25 @@ def _network(
         path=str(files[model.files[-1].name]),
         precision=engine.info.precision,
     )
-    return NetworkEmbedder(engine, info=info, template=template, shape=model.input)
+    return embedder_of(engine, info=info, template=template, shape=model.input)
+
+
+def embedder_of(
+    engine: Engine, *, info: EmbedderInfo, template: Template, shape: InputSpec
+) -> FaceEmbedder:
+    """The embedder for an engine; if it takes tensors of its device, faces do not leave it.
+
+    Raises:
+        ConfigurationError: the network does not give one vector of the model's size, or torch
+            lacks what the device needs.
+    """
+    if not isinstance(engine, DeviceEngine):
+        return NetworkEmbedder(engine, info=info, template=template, shape=shape)
+    try:
+        from recognition.adapters import device_embedder  # noqa: PLC0415 -- an extra
+    except ImportError as error:
+        raise ConfigurationError(f"torch on a device needs torchvision: {error}") from error
+    return device_embedder.DeviceEmbedder(engine, info=info, template=template, shape=shape)
 
 
 def _dlib(files: Mapping[str, Path], info: EmbedderInfo) -> FaceEmbedder:

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.engine import Engine
 from mesh.errors import ConfigurationError
-from mesh.events import FaceChip
+from mesh.events import FaceChip, Point
 from mesh.models import InputSpec
-from recognition.adapters.pictures import Pictures, aligned
+from recognition.adapters.pictures import Picture, Pictures, aligned
 from recognition.domain.alignment import Template
 from recognition.domain.embedding import Vectors, unit
 from recognition.ports import EmbedderInfo
@@ -35,15 +36,11 @@ class NetworkEmbedder:
         Raises:
             ConfigurationError: the network does not give one vector of the model's size.
         """
+        check_output(engine, info, template, shape)
         self._engine = engine
         self._info = info
         self._template = template
         self._shape = shape
-        found = [values.shape for values in engine.run(sample(template, shape)).values()]
-        if [np.prod(sides, dtype=int) for sides in found] != [info.dim]:
-            raise ConfigurationError(
-                f"{info.model_id}: expected one output of {info.dim} numbers, found {found}"
-            )
 
     @property
     def info(self) -> EmbedderInfo:
@@ -81,9 +78,34 @@ def tensor(faces: Pictures, shape: InputSpec) -> NDArray[np.float32]:
     return batch
 
 
+def check_output(engine: Engine, info: EmbedderInfo, template: Template, shape: InputSpec) -> None:
+    """Look once at what an engine puts out.
+
+    Raises:
+        ConfigurationError: it is not one vector of the model's size.
+    """
+    found = [values.shape for values in engine.run(sample(template, shape)).values()]
+    if [np.prod(sides, dtype=int) for sides in found] != [info.dim]:
+        raise ConfigurationError(
+            f"{info.model_id}: expected one output of {info.dim} numbers, found {found}"
+        )
+
+
 def sample(template: Template, shape: InputSpec) -> NDArray[np.float32]:
     """A made-up face as the network's input, to measure engines with."""
-    rows, columns = np.mgrid[0 : template.size, 0 : template.size] / template.size
+    return tensor(_face(template.size)[np.newaxis], shape)
+
+
+def sample_chip(template: Template) -> FaceChip:
+    """A made-up face as a chip that lies as the template wants it."""
+    _, image = cv2.imencode(".jpg", _face(template.size))
+    points = tuple(Point(x=x, y=y) for x, y in template.points)
+    return FaceChip(
+        image=image.tobytes(), width=template.size, height=template.size, landmarks=points
+    )
+
+
+def _face(size: int) -> Picture:
+    rows, columns = np.mgrid[0:size, 0:size] / size
     waves = 127 + 60 * np.sin(9 * rows) + 60 * np.cos(7 * columns)
-    face = np.repeat(waves.astype(np.uint8)[np.newaxis, :, :, np.newaxis], 3, axis=3)
-    return tensor(face, shape)
+    return np.repeat(waves.astype(np.uint8)[..., np.newaxis], 3, axis=2)

@@ -17,12 +17,28 @@ Pictures = NDArray[np.uint8]
 
 def decode(chip: FaceChip) -> Picture | None:
     """The chip's pixels; `None` if its bytes are no picture."""
-    if not chip.image:
+    return pixels(chip.image)
+
+
+def pixels(data: bytes) -> Picture | None:
+    """The pixels of a picture; `None` if it is none."""
+    if not data:
         return None
-    picture: Picture | None = cv2.imdecode(
-        np.frombuffer(chip.image, dtype=np.uint8), cv2.IMREAD_COLOR
-    )
+    picture: Picture | None = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
     return picture
+
+
+def transforms(
+    chips: Sequence[FaceChip], template: Template
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """What moves each chip onto the template, shape (n, 2, 3), and whether it can be used."""
+    whole = np.array([len(chip.landmarks) == len(template.points) for chip in chips], bool)
+    points = np.zeros((len(chips), len(template.points), 2))
+    for place, chip, good in zip(points, chips, whole, strict=True):
+        if good:
+            place[:] = [(point.x, point.y) for point in chip.landmarks]
+    matrices, usable = similarity_transforms(points, template.array())
+    return matrices, usable & whole
 
 
 def aligned(chips: Sequence[FaceChip], template: Template) -> tuple[Pictures, list[int]]:
@@ -30,21 +46,15 @@ def aligned(chips: Sequence[FaceChip], template: Template) -> tuple[Pictures, li
 
     Chips that are no picture, or whose landmarks are unusable, are left out.
     """
+    matrices, usable = transforms(chips, template)
     pictures = {
         index: picture
         for index, chip in enumerate(chips)
-        if len(chip.landmarks) == len(template.points) and (picture := decode(chip)) is not None
+        if usable[index] and (picture := decode(chip)) is not None
     }
-    if not pictures:
-        return np.zeros((0, template.size, template.size, 3), np.uint8), []
-    points = np.array(
-        [[(point.x, point.y) for point in chips[index].landmarks] for index in pictures]
-    )
-    matrices, usable = similarity_transforms(points, template.array())
-    kept = [index for index, good in zip(pictures, usable, strict=True) if good]
-    faces = np.empty((len(kept), template.size, template.size, 3), np.uint8)
-    for face, index, matrix in zip(faces, kept, matrices[usable], strict=True):
+    faces = np.empty((len(pictures), template.size, template.size, 3), np.uint8)
+    for face, (index, picture) in zip(faces, pictures.items(), strict=True):
         cv2.warpAffine(
-            pictures[index], matrix, (template.size, template.size), face, cv2.INTER_LINEAR
+            picture, matrices[index], (template.size, template.size), face, cv2.INTER_LINEAR
         )
-    return faces, kept
+    return faces, list(pictures)
