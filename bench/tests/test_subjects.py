@@ -123,6 +123,9 @@ def test_a_row_of_a_gpu_names_it_and_gives_stage_and_engine_the_same_items() -> 
     assert [(one["model"], one["engine"], one["device"]) for one in rows] == [
         (model, "torch", "GPU-0") for model in NETWORKS
     ]
+    assert [one["whole"] for one in rows] == [None, "chips to embeddings"]
+    faces = rows[-1]
+    assert faces["items_per_s"] == pytest.approx(faces["whole_items_per_s"], rel=0.01)
     assert set(loading.stage.given) == {4}
     assert set(loading.tensors) == {(4, 3, 384, 640), (4, 3, 112, 112)}
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from bench import beside_insightface
 from bench.figures import say, table
+from bench.gpu_load import utilisation
 from bench.loading import Loading
 from bench.machine import has_amx, in_words, machine
 from bench.material import Material, model_registry
@@ -53,8 +54,10 @@ def measure(store: ModelStore, where: Material, options: Options) -> dict[str, A
     supply, models = gather(store, where), model_registry().models.values()
     for subject in subjects(loading, supply, skipped, models=models, only=options.models):
         for batch in options.batches:
-            turns = take_turns(subject.works(batch), rounds=options.rounds, seconds=options.seconds)
-            rows.append(row(subject, batch, turns))
+            works = subject.works(batch)
+            turns = take_turns(works, rounds=options.rounds, seconds=options.seconds)
+            busy = utilisation(subject.device, works["stage"])
+            rows.append(row(subject, batch, turns) | {"gpu_utilisation": busy})
             say(_line(rows[-1]))
     if not rows:
         say(f"nothing was measured on {options.device}: the reasons are below")
@@ -81,8 +84,8 @@ def row(subject: Subject, batch: int, turns: Turns) -> dict[str, Any]:
     Args:
         subject: what was measured.
         batch: items of a call.
-        turns: of `stage`, `bare`, `decode`, for faces `decode and align`; what `subject.holds`
-            names is taken out of the stage.
+        turns: of `stage`, `bare`, where the host does it `decode`, for faces `decode and align`;
+            what `subject.holds` names is taken out of the stage.
     """
     own = _own(turns.wall, subject.holds)
     calls = middle(turns.wall)
@@ -95,9 +98,10 @@ def row(subject: Subject, batch: int, turns: Turns) -> dict[str, Any]:
         "bare_items_per_s": round(batch / calls["bare"], 2),
         "ratio": _ratio(turns.wall["bare"], own),
         "processor_ratio": _ratio(turns.processor["bare"], _own(turns.processor, subject.holds)),
-        "decode_ms": round(1000 * calls["decode"] / batch, 3),
+        "decode_ms": round(1000 * calls["decode"] / batch, 3) if "decode" in calls else None,
         "align_ms": _align_ms(calls, batch),
         "whole_items_per_s": round(batch / calls["stage"], 2),
+        "whole": subject.whole,
     }
 
 
@@ -147,6 +151,7 @@ def _line(one: Mapping[str, Any]) -> str:
     return (
         f"{one['model']} on {one['engine']}, batch {one['batch']}: {one['items_per_s']:.1f}/s, "
         f"bare {one['bare_items_per_s']:.1f}/s, ratio {one['ratio']:.2f}"
+        + (f", from {one['whole']}" if one["whole"] else "")
     )
 
 
@@ -165,6 +170,7 @@ def _tell(report: Mapping[str, Any]) -> None:
         "of CPU",
         "decode ms",
         "align ms",
+        "GPU busy",
     )
     keys = (
         "model",
@@ -178,8 +184,10 @@ def _tell(report: Mapping[str, Any]) -> None:
     rows = [
         (
             *(one[key] for key in keys),
-            one["decode_ms"],
-            "-" if one["align_ms"] is None else one["align_ms"],
+            *(
+                "-" if one[key] is None else one[key]
+                for key in ("decode_ms", "align_ms", "gpu_utilisation")
+            ),
         )
         for one in report["rows"]
     ]

@@ -44,11 +44,13 @@ class Subject:
     model: str
     engine: str
     works: Callable[[int], Mapping[str, Work]]
-    """What to time for a batch of so many: `stage`, `bare`, `decode`, and what belongs to it."""
+    """What to time for a batch of so many: `stage`, `bare`, and steps that are told apart."""
     holds: tuple[str, ...] = ()
     """Steps within the stage that are taken out of it."""
     device: str = "CPU"
     """Where it runs: CPU, GPU-0 and so on."""
+    whole: str | None = None
+    """From what to what it is measured, where nothing is taken out of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,19 +167,29 @@ def _embedder(model: ModelSpec, engine: str, loading: Loads, supply: Supply) -> 
     embedder = loading.embedder(model, engine)
     bare = loading.bare(model, engine, _aligned(model, supply.chips[:1]))
     template = TEMPLATES[model.alignment or ""]
+    stays = engine == "torch"  # chips are decoded and aligned on its device
 
     def works(batch: int) -> Mapping[str, Work]:
         chips = _first(supply.chips, batch)
         ready = _aligned(model, chips)
-        return {
+        both: dict[str, Work] = {
             "stage": lambda: embedder.embed(chips),
             "bare": lambda: bare(ready),
+        }
+        if stays:
+            return both
+        return both | {
             "decode": lambda: [pictures.decode(chip) for chip in chips],
             "decode and align": lambda: pictures.aligned(chips, template),
         }
 
     return Subject(
-        model.model_id, engine, works, holds=("decode and align",), device=loading.device
+        model.model_id,
+        engine,
+        works,
+        holds=() if stays else ("decode and align",),
+        device=loading.device,
+        whole="chips to embeddings" if stays else None,
     )
 
 
