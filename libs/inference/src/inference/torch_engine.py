@@ -58,9 +58,9 @@ class TorchEngine:
             ConfigurationError: there is no such GPU, or the network cannot be converted.
         """
         wanted = options or EngineOptions(device="GPU-0")
-        self._place = place or Card(wanted.device)
+        self.place = place or Card(wanted.device)
         self.info = EngineInfo(
-            engine="torch", device=self._place.name, precision=self._place.precision
+            engine="torch", device=self.place.name, precision=self.place.precision
         )
         self._lock = Lock()
         self._prepared: Mapping[Shape, Prepared] = {}
@@ -78,7 +78,7 @@ class TorchEngine:
     @property
     def device(self) -> Any:
         """The torch.device that it computes on."""
-        return self._place.device
+        return self.place.device
 
     def run(self, batch: Tensor) -> Outputs:
         """Every output for a batch; see `Engine.run`.
@@ -99,7 +99,7 @@ class TorchEngine:
         """
         if items.ndim != 4 or not items.numel():
             raise EngineError(f"expected (n, channels, height, width), got {tuple(items.shape)}")
-        with _told(), self._lock, torch.inference_mode(), self._place.active():
+        with _told(), self._lock, torch.inference_mode(), self.place.active():
             there = items.to(self.device)
             parts = [
                 self._part(there[start : start + size], bucket)
@@ -116,7 +116,7 @@ class TorchEngine:
         """Free the graphs and the weights."""
         self._prepared = {}
         del self._module
-        self._place.free()
+        self.place.free()
 
     def _convert(self, network: Path, sides: Sequence[int]) -> bool:
         """Make a module of the file; whether it may be given several items at once."""
@@ -130,7 +130,7 @@ class TorchEngine:
         if axis.bare:
             raise ValueError(f"outputs without a batch axis: {', '.join(sorted(axis.bare))}")
         self._module = module.to(
-            self._place.device, self._place.dtype, memory_format=torch.channels_last
+            self.place.device, self.place.dtype, memory_format=torch.channels_last
         )
         return axis.batched
 
@@ -142,8 +142,8 @@ class TorchEngine:
     def _prepare(self, sides: Sequence[int], max_batch: int) -> None:
         self._buckets = prepared(max_batch)
         shapes = [(size, *sides) for size in self._buckets if sides]
-        with torch.inference_mode(), self._place.active():
-            self._prepared = self._place.prepare(self._module, shapes)
+        with torch.inference_mode(), self.place.active():
+            self._prepared = self.place.prepare(self._module, shapes)
 
     def _part(self, items: Any, bucket: int) -> list[Any]:
         captured = self._prepared.get((bucket, *items.shape[1:]))
@@ -154,7 +154,7 @@ class TorchEngine:
         ]
 
     def _eagerly(self, items: Any) -> list[Any]:
-        return listed(self._module(items.to(self._place.dtype, memory_format=torch.channels_last)))
+        return listed(self._module(items.to(self.place.dtype, memory_format=torch.channels_last)))
 
 
 @contextmanager
