@@ -10,8 +10,8 @@ from detection.adapters.fallback import Detectors, FallbackDetector
 from detection.adapters.frame_store import ObjectFrameStore
 from detection.adapters.further_models import Loaded, equip, load_further
 from detection.adapters.heartbeats import further_heartbeats
-from detection.adapters.jpeg import OpenCvDecoder, OpenCvFaceCutter
 from detection.adapters.lanes import lanes_of
+from detection.adapters.placed import PlacedPictures
 from detection.adapters.tracker import ShortTermTracker
 from detection.ports import FaceDetector
 from detection.settings import DetectionSettings
@@ -77,6 +77,10 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
         for work in (heartbeat.run, downstream.run, news.run, store_watch.run):
             background.start(work)
         detector.warm_up()
+        pictures = PlacedPictures(
+            lambda: None if placing.preferred() else detector.serving().pictures_on
+        )
+        pictures.warm_up()
         meter.loaded()
         places = places_of(settings, news, placing.preferred)
         further = load_further(pack, store, tasks=settings.tasks, places=places)
@@ -85,7 +89,7 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
         policy = WorkerPolicy(
             batch_size=duty.max_batch, batch_timeout=settings.batch_timeout, retry=PATIENT
         )
-        tools = _tools(detector, meter, further, claims)
+        tools = _tools(detector, pictures, meter, further, claims)
         build_worker(
             settings,
             stage=PooledStage(_stage(settings, process, tools), pool),
@@ -99,13 +103,17 @@ def _serve(settings: DetectionSettings, process: Process) -> None:
 
 
 def _tools(
-    detector: FaceDetector, meter: ModelMeter, further: Sequence[Loaded], claims: ClaimChecks
+    detector: FaceDetector,
+    pictures: PlacedPictures,
+    meter: ModelMeter,
+    further: Sequence[Loaded],
+    claims: ClaimChecks,
 ) -> Tools:
     return Tools(
         detector=detector,
         tracker=ShortTermTracker(),
-        decoder=OpenCvDecoder(),
-        cutter=OpenCvFaceCutter(),
+        decoder=pictures,
+        cutter=pictures,
         frames=ObjectFrameStore(claims),
         meter=meter,
         clock=SystemClock(),

@@ -39,6 +39,8 @@ class ModelInfo:
     """Main file as it was loaded."""
     precision: str | None = None
     """f32, bf16 or f16, where the engine tells."""
+    pictures_on: str | None = None
+    """Device on which it wants its pictures decoded; none: it takes them from memory."""
     fallback_used: bool = False
     """Whether it stood in for the model that should have run."""
 

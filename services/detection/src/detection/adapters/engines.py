@@ -5,10 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from detection.ports import FaceDetector, ModelInfo
-from inference.engine import EngineOptions
+from inference.engine import DeviceEngine, EngineOptions
 from inference.running import Running
 from mesh.errors import ConfigurationError
-from mesh.models import ModelSpec, ModelStore, Pack
+from mesh.models import InputSpec, ModelSpec, ModelStore, Pack
+
+ON_DEVICE = frozenset({"yunet", "scrfd"})
+"""Families whose outputs are read on the device where torch runs them."""
 
 
 def load_detector(
@@ -102,4 +105,22 @@ def _network(
         path=str(files[model.files[0].name]),
         precision=runs.precision,
     )
+    if isinstance(engine, DeviceEngine) and model.decoder in ON_DEVICE:
+        return _on_device(engine, info, model.decoder, model.input, long_side)
     return NetworkDetector(engine, info=info, family=family, shape=model.input, long_side=long_side)
+
+
+def _on_device(
+    engine: DeviceEngine, info: ModelInfo, decoder: str, shape: InputSpec, long_side: int
+) -> FaceDetector:
+    from detection.adapters.device_detector import (  # noqa: PLC0415 -- an extra
+        DeviceDetector,
+    )
+
+    return DeviceDetector(
+        engine,
+        info=replace(info, pictures_on=info.device),
+        decoder=decoder,
+        shape=shape,
+        long_side=long_side,
+    )
