@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import av
 
 from camera.adapters.picture_folder import FolderReel
-from camera.adapters.pyav_decoding import Decoder, code_of, sentence, translated
+from camera.adapters.pyav_decoding import Decoder
+from camera.adapters.pyav_errors import code_of, sentence, translated
 from camera.adapters.pyav_hardware import Hardware
 from camera.adapters.restamped import Restamped
 from camera.domain.life import ErrorCode

@@ -1,10 +1,9 @@
-"""Pictures out of PyAV's packets, and FFmpeg's errors in our words."""
+"""Pictures out of PyAV's packets."""
 
 import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -16,27 +15,18 @@ from camera.adapters.jpeg_frame import JpegFrame
 from camera.adapters.jpeg_tables import with_tables
 from camera.adapters.pyav_frame import PyAvFrame
 from camera.adapters.pyav_jpeg import JpegEncoder
+from camera.adapters.pyav_tracks import only_track
 from camera.adapters.restamped import Restamped
 from camera.domain.catching_up import CatchUp
+from camera.domain.damage import Damage
 from camera.domain.jpeg import whole_jpeg
 from camera.domain.life import ErrorCode
 from camera.domain.sparing import Sparing
-from camera.domain.swallowed import Swallowed
 from camera.ports import SourceError, VideoFrame
 from mesh.events import TimestampSource
 
 NEARLY = 0.95
 """What took this share of the time-out ended because of it, whatever FFmpeg calls it."""
-_CODES: Mapping[type[av.error.FFmpegError], ErrorCode] = {
-    av.error.HTTPUnauthorizedError: ErrorCode.UNAUTHORIZED,
-    av.error.HTTPForbiddenError: ErrorCode.UNAUTHORIZED,
-    av.error.HTTPNotFoundError: ErrorCode.NOT_FOUND,
-    av.error.FileNotFoundError: ErrorCode.NOT_FOUND,
-    av.error.InvalidDataError: ErrorCode.UNSUPPORTED,
-    av.error.LookupError: ErrorCode.UNSUPPORTED,
-    av.error.ExitError: ErrorCode.TIMEOUT,
-    av.error.TimeoutError: ErrorCode.TIMEOUT,
-}
 _PRODUCER_REFERENCE_TIME = struct.Struct("<qi")
 _FAR_FUTURE = 1e11
 _DEFAULT_FPS = 25.0
@@ -52,7 +42,7 @@ _ALL_SHOWN = frozenset({"h264", "hevc"})
 class Decoder:
     """Packets of the first video track, decoded; knows the camera's clock once it is told.
 
-    Packets that are JPEG pictures are not decoded.
+    Packets that are JPEG pictures are not decoded. Other tracks of video are read and ignored.
     """
 
     container: Any
@@ -72,11 +62,12 @@ class Decoder:
     _encoder: JpegEncoder = field(default_factory=JpegEncoder)
     _catch_up: CatchUp = field(init=False)
     _sparing: Sparing = field(init=False)
-    _swallowed: Swallowed = field(default_factory=Swallowed)
+    _damage: Damage = field(init=False)
 
     def __post_init__(self) -> None:
         self._catch_up = CatchUp(_KEY_SHARE * self.timeout)
         self._sparing = Sparing(_KEY_SHARE * self.timeout)
+        self._damage = Damage(_KEY_SHARE * self.timeout)
         self._broken_before = self.passed_over[_BROKEN]
 
     @classmethod
@@ -86,11 +77,7 @@ class Decoder:
         Raises:
             SourceError: There is no video in it, or nobody here can decode it.
         """
-        if not container.streams.video:
-            raise SourceError(ErrorCode.UNSUPPORTED, "there is no video in the stream")
-        track = container.streams.video[0]
-        if track.codec_context is None:
-            raise SourceError(ErrorCode.UNSUPPORTED, "the stream's codec is unknown")
+        track = only_track(container)
         track.codec_context.thread_count = 1
         return cls(container, timeout, Counter() if passed_over is None else passed_over, track)
 
@@ -155,21 +142,18 @@ class Decoder:
             yield PyAvFrame(media_time, claimed, source, size, picture, self._encoder)
 
     def _pictures(self, packet: Any) -> list[av.VideoFrame]:
-        """What a packet brings, before it what the decoder held when packets were left out.
-
-        Pictures that the decoder patched up are not passed on: with datagrams lost, none that it
-        called corrupt was whole. Those that it swallows it does not tell.
-        """
+        """What a packet brings, before it what the decoder held when packets were left out."""
         held: list[av.VideoFrame] = []
         try:
             if self._catch_up.resumes(key=packet.is_keyframe, media_time=_place(packet)):
                 held = self._emptied(packet)
             brought = packet.decode()
         except av.error.InvalidDataError:
+            self._damage.refused(packet.pts)
             self.passed_over[_BROKEN] += 1
             return self._whole(held)
         if packet.size and self.codec in _ALL_SHOWN:
-            self._swallowed.took(packet.pts)
+            self._damage.took(packet.pts)
         found = self._whole([*held, *brought])
         if packet.size and self._sparing.keys_alone:  # what comes next would bring it out too late
             found += self._whole(self._emptied(packet))
@@ -182,16 +166,23 @@ class Decoder:
         for picture in held:
             picture.time_base = packet.time_base
         context.flush_buffers()
-        self._swallowed.emptied()
+        self._damage.emptied()
         return held
 
     def _whole(self, brought: Sequence[av.VideoFrame]) -> list[av.VideoFrame]:
-        lost = sum(self._swallowed.showed(picture.pts) for picture in brought)
-        whole = [picture for picture in brought if not picture.is_corrupt]
-        lost += len(brought) - len(whole)
-        if lost:
-            self.passed_over[_BROKEN] += lost
-        return whole
+        """Those that may be shown; counts the others, and those that never came out.
+
+        The decoder calls corrupt what it patched up (with datagrams lost, none of it was whole),
+        but neither what refers to that nor a picture of H.265 of which it refused a part.
+        """
+        return [picture for picture in brought if self._is_whole(picture)]
+
+    def _is_whole(self, picture: av.VideoFrame) -> bool:
+        corrupt, key = picture.is_corrupt, bool(picture.key_frame)
+        shown = self._damage.showed(picture.pts, corrupt=corrupt, key=key, at=picture.time)
+        if shown.broken:
+            self.passed_over[_BROKEN] += shown.broken
+        return shown.whole
 
     def _passed_on(self, packet: Any) -> Iterator[VideoFrame]:
         """The packet as it is, if it is a whole JPEG."""
@@ -214,20 +205,21 @@ class Decoder:
         yield Restamped(frame, media_time, claimed, TimestampSource.RTCP)
 
     def _packets(self) -> Iterator[Any]:
-        """Packets until the stream ends.
+        """Packets of the track until the stream ends.
 
         FFmpeg answers its own read time-out by handing out the frame that its parser holds back,
-        and would then wait a second time.
+        and would then wait a second time. PyAV begins to wait anew with each packet of any track,
+        so it is told of all of them, lest another track hides that this one stands still.
         """
-        packets = self.container.demux(self._track)
-        while True:
-            asked = time.monotonic()
-            packet = next(packets, None)
+        packets, asked = self.container.demux(*self.container.streams.video), time.monotonic()
+        for packet in packets:
             if time.monotonic() - asked > NEARLY * self.timeout:
-                raise SourceError(ErrorCode.FROZEN, f"no picture for {self.timeout:g} s")
-            if packet is None:
-                return
-            yield packet
+                break
+            if packet.stream_index == self._track.index:
+                yield packet
+                asked = time.monotonic()
+        if time.monotonic() - asked > NEARLY * self.timeout:
+            raise SourceError(ErrorCode.FROZEN, f"no picture for {self.timeout:g} s")
 
     def _take_received(self) -> int:
         """Bytes received since the picture before."""
@@ -249,25 +241,6 @@ class Decoder:
             return
         micros, _ = _PRODUCER_REFERENCE_TIME.unpack_from(bytes(packet.get_sidedata("prft")))
         self._clock_offset = micros / 1e6 - float(packet.pts * packet.time_base)
-
-
-@contextmanager
-def translated(failed: Callable[[av.error.FFmpegError], SourceError]) -> Iterator[None]:
-    """Raises FFmpeg's errors as ours."""
-    try:
-        yield
-    except av.error.FFmpegError as error:
-        raise failed(error) from None  # the original names the address with its password
-
-
-def code_of(error: av.error.FFmpegError, otherwise: ErrorCode) -> ErrorCode:
-    """What an error of FFmpeg means."""
-    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), otherwise)
-
-
-def sentence(error: av.error.FFmpegError) -> str:
-    """What FFmpeg says, without the address."""
-    return error.strerror or type(error).__name__
 
 
 def _place(packet: Any) -> float | None:

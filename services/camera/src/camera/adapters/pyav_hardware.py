@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import av
 from av.codec.hwaccel import HWAccel
 
-from camera.adapters.pyav_decoding import sentence
+from camera.adapters.pyav_errors import sentence
 from camera.domain.life import ErrorCode
 from camera.ports import SourceError
 

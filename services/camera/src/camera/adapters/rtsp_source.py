@@ -8,7 +8,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import av
 
 from camera.adapters.checked_urls import CheckedUrls
-from camera.adapters.pyav_decoding import NEARLY, Decoder, code_of, sentence, translated
+from camera.adapters.pyav_decoding import NEARLY, Decoder
+from camera.adapters.pyav_errors import code_of, sentence, translated
 from camera.adapters.pyav_hardware import Hardware
 from camera.adapters.rtsp_transports import Transports
 from camera.adapters.rtsp_trust import Trust

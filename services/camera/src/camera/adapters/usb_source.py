@@ -14,7 +14,8 @@ from typing import Any
 import av
 
 from camera.adapters.newest import Newest
-from camera.adapters.pyav_decoding import Decoder, sentence, translated
+from camera.adapters.pyav_decoding import Decoder
+from camera.adapters.pyav_errors import sentence, translated
 from camera.adapters.usb_devices import DEVICES, UsbDevice, usb_devices
 from camera.domain.life import ErrorCode
 from camera.ports import FrameSource, SourceError, VideoFrame
