@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from services.camera.tests.doubles import FakeFrame, FakeSource, an_error
-from services.camera.tests.patience import PATIENT
+from services.camera.tests.patience import PATIENT, comes_true
 from structlog.testing import capture_logs
 
 from camera.adapters.second_stream import TwoStreams
@@ -75,6 +75,28 @@ class Waits:
         if len(self.seconds) == self._most:
             stop.set()
             self.over.set()
+
+
+class Queue:
+    """Turns to connect, which come when they are told to."""
+
+    def __init__(self) -> None:
+        self.granted = False
+        self.asked: list[tuple[str, bool]] = []
+        self.left = threading.Event()
+        self._tell: Callable[[], None] = lambda: None
+
+    def ask(self, host: str, granted: Callable[[], None], *, again: bool) -> "Queue":
+        self.asked.append((host, again))
+        self._tell = granted
+        return self
+
+    def come(self) -> None:
+        self.granted = True
+        self._tell()
+
+    def leave(self) -> None:
+        self.left.set()
 
 
 class Camera:
@@ -221,3 +243,54 @@ def test_a_second_stream_that_is_asked_to_end_is_not_told_to_have_failed() -> No
         camera.end()
         assert camera.second.closed.wait(PATIENT)
     assert not [log for log in logs if log["event"].startswith("second_stream")]
+
+
+def test_the_second_stream_waits_for_its_turn_and_gives_it_back_with_its_first_picture() -> None:
+    queue, second, made = Queue(), Hand(), threading.Event()
+
+    def connect() -> FrameSource:
+        made.set()
+        return second
+
+    streams = TwoStreams(Hand(), connect, turns=queue, host="recorder")
+    streams.open()
+    assert comes_true(lambda: queue.asked)
+    assert not made.wait(0.1)
+    queue.come()
+    assert second.waiting.wait(PATIENT)
+    assert queue.asked == [("recorder", False)]
+    assert not queue.left.is_set()
+    second.give(a_frame(b"small"))
+    assert queue.left.wait(PATIENT)
+    streams.interrupt()
+    second.give(None)
+    streams.close()
+
+
+def test_a_second_stream_that_failed_gives_its_turn_back_and_asks_again() -> None:
+    queue, waits = Queue(), Waits(2)
+    queue.come()
+    streams = TwoStreams(
+        Hand(), lambda: FakeSource(refusal=an_error()), wait=waits, turns=queue, host="recorder"
+    )
+    streams.open()
+    assert waits.over.wait(PATIENT)
+    streams.close()
+    assert queue.asked == [("recorder", False), ("recorder", True)]
+    assert queue.left.is_set()
+
+
+def test_a_second_stream_that_is_not_wanted_any_more_does_not_wait_for_its_turn() -> None:
+    queue, made = Queue(), threading.Event()
+
+    def connect() -> FrameSource:
+        made.set()
+        return FakeSource()
+
+    streams = TwoStreams(Hand(), connect, turns=queue)
+    streams.open()
+    assert comes_true(lambda: queue.asked)
+    streams.interrupt()
+    assert queue.left.wait(PATIENT)
+    streams.close()
+    assert not made.is_set()

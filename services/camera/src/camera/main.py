@@ -23,7 +23,7 @@ from camera.adapters.prometheus_metrics import CameraMetrics
 from camera.adapters.running import OnLoop, Service
 from camera.adapters.usb_devices import UsbWatch
 from camera.settings import CameraSettings
-from camera.stage import CameraSearch, CameraStage, StageParts, Turns
+from camera.stage import CameraSearch, CameraStage, StageParts, ThreadTurns, Turns
 from mesh.claims import ClaimChecks
 from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
@@ -50,15 +50,16 @@ async def _serve(settings: CameraSettings, process: Process) -> None:
     network, probe = Network(settings.address_policy), BrokerProbe(producer.ask)
     claims = ClaimChecks(settings.objects_url)
     store_watch = Dependencies({"object_store": claims.check})
+    turns = Turns(settings.limits)
     parts = StageParts(
-        sources=build_sources(settings, network),
+        sources=build_sources(settings, network, ThreadTurns(turns)),
         frames=publisher,
         reports=publisher,
         gauges=metrics,
         clock=SystemClock(),
         policy=settings.policy(metrics),
         backoff=settings.backoff,
-        turns=Turns(settings.limits),
+        turns=turns,
         same_password=Passwords(build_decrypt(settings)).same,
         large=StoredPictures(claims, SystemClock()),
         max_retries=settings.max_retries,

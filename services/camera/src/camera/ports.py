@@ -1,7 +1,7 @@
 """What the camera stage needs from the world."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -137,6 +137,30 @@ class FrameSource(Protocol):
 
     def close(self) -> None:
         """Ends the connection; repeatable, and allowed before `open`."""
+
+
+class Turn(Protocol):
+    """A thread's turn to connect to a host: waited for, then had, then given back."""
+
+    @property
+    def granted(self) -> bool:
+        """Whether it has come."""
+
+    def leave(self) -> None:
+        """Gives it back, or waits for it no longer; repeatable, never blocks."""
+
+
+class ConnectionTurns(Protocol):
+    """Turns to connect, for threads; what all connections share."""
+
+    def ask(self, host: str, granted: Callable[[], None], *, again: bool) -> Turn:
+        """Queues for a turn; never blocks.
+
+        Args:
+            host: What is connected to.
+            granted: Called from any thread once the turn has come.
+            again: Whether the last attempt failed.
+        """
 
 
 class SourceFactory(Protocol):

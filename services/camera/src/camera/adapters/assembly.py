@@ -15,7 +15,7 @@ from camera.adapters.running import OnLoop
 from camera.adapters.sources import Sources
 from camera.adapters.usb_finder import UsbFinder
 from camera.adapters.usb_source import UsbCameras
-from camera.ports import CameraFinder
+from camera.ports import CameraFinder, ConnectionTurns
 from camera.settings import CameraSettings
 from mesh.clock import SystemClock
 from mesh.crypto import Cipher
@@ -82,12 +82,12 @@ def build_group(settings: CameraSettings, on_loop: OnLoop, heartbeat: Heartbeat)
     )
 
 
-def build_sources(settings: CameraSettings, network: Network) -> Sources:
+def build_sources(settings: CameraSettings, network: Network, turns: ConnectionTurns) -> Sources:
     """Every kind of stream."""
     return Sources(
         {
             StreamType.RTSP: RtspCameras(
-                urls=CheckedUrls(settings.address_policy), backoff=settings.backoff
+                urls=CheckedUrls(settings.address_policy), backoff=settings.backoff, turns=turns
             ),
             StreamType.USB: UsbCameras(),
             StreamType.FILE: FileCameras(),

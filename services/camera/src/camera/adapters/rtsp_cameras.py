@@ -8,10 +8,11 @@ from camera.adapters.pyav_hardware import Hardware
 from camera.adapters.rtsp_source import AUTO, TRANSPORTS, RtspSource
 from camera.adapters.rtsp_transports import Transports
 from camera.adapters.rtsp_trust import Trust
-from camera.adapters.second_stream import TwoStreams
+from camera.adapters.second_stream import AtOnce, TwoStreams
 from camera.domain.backoff import Backoff
 from camera.domain.life import ErrorCode
-from camera.ports import FrameSource, SourceError
+from camera.domain.policy import host_of
+from camera.ports import ConnectionTurns, FrameSource, SourceError
 from mesh.events import Camera, StreamConfig
 
 
@@ -24,6 +25,8 @@ class RtspCameras:
     trust: Trust = field(default_factory=Trust)
     backoff: Backoff = field(default_factory=Backoff)
     """Of second streams."""
+    turns: ConnectionTurns = field(default_factory=AtOnce)
+    """Of second streams; the main ones have theirs already."""
     _transports: Transports = field(default_factory=Transports)
 
     def __call__(self, camera: Camera, password: str | None = None) -> FrameSource:
@@ -45,7 +48,13 @@ class RtspCameras:
         if stream.sub_url is None:
             return main
         second = replace(stream, url=stream.sub_url)
-        return TwoStreams(main, lambda: self._source(second, password), backoff=self.backoff)
+        return TwoStreams(
+            main,
+            lambda: self._source(second, password),
+            backoff=self.backoff,
+            turns=self.turns,
+            host=host_of(replace(camera, stream=second)),
+        )
 
     def _source(self, stream: StreamConfig, password: str | None) -> RtspSource:
         return RtspSource(

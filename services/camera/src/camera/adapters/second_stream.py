@@ -11,7 +11,7 @@ from datetime import datetime
 from camera.adapters.restamped import SamePicture
 from camera.domain.backoff import Backoff
 from camera.domain.life import STABLE_AFTER, ErrorCode
-from camera.ports import FrameSource, SourceError, VideoFrame
+from camera.ports import ConnectionTurns, FrameSource, SourceError, Turn, VideoFrame
 from mesh.events import TimestampSource
 from mesh.logs import get_logger
 
@@ -55,6 +55,20 @@ class PairedFrame(SamePicture):
         return None if self.small is None else self.small.jpeg()
 
 
+class AtOnce:
+    """Turns that nobody has to wait for."""
+
+    granted = True
+
+    def ask(self, host: str, granted: Callable[[], None], *, again: bool) -> Turn:
+        """It has come."""
+        del host, granted, again
+        return self
+
+    def leave(self) -> None:
+        """Nobody else waits for it."""
+
+
 class TwoStreams:
     """Reads the main stream, and beside it the second one in a thread of its own.
 
@@ -67,6 +81,8 @@ class TwoStreams:
         monotonic: Tells when small pictures arrive, seconds.
         backoff: When the second stream is tried again.
         wait: Waits for so many seconds or until the event is set.
+        turns: Whose turn it is to connect.
+        host: What the second stream hangs on.
     """
 
     def __init__(
@@ -77,6 +93,8 @@ class TwoStreams:
         *,
         backoff: Backoff | None = None,
         wait: Callable[[threading.Event, float], object] = threading.Event.wait,
+        turns: ConnectionTurns | None = None,
+        host: str = "",
     ) -> None:
         self._main = main
         self._second = second
@@ -88,7 +106,11 @@ class TwoStreams:
         self._small: deque[_Small] = deque(maxlen=_KEPT)
         self._received = 0
         self._own_seconds = 0.0
+        self._turns = turns or AtOnce()
+        self._host = host
         self._stop = threading.Event()
+        self._stirred = threading.Event()
+        """Ends the wait for a turn: it has come, or none is wanted any more."""
         self._behind = threading.Event()
         self._shows_since: float | None = None
         """When the present connection to the second stream showed its first picture."""
@@ -144,21 +166,25 @@ class TwoStreams:
 
     def interrupt(self) -> None:
         """Interrupts both streams."""
-        self._stop.set()
+        self._end_second()
         self._main.interrupt()
 
     def close(self) -> None:
         """Ends both connections; the second one's thread follows when its read returns."""
-        self._stop.set()
+        self._end_second()
         self._main.close()
         if self._thread is not None:
             self._thread.join(_LINGER_SECONDS)
+
+    def _end_second(self) -> None:
+        self._stop.set()
+        self._stirred.set()
 
     def _follow(self) -> None:
         failures = 0
         while not self._stop.is_set():
             self._shows_since = None
-            error = self._attempt()
+            error = self._attempt(again=failures > 0)
             if self._stop.is_set():
                 return
             failures = 1 if self._was_stable() else failures + 1
@@ -175,19 +201,30 @@ class TwoStreams:
         since = self._shows_since
         return since is not None and self._monotonic() - since >= STABLE_AFTER.total_seconds()
 
-    def _attempt(self) -> SourceError:
+    def _attempt(self, *, again: bool) -> SourceError:
         """Reads the second stream until it fails; or until it is asked to end."""
+        turn = self._turns.ask(self._host, self._stirred.set, again=again)
         try:
-            with contextlib.closing(self._second()) as source:
-                self._read_second(source)
+            if self._comes(turn):
+                with contextlib.closing(self._second()) as source:
+                    self._read_second(source, turn)
         except SourceError as error:
             return error
         except Exception:  # noqa: BLE001 -- a bug there must not end the small pictures for good
             self._log.exception("second_stream_crashed")
             return SourceError(ErrorCode.CRASHED, "reading the second stream ended in a bug")
+        finally:
+            turn.leave()
         return SourceError(ErrorCode.STREAM_ENDED, "it was asked to end")
 
-    def _read_second(self, source: FrameSource) -> None:
+    def _comes(self, turn: Turn) -> bool:
+        """Waits for a turn to connect; whether it is still wanted."""
+        while not (turn.granted or self._stop.is_set()):
+            self._stirred.wait()
+            self._stirred.clear()
+        return not self._stop.is_set()
+
+    def _read_second(self, source: FrameSource, turn: Turn) -> None:
         source.open()
         while not self._stop.is_set():
             if self._behind.is_set():
@@ -199,6 +236,7 @@ class TwoStreams:
             now = self._monotonic()
             if self._shows_since is None:
                 self._shows_since = now
+                turn.leave()
             with self._lock:
                 self._small.append(_Small(frame, now))
                 self._received += frame.size

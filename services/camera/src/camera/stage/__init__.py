@@ -3,6 +3,6 @@
 from camera.stage.cameras import CameraStage
 from camera.stage.discovery import CameraSearch
 from camera.stage.parts import StageParts
-from camera.stage.turns import Turns
+from camera.stage.turns import ThreadTurns, Turns
 
-__all__ = ["CameraSearch", "CameraStage", "StageParts", "Turns"]
+__all__ = ["CameraSearch", "CameraStage", "StageParts", "ThreadTurns", "Turns"]

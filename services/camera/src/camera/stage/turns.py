@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from camera.domain.budget import ConnectionBudget, ConnectionLimits, Place
 
@@ -45,3 +45,48 @@ class Turns:
             self._waiting[host].discard(event)
             if not self._waiting[host]:
                 del self._waiting[host]
+
+
+class ThreadTurns:
+    """The same turns, asked for by threads. Made in the event loop that the turns are used from."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._loop = asyncio.get_running_loop()
+
+    def ask(self, host: str, granted: Callable[[], None], *, again: bool) -> "ThreadTurn":
+        """Queues for a turn; see `camera.ports.ConnectionTurns`."""
+        turn = ThreadTurn(self._loop, granted)
+        turn.in_loop(lambda: turn.queue(lambda come: self._turns.ask(host, come, again=again)))
+        return turn
+
+
+class ThreadTurn:
+    """A thread's turn; see `camera.ports.Turn`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, granted: Callable[[], None]) -> None:
+        self.granted = False
+        self._loop = loop
+        self._tell = granted
+        self._place: Place | None = None
+
+    def leave(self) -> None:
+        """Gives it back."""
+        self.in_loop(self._leave)
+
+    def in_loop(self, call: Callable[[], None]) -> None:
+        """Calls something there, unless the loop is closed: the process ends."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call)
+
+    def queue(self, ask: Callable[[Callable[[], None]], Place]) -> None:
+        """Called in the loop, before `leave` is there."""
+        self._place = ask(self._come)
+
+    def _come(self) -> None:
+        self.granted = True
+        self._tell()
+
+    def _leave(self) -> None:
+        if self._place is not None:
+            self._place.leave()
