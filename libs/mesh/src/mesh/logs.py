@@ -59,8 +59,9 @@ def configure_logs(service: str, settings: MeshSettings, stream: TextIO | None =
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
-    # It tells every request with its whole URL, and a callback's may hold a secret.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # They tell requests with their whole URL, and headers: a callback's or a camera's hold secrets.
+    for library in ("httpx", "websockets"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 @contextmanager
