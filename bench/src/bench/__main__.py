@@ -113,7 +113,7 @@ def _arguments() -> argparse.Namespace:
     many = kinds.add_parser("cameras", help="RTSP streams into one replica, beside bare PyAV")
     many.set_defaults(run=_cameras)
     many.add_argument(
-        "--streams", type=int, nargs="+", default=[100, 40], help="at 5 and at 15 frames/s"
+        "--streams", type=int, nargs="+", default=[100, 40, 16], help="at 5, 15 and 5 frames/s"
     )
     many.add_argument("--seconds", type=float, default=30.0, help="of measuring, each")
     many.add_argument("--soak", type=float, default=0.0, help="minutes of the first at the end")

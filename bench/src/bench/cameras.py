@@ -1,8 +1,8 @@
 """Many cameras into one replica: what a stream costs beside bare PyAV, and how outages heal.
 
-The bare loop reads some of the same streams at the same time, because processor time depends on
-what else the machine does. What it spends on receiving and decoding a picture, and on JPEG of one,
-is counted by how many of each the service had.
+The bare loop reads the same streams at the same time, because processor time depends on what else
+the machine does: all of them where they are few, else some. What it spends on receiving and
+decoding a picture, and on JPEG of one, is counted by how many of each the service had.
 """
 
 import time
@@ -20,7 +20,7 @@ from bench.figures import GROWTH_MB, SOAK_MINUTES, percentiles, say, slope, tabl
 from bench.machine import in_words, machine
 from mesh.events import StreamState
 
-RATES = (5, 15)
+RATES = (5, 15, 5)
 """Frames per second of the cameras, by round."""
 RATIO = 1.2
 HEALED_SECONDS = 60.0
@@ -32,15 +32,17 @@ _LIVE_SECONDS = 240.0
 _WARM_SECONDS = 90.0
 _SETTLE_SECONDS = 5.0
 _GONE_SECONDS = 2.0
+_FEW = 16
+"""Streams of which the bare loop reads all; with more, this machine has no time left for it."""
 _SHARE = 10
-"""One stream of so many is read by the bare loop too, at least two."""
+"""Of more streams, one of so many is read by the bare loop too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How many and how long."""
 
-    streams: Sequence[int] = (100, 40)
+    streams: Sequence[int] = (100, 40, 16)
     """In each round; rounds that are left out are not run."""
     seconds: float = 30.0
     """Of measuring, in each round."""
@@ -65,7 +67,7 @@ def measure(broker: Broker, options: Options) -> dict[str, Any]:
             soak = options.soak_minutes if number == 0 else 0.0
             with (
                 Farm(clip, streams) as farm,
-                a_replica(broker, Path(folder) / f"{fps}.log") as site,
+                a_replica(broker, Path(folder) / f"{number}.log") as site,
             ):
                 rounds.append(_round(site, farm, fps, options, soak))
     report = {"machine": found, **rounds[0], "rounds": rounds}
@@ -112,7 +114,7 @@ def _all_live(site: CameraSite, streams: int) -> float | None:
 
 def _cost(site: CameraSite, farm: Farm, fps: int, seconds: float) -> dict[str, Any]:
     streams = len(farm.urls)
-    sample = farm.urls[:: streams // max(2, streams // _SHARE)]
+    sample = farm.urls if streams <= _FEW else farm.urls[::_SHARE]
     with BareCameras(sample, max(1, round(fps / SAMPLED))) as bare:
         site.seconds_until(lambda: bare.totals().encoded >= len(sample), _WARM_SECONDS)
         time.sleep(min(_SETTLE_SECONDS, seconds))
@@ -134,6 +136,7 @@ def _cost(site: CameraSite, farm: Farm, fps: int, seconds: float) -> dict[str, A
     camera, service = percentiles(site.seen.camera_ms), percentiles(site.seen.service_ms)
     return {
         **cost.figures(),
+        "bare_streams": len(sample),
         "dropped": dict(frames.dropped),
         "age_ms_p95": camera.get("p95"),
         "age_ms": camera,
@@ -171,24 +174,32 @@ def _soak(site: CameraSite, minutes: float) -> dict[str, Any]:
 
 
 def goals(rounds: Sequence[Mapping[str, Any]]) -> dict[str, bool]:
-    """Which goals hold in every round."""
-    found = {
-        f"ratio <= {RATIO}": all(each["ratio"] <= RATIO for each in rounds),
-        f"all live <= {HEALED_SECONDS:g} s": all(_in_time(each["all_live_s"]) for each in rounds),
-        f"healed <= {HEALED_SECONDS:g} s": all(_in_time(each["heal_s"]) for each in rounds),
-        f"connections at once <= {CONNECTIONS}": all(
-            each["connections_at_once"] <= CONNECTIONS for each in rounds
-        ),
-        f"published >= {PUBLISHED:g}": all(each["published_share"] >= PUBLISHED for each in rounds),
-        "ledger balanced": all(_balanced(each["ledger"]) for each in rounds),
+    """Which goals hold, by round.
+
+    Where not everything is published, the machine is overloaded: the ratio is not judged, because
+    it counts what the service then leaves out as work that neither had.
+    """
+    found: dict[str, bool] = {}
+    for each in rounds:
+        held = _goals(each)
+        found |= {f"{each['streams']} x {each['fps']}/s: {goal}": held[goal] for goal in held}
+    return found
+
+
+def _goals(each: Mapping[str, Any]) -> dict[str, bool]:
+    published = each["published_share"] >= PUBLISHED
+    found = {f"ratio <= {RATIO}": each["ratio"] <= RATIO} if published else {}
+    found |= {
+        f"published >= {PUBLISHED:g}": published,
+        f"all live <= {HEALED_SECONDS:g} s": _in_time(each["all_live_s"]),
+        f"healed <= {HEALED_SECONDS:g} s": _in_time(each["heal_s"]),
+        f"connections at once <= {CONNECTIONS}": each["connections_at_once"] <= CONNECTIONS,
+        "ledger balanced": _balanced(each["ledger"]),
     }
-    soaks = [each["soak"] for each in rounds if "soak" in each]
-    soaks = [soak for soak in soaks if soak["minutes"] >= SOAK_MINUTES]
-    if soaks:
-        found["no growth"] = all(
-            soak["mb_per_hour"] <= GROWTH_MB and soak["threads"][0] >= soak["threads"][1]
-            for soak in soaks
-        )
+    soak = each.get("soak")
+    if soak and soak["minutes"] >= SOAK_MINUTES:
+        few = soak["threads"][0] >= soak["threads"][1]
+        found["no growth"] = soak["mb_per_hour"] <= GROWTH_MB and few
     return found
 
 
@@ -202,7 +213,8 @@ def _balanced(ledger: Mapping[str, Any]) -> bool:
 
 def _tell(report: Mapping[str, Any]) -> None:
     names = (
-        "streams", "fps", "cpu_per_stream", "bare_cpu_per_stream", "ratio", "rss_mb_per_stream",
+        "streams", "fps", "cpu_per_stream", "bare_cpu_per_stream", "ratio", "bare_streams",
+        "rss_mb_per_stream",
         "all_live_s", "heal_s", "connections_at_once", "published_share", "age_ms_p95",
     )  # fmt: skip
     say("\n" + table(names, [[_short(each[name]) for name in names] for each in report["rounds"]]))
