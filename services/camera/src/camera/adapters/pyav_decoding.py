@@ -1,18 +1,16 @@
 """Pictures out of PyAV's packets."""
 
-import struct
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from fractions import Fraction
 from typing import Any, Self
 
 import av
 
 from camera.adapters.jpeg_frame import JpegFrame
 from camera.adapters.jpeg_tables import with_tables
+from camera.adapters.pyav_clock import StreamClock, place
 from camera.adapters.pyav_frame import PyAvFrame
 from camera.adapters.pyav_jpeg import JpegEncoder
 from camera.adapters.pyav_tracks import only_track
@@ -27,8 +25,6 @@ from mesh.events import TimestampSource
 
 NEARLY = 0.95
 """What took this share of the time-out ended because of it, whatever FFmpeg calls it."""
-_PRODUCER_REFERENCE_TIME = struct.Struct("<qi")
-_FAR_FUTURE = 1e11
 _DEFAULT_FPS = 25.0
 _KEY_SHARE = 0.5
 """Of the time-out, that key frames may be apart and still be waited for."""
@@ -40,7 +36,7 @@ _ALL_SHOWN = frozenset({"h264", "hevc"})
 
 @dataclass(slots=True)
 class Decoder:
-    """Packets of the first video track, decoded; knows the camera's clock once it is told.
+    """Packets of the first video track, decoded.
 
     Packets that are JPEG pictures are not decoded. Other tracks of video are read and ignored.
     """
@@ -54,11 +50,7 @@ class Decoder:
     _last: float = field(default_factory=time.monotonic)
     _broken_before: int = 0
     """Of those, up to the picture before."""
-    _media_time: float = 0.0
-    """Of the picture before; goes on by the wall clock while the stream tells no time."""
-    _arrived: float = field(default_factory=time.monotonic)
-    _clock_offset: float | None = None
-    """Seconds between the stream's time and the camera's wall clock."""
+    _clock: StreamClock = field(default_factory=StreamClock)
     _encoder: JpegEncoder = field(default_factory=JpegEncoder)
     _catch_up: CatchUp = field(init=False)
     _sparing: Sparing = field(init=False)
@@ -119,7 +111,7 @@ class Decoder:
         pictures = self._passed_on if self.codec == _JPEG else self._decoded
         for packet in self._packets():
             self._received += packet.size
-            self._note_clock(packet)
+            self._clock.note(packet)
             if not packet.size or not self._leaves_out(packet):
                 for frame in pictures(packet):
                     yield frame
@@ -132,12 +124,12 @@ class Decoder:
 
     def _leaves_out(self, packet: Any) -> bool:
         key = bool(packet.is_keyframe)
-        spared = self._sparing.leaves_out(key=key, media_time=_place(packet))
+        spared = self._sparing.leaves_out(key=key, media_time=place(packet))
         return spared or self._catch_up.leaves_out(key=key)
 
     def _decoded(self, packet: Any) -> Iterator[VideoFrame]:
         for picture in self._pictures(packet):
-            media_time, claimed = self._times(picture.time)
+            media_time, claimed = self._clock.times(picture.time)
             size, source = self._take_received(), TimestampSource.RTCP
             yield PyAvFrame(media_time, claimed, source, size, picture, self._encoder)
 
@@ -145,7 +137,7 @@ class Decoder:
         """What a packet brings, before it what the decoder held when packets were left out."""
         held: list[av.VideoFrame] = []
         try:
-            if self._catch_up.resumes(key=packet.is_keyframe, media_time=_place(packet)):
+            if self._catch_up.resumes(key=packet.is_keyframe, media_time=place(packet)):
                 held = self._emptied(packet)
             brought = packet.decode()
         except av.error.InvalidDataError:
@@ -193,8 +185,7 @@ class Decoder:
             self.passed_over[_BROKEN] += 1
             return
         image, width, height = whole
-        known = packet.pts is not None and packet.time_base is not None
-        media_time, claimed = self._times(packet.pts * packet.time_base if known else None)
+        media_time, claimed = self._clock.times(place(packet))
         frame = JpegFrame(
             image=with_tables(image),
             width=width,
@@ -225,29 +216,3 @@ class Decoder:
         """Bytes received since the picture before."""
         size, self._received = self._received, 0
         return size
-
-    def _times(self, told: float | Fraction | None) -> tuple[float, datetime | None]:
-        """A picture's place in the stream, and when the camera says it was taken."""
-        arrived = time.monotonic()
-        media_time = self._media_time + arrived - self._arrived if told is None else float(told)
-        self._media_time, self._arrived = media_time, arrived
-        if told is None or self._clock_offset is None:
-            return media_time, None
-        return media_time, _instant(media_time + self._clock_offset)
-
-    def _note_clock(self, packet: Any) -> None:
-        """Learns the camera's clock from RTCP sender reports, which come within seconds."""
-        if packet.pts is None or not packet.has_sidedata("prft"):
-            return
-        micros, _ = _PRODUCER_REFERENCE_TIME.unpack_from(bytes(packet.get_sidedata("prft")))
-        self._clock_offset = micros / 1e6 - float(packet.pts * packet.time_base)
-
-
-def _place(packet: Any) -> float | None:
-    """Of a packet in the stream, seconds."""
-    return None if packet.pts is None else float(packet.pts * packet.time_base)
-
-
-def _instant(seconds: float) -> datetime | None:
-    """A moment of the wall clock, if it is one."""
-    return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < _FAR_FUTURE else None
