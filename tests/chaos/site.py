@@ -215,6 +215,7 @@ def _adapted(spec: ProcessSpec) -> ProcessSpec:
 
 def _mount(folder: Path) -> bool:
     """Make the folder a small file system; only root may, and not everywhere."""
+    folder.mkdir(parents=True, exist_ok=True)
     if os.geteuid() != 0:
         return False
     words = ["mount", "-t", "tmpfs", "-o", f"size={OBJECT_STORE_BYTES}", "tmpfs", str(folder)]
