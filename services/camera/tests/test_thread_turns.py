@@ -79,7 +79,11 @@ async def test_many_threads_never_have_more_turns_at_once_than_a_host_allows() -
 
 async def test_a_turn_that_is_given_back_after_the_loop_has_ended_is_nobodys() -> None:
     turns = await asyncio.to_thread(lambda: asyncio.run(a_loop_that_ends()))
-    turns.ask(HOST, lambda: None, again=False).leave()
+    told: list[str] = []
+    turn = turns.ask(HOST, lambda: told.append("come"), again=False)
+    turn.leave()
+    assert not turn.granted
+    assert told == []
 
 
 async def a_loop_that_ends() -> ThreadTurns:
