@@ -10,7 +10,7 @@ import torch
 from detection.adapters.canvas import letterbox
 from detection.adapters.device_heads import READERS, best
 from detection.adapters.device_pictures import planes_of, scaled
-from detection.adapters.network_detector import AT_ONCE_GPU, FAMILIES, cut, usual
+from detection.adapters.network_detector import AT_ONCE_GPU, FAMILIES, sharing, usual
 from detection.domain.face import Image, RawFace
 from detection.domain.letterbox import Letterbox
 from detection.ports import ModelInfo
@@ -72,12 +72,9 @@ class DeviceDetector:
         Raises:
             EngineError: the engine refused one of the pictures, or the device failed.
         """
-        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         boxes = [letterbox(image, self._shape, long_side or self._long_side) for image in images]
-        for index, box in enumerate(boxes):
-            groups[box.height, box.width].append(index)
         found: list[list[RawFace]] = [[] for _ in images]
-        for members in cut(groups.values(), AT_ONCE_GPU):
+        for members in sharing(boxes, AT_ONCE_GPU):
             try:
                 rows = self._look([images[i] for i in members], [boxes[i] for i in members])
             except (RuntimeError, ValueError) as error:

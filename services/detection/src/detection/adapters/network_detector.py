@@ -1,7 +1,7 @@
 """Detectors that are networks: letterbox, run, read the outputs."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
@@ -112,13 +112,10 @@ class NetworkDetector:
         Raises:
             EngineError: the engine refused one of the pictures.
         """
-        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         side = long_side or self._long_side
         boxes = [letterbox(image, self._shape, side) for image in images]
-        for index, box in enumerate(boxes):
-            groups[box.height, box.width].append(index)
         found: list[list[RawFace]] = [[] for _ in images]
-        for members in cut(groups.values(), self._at_once):
+        for members in sharing(boxes, self._at_once):
             laid = self._canvas.lay([images[i] for i in members], [boxes[i] for i in members])
             heads = self._engine.run(laid)
             for row, index in enumerate(members):
@@ -135,9 +132,12 @@ class NetworkDetector:
         self.detect([np.zeros(usual(self._long_side), np.uint8)])
 
 
-def cut(groups: Iterable[Sequence[int]], most: int) -> Iterator[Sequence[int]]:
-    """The groups, in parts of `most` members."""
-    for group in groups:
+def sharing(boxes: Sequence[Letterbox], most: int) -> Iterator[Sequence[int]]:
+    """Which pictures share a run of the network: inputs of one size, at most `most`."""
+    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, box in enumerate(boxes):
+        groups[box.height, box.width].append(index)
+    for group in groups.values():
         for start in range(0, len(group), most):
             yield group[start : start + most]
 
