@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator.adapters.state_codec import StateCodec
+from aggregator.adapters.state_codec import EncodedState, StateCodec
 from aggregator.domain.followed import SightingPolicy
 from aggregator.domain.state import CameraState
 from aggregator.stage import AggregatorStage
@@ -66,7 +66,7 @@ class Bench:
         started_at = self.clock.now()
         self.clock.advance(0.003)
         step = self.stage.process(self.state, record, started_at)
-        self.state = STATES.decode(STATES.encode(step.state))
+        self.state = STATES.decode(STATES.encode(step.state).data)
         assert self.state == step.state
         return step.outputs
 
@@ -308,16 +308,42 @@ def kept(outputs: Sequence[Output]) -> dict[tuple[str, str], object]:
 
 
 def test_state_of_another_format_is_refused() -> None:
-    for data in (b"", b"\x07" + STATES.encode(CameraState())):
+    for data in (b"", b"\x07" + STATES.encode(CameraState()).data):
         with pytest.raises(ConfigurationError, match="format"):
             STATES.decode(data)
-    assert STATES.decode(STATES.encode(CameraState())) == CameraState()
+    assert STATES.decode(STATES.encode(CameraState()).data) == CameraState()
+
+
+@given(FRAMES)
+@settings(deadline=None, max_examples=40)
+def test_a_state_written_from_the_one_before_has_the_same_bytes(
+    frames: Sequence[FrameRecognized],
+) -> None:
+    bench = Bench()
+    before: EncodedState | None = None
+    for frame in frames:
+        started_at = bench.clock.now()
+        bench.state = bench.stage.process(bench.state, a_record(frame), started_at).state
+        before = STATES.encode(bench.state, before)
+        assert before.data == STATES.encode(bench.state).data
+
+
+def test_only_sightings_that_changed_are_encoded_again() -> None:
+    bench = Bench()
+    step = bench.stage.process(CameraState(), a_record(a_frame(0, 1, 2)), NOON)
+    first = STATES.encode(step.state)
+    step = bench.stage.process(step.state, a_record(a_frame(1, 2)), NOON)
+    second = STATES.encode(step.state, first)
+    ada, bob = (first.parts[id(item)] for item in first.state.stream.followed)
+    stayed, changed = (second.parts[id(item)] for item in second.state.stream.followed)
+    assert stayed is ada
+    assert changed != bob
 
 
 def test_state_that_was_written_without_compression_is_read() -> None:
     bench = Bench()
     bench.take(a_record(a_frame(0, 1)))
-    content = cramjam.lz4.decompress_block(STATES.encode(bench.state)[1:])
+    content = cramjam.lz4.decompress_block(STATES.encode(bench.state).data[1:])
     assert STATES.decode(b"\x01" + bytes(content)) == bench.state
 
 

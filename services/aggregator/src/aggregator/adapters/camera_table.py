@@ -9,7 +9,7 @@ import faust
 from faust.streams import _current_event
 from faust.types.tuples import Message
 
-from aggregator.adapters.state_codec import StateCodec
+from aggregator.adapters.state_codec import EncodedState, StateCodec
 from aggregator.domain.state import CameraState
 
 _DECODED = 2048
@@ -45,7 +45,7 @@ class CameraTable:
         self._app = app
         self._codec = codec
         self._source = source
-        self._decoded: OrderedDict[str, tuple[bytes, CameraState]] = OrderedDict()
+        self._decoded: OrderedDict[str, EncodedState] = OrderedDict()
         self.table = app.Table(
             "cameras",
             key_type=bytes,
@@ -62,11 +62,12 @@ class CameraTable:
 
     def save(self, camera_id: str, state: CameraState) -> Awaitable[object]:
         """Store the state; await the result to know that the changelog has it."""
-        key, data = camera_id.encode(), self._codec.encode(state)
+        key = camera_id.encode()
+        encoded = self._codec.encode(state, self._decoded.get(camera_id))
         partition = self.table.partition_for_key(key)
-        self.table.data[key] = data
-        self._remember(camera_id, data, state)
-        return self.table.send_changelog(partition, key, data)  # type: ignore[no-any-return]  # untyped
+        self.table.data[key] = encoded.data
+        self._remember(camera_id, encoded)
+        return self.table.send_changelog(partition, key, encoded.data)  # type: ignore[no-any-return]  # untyped
 
     def forget(self, camera_id: str) -> Awaitable[object]:
         """Delete the state; await the result to know that the changelog has its tombstone."""
@@ -94,12 +95,13 @@ class CameraTable:
 
     def _decode(self, camera_id: str, data: bytes) -> CameraState:
         known = self._decoded.get(camera_id)
-        state = known[1] if known and known[0] == data else self._codec.decode(data)
-        self._remember(camera_id, data, state)
-        return state
+        if known is None or known.data != data:
+            known = EncodedState(self._codec.decode(data), data)
+        self._remember(camera_id, known)
+        return known.state
 
-    def _remember(self, camera_id: str, data: bytes, state: CameraState) -> None:
-        self._decoded[camera_id] = (data, state)
+    def _remember(self, camera_id: str, encoded: EncodedState) -> None:
+        self._decoded[camera_id] = encoded
         self._decoded.move_to_end(camera_id)
         if len(self._decoded) > _DECODED:
             self._decoded.popitem(last=False)

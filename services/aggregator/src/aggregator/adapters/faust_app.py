@@ -39,6 +39,8 @@ _TICK = timedelta(seconds=1)
 _SWEEP = timedelta(minutes=10)
 _BUFFERED_RECORDS = 64
 _PRODUCE_WITHIN_S = 60.0
+_GATHER_S = 0.002
+"""What a frame causes, its state, result and sightings, goes to the broker in one request."""
 _LARGEST_RECORD = 4 * 1024 * 1024
 """Bytes; dead letters are the largest records."""
 _CHANGELOG = {"max.compaction.lag.ms": "600000", "segment.ms": "600000"}
@@ -119,6 +121,7 @@ def _app(settings: MeshSettings, parts: Parts) -> faust.App:
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=_LARGEST_RECORD,
         producer_acks=-1,
+        producer_linger=_GATHER_S,
         producer_max_request_size=_LARGEST_RECORD,
         producer_request_timeout=_PRODUCE_WITHIN_S,
         processing_guarantee="at_least_once",

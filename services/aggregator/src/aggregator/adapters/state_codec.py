@@ -1,13 +1,15 @@
 """A camera's state as bytes for the table and its changelog.
 
 Avro with the fastavro library, compressed: what is known of a sighting and what was told of it are
-nearly the same. The window is packed in columns of differences: the whole state is written once per
-frame, and Avro takes several times as long for so many numbers.
+nearly the same. The whole state is written once per frame, so what did not change is not encoded
+again: sightings are taken over from the bytes of the state before, and the window is packed in
+columns of differences, since Avro takes several times as long for so many numbers.
 """
 
 import io
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate, chain
 from operator import sub
 from typing import Any
@@ -30,24 +32,53 @@ _COLUMNS = len(Seen._fields)
 _LONGS = {"type": "array", "items": "long"}
 _STRINGS = {"type": "array", "items": "string"}
 _TIME = ["null", {"type": "long", "logicalType": "timestamp-micros"}]
+_WINDOW: Mapping[str, Any] = {"instances": _STRINGS, "window": "bytes"}
+_FEED: Mapping[str, Any] = {"epochs": _LONGS, "sequences": _LONGS, "at": _TIME}
+_END_OF_ARRAY = b"\0"
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedState:
+    """A state and its bytes, from which the next one is written."""
+
+    state: CameraState
+    data: bytes
+    parts: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+    """Avro of each sighting of `state` by its `id`, which is its own as long as `state` is here."""
 
 
 class StateCodec:
     """Encodes and decodes `CameraState`."""
 
     def __init__(self, library: SchemaLibrary) -> None:
-        self._schema = fastavro.parse_schema(_schema(library.record("Sighting")))
+        sighting = library.record("Sighting")
+        self._schema = fastavro.parse_schema(_schema(sighting))
+        self._window = fastavro.parse_schema(_record("Window", **_WINDOW))
+        self._feed = fastavro.parse_schema(_record("FeedHead", **_FEED))
+        self._followed = fastavro.parse_schema(_followed_schema(sighting))
 
-    def encode(self, state: CameraState) -> bytes:
-        """The state as bytes; their first says the format."""
-        buffer = io.BytesIO()
-        value = {
-            **_window(state.seen),
-            "stream": _feed(state.stream),
-            "pushed": _feed(state.pushed),
+    def encode(self, state: CameraState, before: EncodedState | None = None) -> EncodedState:
+        """The state as bytes; their first says the format.
+
+        Args:
+            state: What is encoded.
+            before: An earlier state; sightings that are the same objects are not encoded again.
+        """
+        known = before.parts if before else {}
+        parts = {
+            id(item): known.get(id(item)) or _avro(self._followed, _followed(item))
+            for feed in state.feeds
+            for item in feed.followed
         }
-        fastavro.schemaless_writer(buffer, self._schema, value)
-        return bytes([_FORMAT]) + bytes(cramjam.lz4.compress_block(buffer.getbuffer()))
+        content = b"".join(
+            (
+                _avro(self._window, _window(state.seen)),
+                *(piece for feed in state.feeds for piece in self._pieces(feed, parts)),
+            )
+        )
+        return EncodedState(
+            state, bytes([_FORMAT]) + bytes(cramjam.lz4.compress_block(content)), parts
+        )
 
     def decode(self, data: bytes) -> CameraState:
         """The state in these bytes.
@@ -63,6 +94,20 @@ class StateCodec:
             pushed=_feed_state(value["pushed"]),
         )
 
+    def _pieces(self, feed: FeedState, parts: Mapping[int, bytes]) -> Iterator[bytes]:
+        """A feed as Avro, with its sightings as one block of an array."""
+        yield _avro(self._feed, _feed(feed))
+        if feed.followed:
+            yield _avro("long", len(feed.followed))
+            yield from (parts[id(item)] for item in feed.followed)
+        yield _END_OF_ARRAY
+
+
+def _avro(schema: Any, value: Any) -> bytes:
+    buffer = io.BytesIO()
+    fastavro.schemaless_writer(buffer, schema, value)
+    return buffer.getvalue()
+
 
 def _content(data: bytes) -> bytes:
     number = data[0] if data else None
@@ -77,7 +122,13 @@ def _content(data: bytes) -> bytes:
 
 
 def _schema(sighting: Any) -> dict[str, Any]:
-    followed = _record(
+    followed = {"type": "array", "items": _followed_schema(sighting)}
+    feed = _record("Feed", **_FEED, followed=followed)
+    return _record("CameraState", **_WINDOW, stream=feed, pushed="aggregator.Feed")
+
+
+def _followed_schema(sighting: Any) -> dict[str, Any]:
+    return _record(
         "Followed",
         facts=sighting,
         told=["null", f"{sighting['namespace']}.{sighting['name']}"],
@@ -86,20 +137,6 @@ def _schema(sighting: Any) -> dict[str, Any]:
         epochs=_LONGS,
         tracks=_STRINGS,
         pictured="boolean",
-    )
-    feed = _record(
-        "Feed",
-        epochs=_LONGS,
-        sequences=_LONGS,
-        at=_TIME,
-        followed={"type": "array", "items": followed},
-    )
-    return _record(
-        "CameraState",
-        instances=_STRINGS,
-        window="bytes",
-        stream=feed,
-        pushed="aggregator.Feed",
     )
 
 
@@ -151,7 +188,6 @@ def _feed(feed: FeedState) -> dict[str, Any]:
         "epochs": [epoch for epoch, _ in feed.newest],
         "sequences": [sequence for _, sequence in feed.newest],
         "at": feed.at,
-        "followed": [_followed(item) for item in feed.followed],
     }
 
 
