@@ -13,7 +13,7 @@ from mesh.kafka.client_log import client_log
 from mesh.kafka.vendor import translated
 from mesh.record import TopicPartition
 
-_ANSWER_SECONDS = 10.0
+_PATIENCE = timedelta(seconds=10)
 _SOON = timedelta(seconds=3)
 
 
@@ -23,9 +23,24 @@ class KafkaEnds:
     After a failure a new client asks: an old one may be what is wrong (`mesh.kafka.stranded`).
     """
 
-    def __init__(self, bootstrap: str, topics: Sequence[str], *, instance_id: str) -> None:
-        """Take the addresses and full topic names; nothing is contacted yet."""
+    def __init__(
+        self,
+        bootstrap: str,
+        topics: Sequence[str],
+        *,
+        instance_id: str,
+        within: timedelta = _PATIENCE,
+    ) -> None:
+        """Take the addresses and full topic names; nothing is contacted yet.
+
+        Args:
+            bootstrap: addresses of brokers.
+            topics: full names.
+            instance_id: who asks, for the broker's logs.
+            within: how long an answer may take.
+        """
         self._topics = topics
+        self._within = within.total_seconds()
         self._broker = {"bootstrap.servers": bootstrap, "client.id": instance_id}
         self._admin: AdminClient | None = None
 
@@ -36,7 +51,7 @@ class KafkaEnds:
             TransientError: The broker did not answer, or does not know a topic (yet).
         """
         with self._asking() as admin, translated("looking partitions up"):
-            known = admin.list_topics(timeout=_ANSWER_SECONDS).topics
+            known = admin.list_topics(timeout=self._within).topics
         missing = [topic for topic in self._topics if topic not in known]
         if missing:
             raise TransientError(f"the broker knows no topic {missing[0]}")
@@ -74,7 +89,7 @@ class KafkaEnds:
         asked = {VendorPartition(*place): what for place in places}
         found = {}
         with self._asking() as admin:
-            answers = admin.list_offsets(asked, request_timeout=_ANSWER_SECONDS)
+            answers = admin.list_offsets(asked, request_timeout=self._within)
             for vendor, future in answers.items():
                 try:
                     found[TopicPartition(vendor.topic, vendor.partition)] = future.result().offset

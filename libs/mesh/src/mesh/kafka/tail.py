@@ -89,7 +89,7 @@ class KafkaTail:
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
-                "fetch.wait.max.ms": 200,
+                "fetch.wait.max.ms": 500,
                 "fetch.message.max.bytes": MAX_LETTER_BYTES,
                 "queued.max.messages.kbytes": 16_384,
             },

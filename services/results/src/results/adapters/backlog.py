@@ -1,15 +1,19 @@
-"""How far groups are behind on topics, asked of the broker."""
+"""How many pushed pictures wait for their first stage, asked of the broker."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import TopicPartition as VendorPartition
 
 from mesh.errors import TransientError
 from mesh.events import Lane
 from mesh.kafka.client_log import client_log
+from mesh.kafka.ends import KafkaEnds
 from mesh.logs import get_logger
+from mesh.record import TopicPartition
 from mesh.settings import MeshSettings
 
 _ANSWER_SECONDS = 2.0
@@ -18,16 +22,16 @@ _SILENCE = 3
 _LANES = (Lane.URGENT, Lane.REQUEST)
 
 
-class TopicEnds:
-    """Asks the broker where topics end and how far a group is; blocks for at most seconds.
+class _Group:
+    """How far a group is; looks over its shoulder and never joins it.
 
-    It looks over the group's shoulder and never joins it. An AdminClient would do, but
-    librdkafka 2.16 crashes the process in `list_consumer_group_offsets` while a new broker has no
-    coordinator yet. Nor does a consumer that never joins find its coordinator again after the
-    broker was away: after a failure a new one asks.
+    An AdminClient would do, but librdkafka 2.16 crashes the process in
+    `list_consumer_group_offsets` while a new broker has no coordinator yet. Nor does a consumer
+    that never joins find its coordinator again after the broker was away: after a failure a new one
+    asks.
     """
 
-    def __init__(self, settings: MeshSettings, group: str = "watch") -> None:
+    def __init__(self, settings: MeshSettings, group: str) -> None:
         self._config = {
             "bootstrap.servers": settings.kafka_bootstrap,
             "client.id": settings.instance_id,
@@ -36,30 +40,15 @@ class TopicEnds:
         }
         self._open: Consumer | None = None
 
-    def ends(self, topic: str) -> dict[int, int]:
-        """The next offset of each partition.
+    def committed(self, places: Sequence[TopicPartition]) -> list[int]:
+        """The committed offset of each partition, negative if there is none; blocks for seconds.
 
         Raises:
             TransientError: The broker does not answer.
         """
         with self._asking() as consumer:
-            places = _partitions(consumer, topic)
-            return {place.partition: _bounds(consumer, place)[1] for place in places}
-
-    def waiting(self, topic: str) -> int:
-        """Records of a topic that the group has not finished.
-
-        Raises:
-            TransientError: The broker does not answer.
-        """
-        with self._asking() as consumer:
-            places = _partitions(consumer, topic)
-            done = consumer.committed(places, timeout=_ANSWER_SECONDS)
-            bounds = [_bounds(consumer, place) for place in places]
-        return sum(
-            max(0, end - max(place.offset, start))
-            for place, (start, end) in zip(done, bounds, strict=True)
-        )
+            asked = [VendorPartition(*place) for place in places]
+            return [each.offset for each in consumer.committed(asked, timeout=_ANSWER_SECONDS)]
 
     def close(self) -> None:
         """Give the connections back."""
@@ -78,27 +67,20 @@ class TopicEnds:
             raise TransientError(f"the broker does not answer: {error}") from error
 
 
-def _partitions(consumer: Consumer, topic: str) -> list[TopicPartition]:
-    found = consumer.list_topics(topic, timeout=_ANSWER_SECONDS).topics[topic]
-    return [TopicPartition(topic, number) for number in sorted(found.partitions)]
-
-
-def _bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
-    bounds = consumer.get_watermark_offsets(place, timeout=_ANSWER_SECONDS)
-    if bounds is None:
-        raise TransientError(f"the broker does not tell where {place.topic} ends")
-    start, end = bounds
-    return start, end
-
-
 class Backlog:
     """Follows how many pushed pictures wait for their first stage; one thread."""
 
     def __init__(self, settings: MeshSettings) -> None:
-        self._queues = {
-            settings.topics.lane(lane): TopicEnds(settings, f"detection.{lane.value}")
+        self._groups = {
+            settings.topics.lane(lane): _Group(settings, f"detection.{lane.value}")
             for lane in _LANES
         }
+        self._ends = KafkaEnds(
+            settings.kafka_bootstrap,
+            list(self._groups),
+            instance_id=settings.instance_id,
+            within=timedelta(seconds=_ANSWER_SECONDS),
+        )
         self._failures = 0
         self._problem: str | None = "the broker has not answered yet"
         self.waiting = 0
@@ -108,7 +90,7 @@ class Backlog:
         """Ask every second until `stop` is set."""
         while not stop.is_set():
             try:
-                self.waiting = sum(ends.waiting(topic) for topic, ends in self._queues.items())
+                self.waiting = self.look()
                 self._failures, self._problem = 0, None
             except TransientError as error:
                 self._failures += 1
@@ -116,8 +98,23 @@ class Backlog:
                     self._problem = str(error)
                 get_logger("backlog").warning("broker_away", message=str(error))
             stop.wait(_EVERY_SECONDS)
-        for ends in self._queues.values():
-            ends.close()
+        for group in self._groups.values():
+            group.close()
+
+    def look(self) -> int:
+        """Pictures in the queues that detection has not finished; asks the broker.
+
+        Raises:
+            TransientError: The broker does not answer.
+        """
+        bounds = self._ends.read()
+        waiting = 0
+        for topic, group in self._groups.items():
+            places = [place for place in bounds if place.topic == topic]
+            for place, done in zip(places, group.committed(places), strict=True):
+                first, end = bounds[place]
+                waiting += max(0, end - max(done, first))
+        return waiting
 
     def check(self) -> str | None:
         """What keeps the broker from answering, or nothing."""

@@ -13,13 +13,13 @@ from mesh.deadletters import DeadLetters
 from mesh.errors import TransientError
 from mesh.events import Answer
 from mesh.kafka import KafkaProducer
+from mesh.kafka.ends import KafkaEnds
 from mesh.logs import package_version
 from mesh.process import Process
 from mesh.record import RawRecord, Record
 from mesh.registry import ConfluentRegistry
 from mesh.retry import PATIENT
 from mesh.schemas import SchemaLibrary
-from results.adapters.backlog import TopicEnds
 from results.adapters.callback_post import CallbackPost
 from results.adapters.callback_targets import CallbackTargets
 from results.adapters.job_rounds import JobRounds, Post
@@ -29,6 +29,7 @@ from results.domain.jobs import Job
 from results.settings import ResultsSettings
 
 _FLUSH = timedelta(seconds=10)
+_ANSWER_SECONDS = 2.0
 _ORIGIN = "answers"
 """Where the record goes that posts a callback again."""
 _POSITIONS = "SELECT partition, next_offset FROM results.writer_offsets WHERE topic = %s"
@@ -44,7 +45,7 @@ def job_loop(settings: ResultsSettings, process: Process) -> Callable[[], None]:
         settings.database_url,
         post=_post(settings),
         letters=_Letters(settings),
-        answered_until=AnsweredUntil(TopicEnds(settings), settings.topics("answers")),
+        answered_until=_answered_until(settings),
         retry=PATIENT,
         heartbeat=process.health.heartbeat("jobs", limit_seconds=120),
         metrics=JobMetrics(process.metrics.registry),
@@ -53,10 +54,21 @@ def job_loop(settings: ResultsSettings, process: Process) -> Callable[[], None]:
     return lambda: rounds.run(process.stop)
 
 
+def _answered_until(settings: ResultsSettings) -> "AnsweredUntil":
+    topic = settings.topics("answers")
+    ends = KafkaEnds(
+        settings.kafka_bootstrap,
+        [topic],
+        instance_id=settings.instance_id,
+        within=timedelta(seconds=_ANSWER_SECONDS),
+    )
+    return AnsweredUntil(ends, topic)
+
+
 class AnsweredUntil:
     """The moment up to which every answer on the topic has been taken by the writers."""
 
-    def __init__(self, ends: TopicEnds, topic: str) -> None:
+    def __init__(self, ends: KafkaEnds, topic: str) -> None:
         self._ends = ends
         self._topic = topic
 
@@ -64,12 +76,16 @@ class AnsweredUntil:
         """That moment, UTC, or nothing while some answers are on their way or the broker is."""
         asked_at = datetime.now(UTC)
         try:
-            ends = self._ends.ends(self._topic)
+            bounds = self._ends.read()
         except TransientError:
             return None
         rows = connection.execute(_POSITIONS, (self._topic,)).fetchall()
         taken = {row["partition"]: row["next_offset"] for row in rows}
-        return asked_at if all(taken.get(n, 0) >= end for n, end in ends.items()) else None
+        return (
+            asked_at
+            if all(taken.get(place.partition, 0) >= end for place, (_, end) in bounds.items())
+            else None
+        )
 
 
 class _Letters:
