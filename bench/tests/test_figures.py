@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.figures import fair_shares, jain, percentiles, slope, table
+from bench.figures import fair_shares, grown, jain, percentiles, slope, table
 from bench.stages import shares, spans
 from mesh.testing import NOON, a_frame_header, a_stage_time
 
@@ -78,3 +78,21 @@ def test_shares_of_the_way_add_up_to_one() -> None:
 
 def test_a_table_is_markdown() -> None:
     assert table(("a", "b"), [(1, "x")]) == "| a | b |\n|---|---|\n| 1 | x |"
+
+
+def test_memory_that_is_given_back_once_a_minute_does_not_grow() -> None:
+    saw = [(n / 4, 100.0 + 2.0 * (n % 4)) for n in range(120)]
+    found = grown(saw)
+    assert found == {
+        "first_mb": 100.0,
+        "warm_mb": 100.0,
+        "last_mb": 106.0,
+        "most_mb": 106.0,
+        "mb_per_hour": 0.0,
+    }
+    assert slope(saw[60:]) > 0.0
+
+
+def test_what_stays_in_use_grows_whatever_is_given_back() -> None:
+    saw = [(n / 4, 100.0 + 2.0 * (n % 4) + 0.1 * (n // 4)) for n in range(120)]
+    assert grown(saw)["mb_per_hour"] == pytest.approx(6.0)

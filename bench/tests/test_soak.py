@@ -25,6 +25,7 @@ def test_growth_is_judged_once_it_is_warm() -> None:
         "first_mb": 200.0,
         "warm_mb": 300.0,
         "last_mb": 300.0,
+        "most_mb": 300.0,
         "mb_per_hour": 0.0,
         "grows": False,
     }

@@ -12,7 +12,7 @@ def a_run(**changes: Any) -> dict[str, Any]:
 
 
 def a_soak(mb_per_hour: float = 0.0) -> dict[str, Any]:
-    flat = {"first_mb": 100.0, "last_mb": 100.0, "mb_per_hour": 0.0}
+    flat = {"first_mb": 100.0, "last_mb": 100.0, "most_mb": 100.0, "mb_per_hour": 0.0}
     return dict.fromkeys(SERVICES, flat) | {"writer": flat | {"mb_per_hour": mb_per_hour}}
 
 
@@ -50,3 +50,9 @@ def test_a_service_that_grows_in_a_soak_misses_a_goal() -> None:
 def test_a_soak_too_short_to_tell_is_not_judged() -> None:
     assert "no growth" not in goals(a_report())
     assert "no growth" not in goals(a_report(soak_minutes=2.0, soak=a_soak(27.0)))
+
+
+def test_memory_counts_at_its_highest() -> None:
+    soak = a_soak()
+    soak["gateway"] = soak["gateway"] | {"most_mb": 150.1}
+    assert missed(a_report(soak_minutes=2.0, soak=soak)) == ["aggregator and results < 150 MB"]

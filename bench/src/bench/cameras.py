@@ -16,7 +16,7 @@ from bench.bare_cameras import BareCameras
 from bench.camera_cost import SAMPLED, Cost
 from bench.camera_site import Broker, CameraSite, a_replica
 from bench.farm import HEIGHT, WIDTH, Farm, make_clip
-from bench.figures import GROWTH_MB, SOAK_MINUTES, percentiles, say, slope, table
+from bench.figures import GROWTH_MB, SOAK_MINUTES, grown, percentiles, say, table
 from bench.machine import in_words, machine
 from mesh.events import StreamState
 
@@ -165,9 +165,7 @@ def _soak(site: CameraSite, minutes: float) -> dict[str, Any]:
     return {
         "soak": {
             "minutes": minutes,
-            "first_mb": round(points[0][1], 1),
-            "last_mb": round(points[-1][1], 1),
-            "mb_per_hour": round(60 * slope(points[len(points) // 2 :]), 2),
+            **grown(points),
             "threads": [threads, site.process.num_threads()],
         }
     }

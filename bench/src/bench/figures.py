@@ -56,6 +56,29 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     return float(np.polyfit(x, y, 1)[0])
 
 
+def grown(points: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """Memory over time: what it was and was at most, and how fast it rose in the second half.
+
+    Services give freed memory back once a minute (`mesh.freed_memory`), so that the samples of a
+    minute differ by what waits for that. The least of each minute is what is in use: `warm_mb` in
+    the middle, and `mb_per_hour` by least squares from there on.
+
+    Args:
+        points: minute and megabytes, by rising minute.
+    """
+    floors: dict[int, float] = {}
+    for minute, megabytes in points:
+        floors[int(minute)] = min(megabytes, floors.get(int(minute), megabytes))
+    half = list(floors.items())[len(floors) // 2 :]
+    return {
+        "first_mb": round(points[0][1], 1),
+        "warm_mb": round(half[0][1], 1),
+        "last_mb": round(points[-1][1], 1),
+        "most_mb": round(max(megabytes for _, megabytes in points), 1),
+        "mb_per_hour": round(60.0 * slope(half), 2),
+    }
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table."""
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]

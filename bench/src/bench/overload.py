@@ -14,10 +14,11 @@ from typing import Any
 from bench.feed import Feed
 from bench.figures import fair_shares, jain, percentiles, say
 from bench.material import Material
+from bench.mesh_soak import CAMERAS
 from bench.players import Player, close_all, players, playing
 from bench.pushes import Pushes, pushing
 from bench.site import Site, folder, plan, running
-from bench.whole import CAMERAS, saturate
+from bench.whole import saturate
 from mesh.events import Lane
 
 RATES = (1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6)

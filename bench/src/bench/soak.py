@@ -12,7 +12,7 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]  # ships no types
 
 from bench.contenders import DEFAULT, DETECTOR, a_detector, an_embedder
-from bench.figures import say, slope
+from bench.figures import grown, say
 from bench.material import Material
 from bench.pathway import Seen, faces_of
 from detection.adapters.jpeg import decode_picture
@@ -68,20 +68,13 @@ def watch(
 
 
 def judged(points: Points) -> dict[str, Any]:
-    """Memory at the beginning and end, and its growth by least squares after the first half.
+    """Memory over time, and whether it grows.
 
     Args:
         points: minute and megabytes.
     """
-    half = points[len(points) // 2 :]
-    growth = round(60.0 * slope(half), 2)
-    return {
-        "first_mb": round(points[0][1], 1),
-        "warm_mb": round(half[0][1], 1),
-        "last_mb": round(points[-1][1], 1),
-        "mb_per_hour": growth,
-        "grows": growth > _GROWTH_MB,
-    }
+    found = grown(points)
+    return {**found, "grows": found["mb_per_hour"] > _GROWTH_MB}
 
 
 def _pictures(where: Material) -> list[bytes]:
