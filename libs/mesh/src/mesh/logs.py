@@ -16,6 +16,13 @@ from mesh.settings import MeshSettings
 from mesh.tracing import TRACEPARENT, TraceContext
 
 _SECRET_WORDS = ("password", "secret", "token", "authorization")
+_TALKATIVE = {
+    "httpx": logging.WARNING,
+    "websockets": logging.WARNING,
+    "uvicorn.error": logging.INFO,
+}
+"""Libraries that tell requests with their whole URL or their headers below this level: those of a
+callback, a camera or a client hold secrets."""
 _TOP = (
     "log_id", "timestamp", "level", "event_type", "service", "version", "instance_id", "trace_id",
     "span_id", "request_id", "camera", "frame", "processing", "results", "message", "exception",
@@ -59,9 +66,8 @@ def configure_logs(service: str, settings: MeshSettings, stream: TextIO | None =
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
-    # They tell requests with their whole URL, and headers: a callback's or a camera's hold secrets.
-    for library in ("httpx", "websockets"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    for library, least in _TALKATIVE.items():
+        logging.getLogger(library).setLevel(max(logging.root.level, least))
 
 
 @contextmanager
