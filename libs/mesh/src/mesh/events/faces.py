@@ -44,7 +44,7 @@ class FaceQuality:
     """How fit a face is for recognition."""
 
     score: float
-    """One score from 0 (useless) to 1 (ideal)."""
+    """Probability that recognition knows the face again, 0 to 1."""
     sharpness: float
     """Variance of the Laplacian of the face scaled to 112 x 112 grey pixels; 0 and up."""
     brightness: float
