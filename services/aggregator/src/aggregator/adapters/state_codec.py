@@ -53,9 +53,9 @@ class StateCodec:
     def __init__(self, library: SchemaLibrary) -> None:
         sighting = library.record("Sighting")
         self._schema = fastavro.parse_schema(_schema(sighting))
-        self._window = fastavro.parse_schema(_record("Window", **_WINDOW))
-        self._feed = fastavro.parse_schema(_record("FeedHead", **_FEED))
-        self._followed = fastavro.parse_schema(_followed_schema(sighting))
+        self._window_schema = fastavro.parse_schema(_record("Window", **_WINDOW))
+        self._feed_schema = fastavro.parse_schema(_record("FeedHead", **_FEED))
+        self._item_schema = fastavro.parse_schema(_followed_schema(sighting))
 
     def encode(self, state: CameraState, before: EncodedState | None = None) -> EncodedState:
         """The state as bytes; their first says the format.
@@ -66,13 +66,13 @@ class StateCodec:
         """
         known = before.parts if before else {}
         parts = {
-            id(item): known.get(id(item)) or _avro(self._followed, _followed(item))
+            id(item): known.get(id(item)) or _avro(self._item_schema, _followed(item))
             for feed in state.feeds
             for item in feed.followed
         }
         content = b"".join(
             (
-                _avro(self._window, _window(state.seen)),
+                _avro(self._window_schema, _window(state.seen)),
                 *(piece for feed in state.feeds for piece in self._pieces(feed, parts)),
             )
         )
@@ -96,7 +96,7 @@ class StateCodec:
 
     def _pieces(self, feed: FeedState, parts: Mapping[int, bytes]) -> Iterator[bytes]:
         """A feed as Avro, with its sightings as one block of an array."""
-        yield _avro(self._feed, _feed(feed))
+        yield _avro(self._feed_schema, _feed(feed))
         if feed.followed:
             yield _avro("long", len(feed.followed))
             yield from (parts[id(item)] for item in feed.followed)
