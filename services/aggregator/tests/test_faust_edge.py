@@ -41,6 +41,20 @@ def test_the_producer_is_idempotent_and_waits_for_all_replicas() -> None:
     assert MeshTransport.Producer is IdempotentProducer
 
 
+async def test_no_fetch_waits_at_the_broker_for_long(tmp_path: Path) -> None:
+    app = faust.App("aggregator", broker="kafka://127.0.0.1:1", datadir=tmp_path)
+    app.transport = MeshTransport(app.conf.broker_consumer, app)
+    ignore = asyncio.sleep
+    thread: Any = app.transport.create_consumer(
+        callback=ignore, on_partitions_revoked=ignore, on_partitions_assigned=ignore
+    )._thread
+    ours = thread._create_worker_consumer(app.transport)
+    fausts = aiokafka.AIOKafkaConsumerThread._create_worker_consumer(thread, app.transport)
+    assert (ours._fetch_max_wait_ms, fausts._fetch_max_wait_ms) == (100, 1500)
+    await asyncio.gather(ours.stop(), fausts.stop())
+    thread.thread_loop.close()
+
+
 @pytest.fixture
 async def producer() -> AsyncIterator[Any]:
     """A producer that gives up requests at once, and never gets to its broker."""
