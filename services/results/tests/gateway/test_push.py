@@ -154,6 +154,9 @@ def test_pictures_in_every_form_become_frames_and_the_books_balance(
     text = base64.b64encode(a_picture(kind="PNG")).decode()
     with connect(browser, world) as socket:
         assert socket.accepted_subprotocol == "bearer"
+        connecting = until(lambda: statuses(world))[0]
+        assert connecting is not None
+        assert connecting.state is StreamState.CONNECTING
         socket.send_bytes(a_picture())
         socket.send_text(text)
         socket.send_json(
@@ -174,8 +177,6 @@ def test_pictures_in_every_form_become_frames_and_the_books_balance(
     assert third.frame.camera_timestamp == taken
     assert (first.frame.width, first.frame.height) == (64, 48)
     assert (last.outcome, last.ranges[0].last, last.service) == ("captured", 2, "results")
-    states = [each.state for each in statuses(world) if each]
-    assert states[0] is StreamState.CONNECTING
     final = statuses(world)[-1]
     assert final is not None
     assert (final.state, final.frames_queued, final.error_code) == (StreamState.STOPPED, 3, None)
