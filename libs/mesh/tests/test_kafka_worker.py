@@ -261,6 +261,31 @@ def test_a_tail_reads_a_table_to_its_end_and_then_follows(site: Site) -> None:
         within(lambda: len(seen) == 7)
 
 
+def test_a_tail_has_caught_up_with_what_was_there_however_much_comes_meanwhile(site: Site) -> None:
+    """A partition that never rests has no end to be seen, only the one that it had."""
+    topic, over = site.topics("cameras"), threading.Event()
+    producer = EventProducer(site.settings, site.codec)
+    sent: list[str] = []
+
+    def produce() -> None:
+        while not over.wait(0.01):
+            producer.send(Output(topic, "cam_0", a_camera()), lambda _: sent.append("cam_0"))
+            producer.flush()
+
+    seen: list[Record[object]] = []
+    tail = KafkaTail(site.settings, site.codec, topics=[topic])
+    busy = threading.Thread(target=produce)
+    busy.start()
+    try:
+        within(lambda: len(sent) > 10)
+        with running(tail, seen):
+            assert tail.caught_up.wait(PATIENCE)
+            assert len(seen) >= 10
+    finally:
+        over.set()
+        busy.join()
+
+
 def test_a_tail_from_the_end_sees_only_what_comes_and_passes_over_what_it_cannot_read(
     site: Site,
 ) -> None:

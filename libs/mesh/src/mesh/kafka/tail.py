@@ -3,13 +3,14 @@
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
+from math import inf
 from typing import Any, Literal
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, Message
 from confluent_kafka import Consumer as VendorConsumer
 from confluent_kafka import TopicPartition as VendorPartition
 
@@ -34,8 +35,9 @@ _log = logging.getLogger(__name__)
 class KafkaTail:
     """Reads every partition of some topics, from the beginning or from now on, and never commits.
 
-    `caught_up` is set once everything that was there at the start has been handled. An undecodable
-    record is logged and passed over: whoever owns the topic's group writes the dead letter.
+    `caught_up` is set once everything that was there at the start has been handled, however much
+    comes meanwhile. An undecodable record is logged and passed over: whoever owns the topic's group
+    writes the dead letter.
     """
 
     def __init__(
@@ -107,13 +109,16 @@ class KafkaTail:
         abandon(old.close)
         return consumer
 
-    def _assign(self, consumer: VendorConsumer, stop: threading.Event) -> set[TopicPartition]:
-        """Start reading; the partitions whose present end has not been seen yet."""
+    def _assign(self, consumer: VendorConsumer, stop: threading.Event) -> dict[TopicPartition, int]:
+        """Start reading; the present ends that have not been reached yet, by partition."""
         failures = 0
         while not stop.is_set():
             try:
+                ends = self._ends(consumer)
+                at_end = self._start == "end"
                 places = [
-                    place for topic in self._topics for place in self._places(consumer, topic)
+                    VendorPartition(*place, end if at_end else OFFSET_BEGINNING)
+                    for place, end in ends.items()
                 ]
                 with translated("starting to read"):
                     consumer.assign(places)
@@ -124,9 +129,18 @@ class KafkaTail:
                 self._clock.sleep(decision.delay.total_seconds() if decision else 0.0)
             else:
                 self._begun = places
-                at_end = self._start == "end"
-                return set() if at_end else {_source(place) for place in places}
-        return set()
+                return {} if at_end else {place: end for place, end in ends.items() if end}
+        return {}
+
+    def _ends(self, consumer: VendorConsumer) -> dict[TopicPartition, int]:
+        """The offset after the last record of every partition."""
+        places = [place for topic in self._topics for place in self._places(consumer, topic)]
+        with translated("looking ends up"):
+            found = consumer.offsets_for_times(places, _ANSWER_SECONDS)
+        for place in found:
+            if place.error is not None:
+                raise translate(place.error, f"looking the end of {place.topic} up")
+        return {_source(place): place.offset for place in found}
 
     def _places(self, consumer: VendorConsumer, topic: str) -> Iterator[VendorPartition]:
         with translated(f"looking {topic} up"):
@@ -136,13 +150,9 @@ class KafkaTail:
         if not found.partitions:
             raise ConfigurationError(f"topic {topic} does not exist; run `mesh topics create`")
         for number in found.partitions:
-            place = VendorPartition(topic, number, OFFSET_BEGINNING)
-            if self._start == "end":
-                with translated(f"looking {topic} up"):
-                    _, place.offset = consumer.get_watermark_offsets(place, _ANSWER_SECONDS)
-            yield place
+            yield VendorPartition(topic, number, OFFSET_END)
 
-    def _note_progress(self, behind: set[TopicPartition]) -> None:
+    def _note_progress(self, behind: Mapping[TopicPartition, int]) -> None:
         if not behind:
             self.caught_up.set()
 
@@ -155,7 +165,7 @@ class KafkaTail:
         self,
         message: Message,
         handle: Callable[[Record[Any]], None],
-        behind: set[TopicPartition],
+        behind: dict[TopicPartition, int],
         stop: threading.Event,
     ) -> None:
         error = message.error()
@@ -170,6 +180,8 @@ class KafkaTail:
                 _log.error("passed over %s at offset %d: %s", raw.source, raw.offset, rejected)
             else:
                 handle(replace(raw, event=event))
+        if raw.offset + 1 >= behind.get(raw.source, inf):
+            del behind[raw.source]
 
     def _decode(self, topic: str, data: bytes, stop: threading.Event) -> Any:
         """The event in a value; waits for the schema registry, if it must, until `stop`."""
@@ -184,9 +196,11 @@ class KafkaTail:
                 self._clock.sleep(decision.delay.total_seconds())
         raise AssertionError  # count() does not end
 
-    def _take_error(self, error: KafkaError, message: Message, behind: set[TopicPartition]) -> None:
+    def _take_error(
+        self, error: KafkaError, message: Message, behind: dict[TopicPartition, int]
+    ) -> None:
         if error.name() == _END_OF_PARTITION:
-            behind.discard(TopicPartition(str(message.topic()), int(message.partition() or 0)))
+            behind.pop(TopicPartition(str(message.topic()), int(message.partition() or 0)), None)
             return
         failure = translate(error, "following")
         if not isinstance(failure, TransientError):
