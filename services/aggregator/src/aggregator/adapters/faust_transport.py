@@ -44,9 +44,8 @@ class PromptThread(aiokafka.AIOKafkaConsumerThread):  # type: ignore[misc]  # un
     """Leaves no fetch at the broker for long; Faust's own wait there for up to 1.5 s.
 
     aiokafka fetches without the partitions whose last records nobody has taken for 0.1 s, and asks
-    for them again when that fetch is answered. Where the cameras share few partitions nothing else
-    is there to answer it: records waited for 1.5 s, came all at once, took longer than 0.1 s
-    together, and so the next ones waited as long.
+    for them again when that fetch is answered: where the cameras share few partitions, by nothing
+    but this wait.
     """
 
     def _create_worker_consumer(self, transport: Any) -> Any:
