@@ -202,8 +202,9 @@ async def test_a_slow_client_loses_the_oldest_and_is_told() -> None:
         hub.camera(CAMERA_ID, {"n": number})
     assert json.loads(await slow.next()) == {"type": "dropped", "count": 3}
     assert json.loads(await slow.next()) == {"n": 3}
+    assert hub.wants(CAMERA_ID, "camera_event")
     hub.leave(slow)
-    assert len(hub) == 1
+    assert not hub.wants(CAMERA_ID, "camera_event")
     waiting = asyncio.create_task(other.next())
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -216,6 +217,24 @@ async def test_a_camera_of_its_own_goes_before_all_cameras() -> None:
     client.subscriptions = {"*": Filters(), CAMERA_ID: Filters(min_confidence=0.9)}
     assert client.filters(CAMERA_ID) == Filters(min_confidence=0.9)
     assert client.filters("cam_other") == Filters()
+
+
+async def test_a_client_may_want_only_events_of_some_types() -> None:
+    hub, client = Hub(), Client("c")
+    client.subscriptions["*"] = Filters(types=frozenset({"sighting_event"}))
+    hub.join(client)
+    assert not hub.wants(CAMERA_ID, "detection_event")
+    hub.detections(a_frame_result(), {"type": "detection_event", "data": {"detections": []}})
+    hub.camera(CAMERA_ID, {"type": "camera_event"})
+    hub.sighting(a_sighting(), {"type": "sighting_event"})
+    assert json.loads(await client.next()) == {"type": "sighting_event"}
+
+    client.subscriptions[CAMERA_ID] = Filters(types=frozenset({"detection_event"}))
+    assert hub.wants(CAMERA_ID, "detection_event")
+    assert not hub.wants("cam_other", "detection_event")
+    hub.detections(a_frame_result(), {"type": "detection_event", "data": {"detections": []}})
+    hub.sighting(a_sighting(), {"type": "sighting_event"})
+    assert json.loads(await client.next())["type"] == "detection_event", "none of it is sifted out"
 
 
 async def test_names_that_cannot_be_looked_up_do_not_stop_the_feed(

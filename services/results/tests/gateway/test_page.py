@@ -3,6 +3,8 @@
 import asyncio
 import re
 import threading
+import time
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +33,7 @@ from mesh.testing import (
     a_result_detection,
 )
 from results.domain.balance import Balance, CameraBalance, EpochBalance
+from results.domain.filters import DETECTIONS, SIGHTINGS
 
 from .conftest import World, a_model
 
@@ -38,6 +41,14 @@ pytestmark = pytest.mark.browser
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 PATIENCE = 180_000
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Waits for what the page causes in the gateway."""
+    end = time.monotonic() + PATIENCE / 1000
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
 
 
 @contextmanager
@@ -113,6 +124,49 @@ def page(world: World, chromium: str) -> Iterator[Page]:
         expect(page.locator("#link")).to_have_text("live")
         yield page
         browser.close()
+
+
+def test_of_many_cameras_only_those_in_view_are_followed_and_any_is_found(
+    page: Page, world: World
+) -> None:
+    names = {f"cam_{uuid.UUID(int=number)}": f"Gate {number}" for number in range(100, 160)}
+    for camera_id, name in names.items():
+        world.add_camera(camera_id=camera_id, name=name)
+    first, last = names[min(names)], max(names)
+    expect(page.locator(".tile")).to_have_count(61)
+
+    def followed(camera_id: str) -> bool:
+        return world.deps.hub.wants(camera_id, DETECTIONS)
+
+    until(lambda: followed(CAMERA_ID))
+    assert not followed(last)
+    assert world.deps.hub.wants(last, SIGHTINGS)
+    feed(world)()
+    boxes = page.locator(f'[data-camera="{CAMERA_ID}"] .box')
+    expect(boxes.first).to_be_attached()
+
+    page.locator(f'[data-camera="{last}"]').scroll_into_view_if_needed()
+    until(lambda: followed(last) and not followed(CAMERA_ID))
+    expect(boxes).to_have_count(0)
+
+    page.get_by_label("Find a camera").fill(f"{first.lower()} ")
+    visible = page.locator(".tile:visible")
+    expect(page.locator("#states button").first).to_have_text("all 1")
+    expect(visible).to_have_count(1)
+    expect(visible).to_contain_text(first)
+    until(lambda: followed(min(names)) and not followed(last))
+    page.get_by_label("Find a camera").fill("nowhere")
+    expect(page.get_by_text("No camera matches.")).to_be_visible()
+    page.get_by_label("Find a camera").fill("")
+    page.get_by_role("button", name="stopped").click()
+    expect(visible).to_have_count(0)
+    page.get_by_role("button", name="all").click()
+    expect(visible).to_have_count(61)
+
+    page.get_by_label("Size of the pictures").select_option("small")
+    page.reload()
+    expect(page.get_by_label("Size of the pictures")).to_have_value("small")
+    expect(page.locator("#cameras")).to_have_attribute("data-size", "small")
 
 
 def test_objects_have_boxes_of_their_own_and_ill_models_are_seen(page: Page, world: World) -> None:

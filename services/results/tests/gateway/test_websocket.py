@@ -94,6 +94,16 @@ def test_filters_leave_out_faint_faces_and_other_people(browser: Any, world: Any
         assert socket.receive_json()["type"] == "sighting_event"
 
 
+def test_a_client_may_ask_for_events_of_some_types(browser: Any, world: Any) -> None:
+    with connect(browser, world) as socket:
+        socket.receive_json()
+        answer = subscribe(socket, events=["sighting_event"])
+        assert answer["events"] == ["sighting_event"]
+        world.feed.handle(a_record(a_frame_result(), topic="sightline.results"))
+        world.feed.handle(a_record(a_sighting(), topic="sightline.sightings"))
+        assert socket.receive_json()["type"] == "sighting_event"
+
+
 def test_unsubscribing_ends_it(browser: Any, world: Any) -> None:
     world.add_camera(camera_id=CAMERA)
     with connect(browser, world) as socket:
@@ -153,6 +163,12 @@ def test_a_renamed_person_has_the_new_name_at_once(browser: Any, world: Any) -> 
             "OUT_OF_RANGE",
             "filters.min_confidence",
         ),
+        (
+            {"type": "subscribe", "camera_id": "*", "events": ["frame_event"]},
+            "VALUE_NOT_ALLOWED",
+            "events.0",
+        ),
+        ({"type": "subscribe", "camera_id": "*", "events": []}, "TOO_SHORT", "events"),
     ],
 )
 def test_a_bad_message_is_answered_and_the_connection_goes_on(

@@ -25,6 +25,7 @@ from results.adapters.live_answers import Answers
 from results.adapters.live_hub import Delivery, Hub
 from results.adapters.pushes import Pushes
 from results.domain.feed import camera_event, detection_event, sighting_event
+from results.domain.filters import DETECTIONS
 from results.domain.pushed import PUSHED
 from results.domain.rendering import Names, persons_of
 
@@ -115,7 +116,7 @@ class Feed:
         delivery = self._delivery(result, headers)
         if result.frame.purpose not in _SHOWN or not self._state.add_result(result):
             return
-        if not len(self._hub):
+        if not self._hub.wants(result.frame.camera_id, DETECTIONS):
             return
         event = detection_event(result, self._lookup(persons_of(result.detections)))
         self._in_loop(lambda: self._hub.detections(result, event, delivery))

@@ -8,7 +8,14 @@ from typing import Any
 
 from mesh.events import FrameResult, Sighting
 from results.adapters.gateway_metrics import GatewayMetrics
-from results.domain.filters import EVERY_CAMERA, Filters, filtered
+from results.domain.filters import (
+    CAMERAS,
+    DETECTIONS,
+    EVERY_CAMERA,
+    SIGHTINGS,
+    Filters,
+    filtered,
+)
 
 QUEUE = 64
 """Events that wait for one client; the oldest are dropped."""
@@ -45,6 +52,11 @@ class Client:
         found = self.subscriptions.get(camera_id)
         return self.subscriptions.get(EVERY_CAMERA) if found is None else found
 
+    def wants(self, camera_id: str, event_type: str) -> bool:
+        """Whether the client wants events of a type from a camera."""
+        filters = self.filters(camera_id)
+        return filters is not None and filters.wants(event_type)
+
     def offer(self, text: str, delivery: Delivery | None = None) -> None:
         """Queue a message; never blocks."""
         if len(self._queue) >= QUEUE:
@@ -74,7 +86,7 @@ class Client:
 
 
 class Hub:
-    """The connected clients; all methods run in the event loop."""
+    """The connected clients; all methods but `wants` run in the event loop."""
 
     def __init__(self, metrics: GatewayMetrics | None = None) -> None:
         self._clients: set[Client] = set()
@@ -90,45 +102,48 @@ class Hub:
         self._clients.discard(client)
         self._metrics.clients(len(self._clients))
 
+    def wants(self, camera_id: str, event_type: str) -> bool:
+        """Whether any client wants events of a type; from any thread."""
+        return any(client.wants(camera_id, event_type) for client in tuple(self._clients))
+
     def subscribers(self, camera_id: str) -> list[str]:
         """Who watches a camera through this gateway."""
-        watching = {c.client_id for c in self._clients if c.filters(camera_id) is not None}
-        return sorted(watching)
+        return sorted({c.client_id for c in self._clients if c.wants(camera_id, DETECTIONS)})
 
     def watched_pictures(self) -> set[str]:
         """Cameras whose pictures some client asked for."""
         return set().union(*(client.pictures for client in self._clients))
 
-    def __len__(self) -> int:
-        return len(self._clients)
-
     def detections(
         self, result: FrameResult, event: Mapping[str, Any], delivery: Delivery | None = None
     ) -> None:
         """Send a frame's result to everybody who wants it."""
-        self._send(result.frame.camera_id, lambda filters: filtered(event, filters), delivery)
+        camera_id = result.frame.camera_id
+        self._send(camera_id, DETECTIONS, lambda filters: filtered(event, filters), delivery)
 
     def sighting(self, sighting: Sighting, event: Mapping[str, Any]) -> None:
         """Send a sighting to everybody who wants it."""
         self._send(
             sighting.camera_id,
+            SIGHTINGS,
             lambda filters: dict(event) if filters.passes_sighting(sighting) else None,
         )
 
     def camera(self, camera_id: str, event: Mapping[str, Any]) -> None:
         """Send a camera's status to everybody who watches it."""
-        self._send(camera_id, lambda _: dict(event))
+        self._send(camera_id, CAMERAS, lambda _: dict(event))
 
     def _send(
         self,
         camera_id: str,
+        event_type: str,
         view: Callable[[Filters], dict[str, Any] | None],
         delivery: Delivery | None = None,
     ) -> None:
         texts: dict[Filters, str | None] = {}
         for client in self._clients:
             filters = client.filters(camera_id)
-            if filters is None:
+            if filters is None or not filters.wants(event_type):
                 continue
             if filters not in texts:
                 wanted = view(filters)

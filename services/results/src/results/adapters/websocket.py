@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -30,6 +31,7 @@ _CLIENT_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _MOST_SUBSCRIPTIONS = 1000
 router = APIRouter()
 
+EventType = Literal["detection_event", "sighting_event", "camera_event"]
 CameraOrAll = Annotated[str, Field(pattern=r"^(\*|cam_[A-Za-z0-9-]{1,64})$")]
 
 
@@ -47,11 +49,12 @@ class FilterBody(Body):
 
 
 class Subscribe(Body):
-    """Send me what this camera sees; `*` means every camera."""
+    """Send me what this camera sees; `*` means every camera without a subscription of its own."""
 
     type: Literal["subscribe"]
     camera_id: CameraOrAll
     filters: FilterBody = FilterBody()
+    events: Annotated[list[EventType], Field(min_length=1)] | None = None
     pictures: bool = False
 
 
@@ -199,6 +202,7 @@ async def _handled(plain: Any, client: Client, deps: GatewayDeps) -> dict[str, A
         "timestamp": now,
         "camera_id": message.camera_id,
         "filters": filters.render(),
+        "events": message.events,
         "pictures": message.pictures,
     }
 
@@ -217,16 +221,20 @@ async def _subscribed(message: Subscribe, client: Client, deps: GatewayDeps) -> 
         text = f"at most {_MOST_SUBSCRIPTIONS} subscriptions; use *"
         raise invalid("TOO_MANY", text, field="camera_id", limit=_MOST_SUBSCRIPTIONS)
     wanted = message.filters
-    people = wanted.person_ids
     filters = Filters(
+        types=_chosen(message.events),
         min_confidence=wanted.min_confidence,
-        person_ids=frozenset(people) if people is not None else None,
+        person_ids=_chosen(wanted.person_ids),
     )
     client.subscriptions[camera_id] = filters or NO_FILTERS
     if message.pictures and camera_id != EVERY_CAMERA:
         client.pictures.add(camera_id)
         deps.pictures.watch([camera_id])
     return filters
+
+
+def _chosen(values: Sequence[str] | None) -> frozenset[str] | None:
+    return None if values is None else frozenset(values)
 
 
 async def _unknown(camera_id: str, deps: GatewayDeps) -> bool:

@@ -7,12 +7,15 @@ from typing import Any
 from mesh.events import Sighting
 
 EVERY_CAMERA = "*"
+DETECTIONS, SIGHTINGS, CAMERAS = "detection_event", "sighting_event", "camera_event"
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which detections of a camera a client wants."""
+    """Which events of a camera a client wants, and which of the detections in them."""
 
+    types: frozenset[str] | None = None
+    """Only events of these types."""
     min_confidence: float | None = None
     """Detections below this are left out, 0 to 1."""
     person_ids: frozenset[str] | None = None
@@ -20,12 +23,21 @@ class Filters:
 
     def __bool__(self) -> bool:
         """Whether anything is filtered at all."""
+        return self.types is not None or self.sifts
+
+    @property
+    def sifts(self) -> bool:
+        """Whether single detections may be left out of an event."""
         return self.min_confidence is not None or self.person_ids is not None
 
     def render(self) -> dict[str, Any]:
         """The filters as they were understood."""
         people = sorted(self.person_ids) if self.person_ids is not None else None
         return {"min_confidence": self.min_confidence, "person_ids": people}
+
+    def wants(self, event_type: str) -> bool:
+        """Whether events of a type are wanted."""
+        return self.types is None or event_type in self.types
 
     def passes(self, detection: Mapping[str, Any]) -> bool:
         """Whether a rendered detection is wanted."""
@@ -47,7 +59,7 @@ NO_FILTERS = Filters()
 
 def filtered(event: Mapping[str, Any], filters: Filters) -> dict[str, Any] | None:
     """A detection event with the wanted detections only; `None` if none is left."""
-    if not filters:
+    if not filters.sifts:
         return dict(event)
     kept = [item for item in event["data"]["detections"] if filters.passes(item)]
     if not kept:

@@ -4,10 +4,11 @@ import * as api from "./api.js";
 import { showBalances } from "./books.js";
 import { byId, notice } from "./dom.js";
 import { follow } from "./feed.js";
+import { offerSearch, sift } from "./find.js";
 import { renameSightings, showHealth, showModels, showSighting } from "./panels.js";
 import { addByPhoto, showPeople } from "./people.js";
 import { askForToken } from "./sign-in.js";
-import { showCameras, showFrame, showState } from "./tiles.js";
+import { onView, showCameras, showFrame, showState } from "./tiles.js";
 import { showFace } from "./why.js";
 
 const REFRESH = 5000;
@@ -27,6 +28,7 @@ async function refresh() {
   try {
     const [cameras, health, models] = await Promise.all([api.cameras(), api.health(), api.models()]);
     showCameras(cameras);
+    sift(cameras);
     showHealth(health);
     showModels(models);
     await refreshPeople();
@@ -46,11 +48,12 @@ async function start() {
   } catch (error) {
     return askForToken(error.message);
   }
+  offerSearch();
   byId("add-person").onclick = () => addByPhoto(people, refreshPeople);
   await refresh();
   for (const sighting of (await api.sightings()).reverse()) showSighting(sighting, nameOf);
   const context = { people: () => people, changed: refreshPeople };
-  follow({
+  const watch = follow({
     state: (state) => {
       byId("link").dataset.state = state;
       byId("link").textContent = state === "live" ? "live" : "connection lost, trying again";
@@ -59,6 +62,7 @@ async function start() {
     sighting_event: ({ data }) => showSighting(data, nameOf),
     camera_event: ({ data }) => showState(data.camera_id, data, data.session),
   });
+  onView(watch);
 }
 
 start();

@@ -5,14 +5,50 @@ import { byId, element } from "./dom.js";
 import { labelOf } from "./labels.js";
 import { clockHint, dropped, whyNot } from "./streams.js";
 
-const WIDTH = 960;
+const WIDTH_STEP = 240;
+const WIDEST = 960;
+const SETTLED = 200;
 const tiles = new Map();
+const inView = new Set();
+let watch = null;
+let settling = null;
+/** Half a screen ahead, so that whoever scrolls meets pictures. */
+const observer = new IntersectionObserver(look, { rootMargin: "50% 0%" });
+
+/** Calls back with the cameras whose tiles are in view, whenever these change. */
+export function onView(callback) {
+  watch = callback;
+  document.addEventListener("visibilitychange", tellView);
+  tellView();
+}
+
+function look(entries) {
+  for (const { target, isIntersecting } of entries) {
+    const id = target.dataset.camera;
+    if (isIntersecting) inView.add(id);
+    else if (inView.delete(id)) rest(tiles.get(id));
+  }
+  clearTimeout(settling);
+  settling = setTimeout(tellView, SETTLED);
+}
+
+/** Nobody looks at a page in the background. */
+const tellView = () => watch?.(document.hidden ? [] : inView);
+
+/** A tile out of view has no picture: it would be an old one when it comes back. */
+function rest(tile) {
+  if (!tile) return;
+  tile.image.removeAttribute("src");
+  tile.boxes.replaceChildren();
+  tile.waiting.hidden = false;
+  tile.latency.textContent = "";
+}
 
 /** Show exactly these cameras, in this order. */
 export function showCameras(cameras) {
   const known = new Set(cameras.map((camera) => camera.camera_id));
   for (const [id, tile] of tiles) {
-    if (!known.has(id)) { tile.root.remove(); tiles.delete(id); }
+    if (!known.has(id)) { observer.unobserve(tile.root); tile.root.remove(); tiles.delete(id); inView.delete(id); }
   }
   for (const camera of cameras) {
     const tile = tiles.get(camera.camera_id) ?? addTile(camera);
@@ -35,7 +71,7 @@ export function showState(cameraId, status, session) {
   tile.root.dataset.state = state;
   say(tile.state, state);
   say(tile.waiting, whyNot(state, status));
-  tile.waiting.hidden = state === "live" && tile.image.src !== "";
+  tile.waiting.hidden = state === "live" && tile.image.hasAttribute("src");
   say(tile.hint, clockHint(session?.time));
   say(tile.dropped, dropped(session?.statistics));
 }
@@ -49,10 +85,12 @@ function say(node, text) {
 export function showFrame(data, onFace) {
   const tile = tiles.get(data.camera_id);
   if (!tile || data.outcome !== "processed" || data.purpose !== "surveillance") return;
+  if (!inView.has(data.camera_id)) return;
   if (tile.loading) { tile.next = [data, onFace]; return; }
   tile.loading = true;
   const picture = new Image();
   picture.onload = () => {
+    if (!inView.has(data.camera_id)) return proceed(tile);
     tile.image.src = picture.src;
     tile.waiting.hidden = true;
     tile.root.dataset.frameKey = data.frame_key;
@@ -61,7 +99,13 @@ export function showFrame(data, onFace) {
     proceed(tile);
   };
   picture.onerror = () => { drawBoxes(tile, data, onFace); proceed(tile); };
-  picture.src = pictureUrl(data.camera_id, data.frame_key, WIDTH);
+  picture.src = pictureUrl(data.camera_id, data.frame_key, widthOf(tile));
+}
+
+/** Pixels to ask for: in steps, so that the gateway scales few sizes. */
+function widthOf(tile) {
+  const shown = tile.root.clientWidth * devicePixelRatio;
+  return Math.min(WIDEST, Math.ceil(shown / WIDTH_STEP) * WIDTH_STEP || WIDEST);
 }
 
 function proceed(tile) {
@@ -78,7 +122,7 @@ function addTile(camera) {
     waiting: element("div", { className: "waiting" }),
     name: element("b"),
     state: element("span", { "aria-live": "polite" }),
-    latency: element("span", { title: "From capture to result" }),
+    latency: element("span", { className: "latency", title: "From capture to result" }),
     hint: element("p", { className: "hint" }),
     dropped: element("p", { className: "dropped", title: "Frames that the source gave up, since it began" }),
     loading: false,
@@ -95,6 +139,7 @@ function addTile(camera) {
   );
   byId("cameras").append(tile.root);
   tiles.set(camera.camera_id, tile);
+  observer.observe(tile.root);
   return tile;
 }
 
