@@ -8,6 +8,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,8 +30,10 @@ from mesh.testing import (
     CAMERA_ID,
     a_frame_header,
     a_frame_result,
+    a_person,
     a_record,
     a_result_detection,
+    a_sighting,
 )
 from results.domain.balance import Balance, CameraBalance, EpochBalance
 from results.domain.filters import DETECTIONS, SIGHTINGS
@@ -122,6 +125,7 @@ def page(world: World, chromium: str) -> Iterator[Page]:
         page.set_default_timeout(PATIENCE)
         page.goto(f"{url}/#token={world.token()}")
         expect(page.locator("#link")).to_have_text("live")
+        until(lambda: world.deps.hub.wants(CAMERA_ID, DETECTIONS))
         yield page
         browser.close()
 
@@ -167,6 +171,50 @@ def test_of_many_cameras_only_those_in_view_are_followed_and_any_is_found(
     page.reload()
     expect(page.get_by_label("Size of the pictures")).to_have_value("small")
     expect(page.locator("#cameras")).to_have_attribute("data-size", "small")
+
+
+def test_of_many_people_any_is_found_named_and_given_another_sample(
+    page: Page, world: World
+) -> None:
+    people = {
+        f"per_{uuid.UUID(int=number)}": a_person(
+            person_id=f"per_{uuid.UUID(int=number)}", name=f"Person {number}"
+        )
+        for number in range(100, 220)
+    }
+    last = max(people)
+    world.persons.known.update(people)
+    sighting = a_sighting(person_id=last)
+    world.results.seen.append(sighting)
+    page.reload()
+    listed, seen = page.locator("#people li"), page.locator("#events")
+    expect(listed).to_have_count(50)
+    expect(page.get_by_text("There are more: look for a name.")).to_be_visible()
+    expect(seen).to_contain_text("Person 219")
+
+    search = page.get_by_label("Find a person")
+    search.fill("person 219")
+    expect(listed).to_have_count(1)
+    expect(page.get_by_text("There are more")).to_be_hidden()
+    renamed = replace(people[last], name="Grace Hopper", revision=1)
+    world.persons.known[last] = renamed
+    world.feed.handle(a_record(renamed, topic="sightline.persons"))
+    search.fill("grace")
+    expect(listed).to_contain_text("Grace Hopper")
+    expect(seen).to_contain_text("Grace Hopper")
+
+    until(lambda: world.deps.hub.wants(CAMERA_ID, DETECTIONS))
+    stranger = replace(a_result_detection(), decision=None)
+    result = a_frame_result(frame=a_frame_header(sequence_number=2000), detections=(stranger,))
+    world.feed.handle(a_record(result, topic="sightline.results"))
+    page.locator('.box[data-known="false"]').dispatch_event("click")
+    dialog = page.locator("#face")
+    dialog.get_by_label("Name").fill("Grace Hopper")
+    expect(dialog.locator('option[value="Grace Hopper"]')).to_be_attached()
+    dialog.get_by_label("This person has consented").check()
+    with page.expect_request(lambda request: request.method == "POST") as posted:
+        dialog.get_by_role("button", name="Enrol this face").click()
+    assert posted.value.url.endswith(f"/api/v1/persons/{last}/faces")
 
 
 def test_objects_have_boxes_of_their_own_and_ill_models_are_seen(page: Page, world: World) -> None:

@@ -64,14 +64,27 @@ async function everyCamera(list, page = 1) {
 
 export const cameras = () => everyCamera("cameras");
 
-export const people = async () => (await call("GET", "/persons")).persons;
+/** People whose name or employee number contains a text, by name: one page of them. */
+export const people = (search, { page = 1, size = 50 } = {}) => {
+  const query = new URLSearchParams({ page, page_size: size });
+  if (search) query.set("search", search);
+  return call("GET", `/persons?${query}`);
+};
+
+/** The person of exactly this name, if there is one. */
+export async function personNamed(name, page = 1) {
+  const { persons, pagination } = await people(name, { page, size: 100 });
+  const found = persons.find((person) => person.name === name);
+  return found || !pagination.has_more ? found : personNamed(name, page + 1);
+}
+
 export const health = async () => (await call("GET", "/system/health")).stages;
 /** Models that a process has, or had a moment ago; the rest of the registry is left out. */
 export async function models() {
   const { tasks, ...lists } = await call("GET", "/models");
   return Object.values(lists).flat().filter((model) => model.state !== "not_loaded");
 }
-export const sightings = async () => (await call("GET", "/sightings?page_size=30")).sightings;
+export const sightings = async () => (await call("GET", "/sightings?page_size=40")).sightings;
 export const balances = () => everyCamera("ledger");
 export const rename = (id, name) => call("PATCH", `/persons/${id}`, { name });
 export const erase = (id) => call("DELETE", `/persons/${id}`);

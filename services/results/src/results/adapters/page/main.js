@@ -6,33 +6,37 @@ import { byId, notice } from "./dom.js";
 import { follow } from "./feed.js";
 import { offerSearch, sift } from "./find.js";
 import { renameSightings, showHealth, showModels, showSighting } from "./panels.js";
-import { addByPhoto, showPeople } from "./people.js";
+import { addByPhoto, findPeople, showPeople } from "./people.js";
 import { askForToken } from "./sign-in.js";
 import { onView, showCameras, showFrame, showState } from "./tiles.js";
 import { showFace } from "./why.js";
 
 const REFRESH = 5000;
-const BOOKS_EVERY = 3;
-let people = [];
+/** What is personal is asked for less often: each time is an entry of the audit log. */
+const PEOPLE_EVERY = 3;
 let turns = 0;
 
-const nameOf = (id) => people.find((person) => person.person_id === id)?.name;
+const sought = () => byId("find-person").value.trim();
 
 async function refreshPeople() {
-  people = await api.people();
-  showPeople(people, refreshPeople);
-  renameSightings(nameOf);
+  const search = sought();
+  const [people, sightings] = await Promise.all([api.people(search), api.sightings()]);
+  if (search === sought()) showPeople(people, refreshPeople);
+  renameSightings(sightings);
 }
 
 async function refresh() {
+  if (document.hidden) return setTimeout(refresh, REFRESH);
   try {
     const [cameras, health, models] = await Promise.all([api.cameras(), api.health(), api.models()]);
     showCameras(cameras);
     sift(cameras);
     showHealth(health);
     showModels(models);
-    await refreshPeople();
-    if (turns++ % BOOKS_EVERY === 0) showBalances(await api.balances());
+    if (turns++ % PEOPLE_EVERY === 0) {
+      await refreshPeople();
+      showBalances(await api.balances());
+    }
   } catch (error) {
     if (error.status === 401) return askForToken(error.message);
     notice(error.message);
@@ -49,17 +53,17 @@ async function start() {
     return askForToken(error.message);
   }
   offerSearch();
-  byId("add-person").onclick = () => addByPhoto(people, refreshPeople);
+  byId("add-person").onclick = () => addByPhoto(refreshPeople);
+  byId("find-person").oninput = () => findPeople(refreshPeople);
   await refresh();
-  for (const sighting of (await api.sightings()).reverse()) showSighting(sighting, nameOf);
-  const context = { people: () => people, changed: refreshPeople };
+  for (const sighting of (await api.sightings()).reverse()) showSighting(sighting);
   const watch = follow({
     state: (state) => {
       byId("link").dataset.state = state;
       byId("link").textContent = state === "live" ? "live" : "connection lost, trying again";
     },
-    detection_event: ({ data }) => showFrame(data, (detection, frame) => showFace(detection, frame, context)),
-    sighting_event: ({ data }) => showSighting(data, nameOf),
+    detection_event: ({ data }) => showFrame(data, (detection, frame) => showFace(detection, frame, refreshPeople)),
+    sighting_event: ({ data }) => showSighting(data),
     camera_event: ({ data }) => showState(data.camera_id, data, data.session),
   });
   onView(watch);

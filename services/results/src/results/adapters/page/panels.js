@@ -31,14 +31,13 @@ function standing(model) {
 }
 
 /** Add or refresh a sighting; the newest is on top. */
-export function showSighting(sighting, nameOf) {
+export function showSighting(sighting) {
   const known = seen.get(sighting.sighting_id);
   if (known && known.sighting.revision > sighting.revision) return;
-  const name = sighting.person_id ? nameOf(sighting.person_id) ?? sighting.person_name : null;
   const item = element(
     "li", { "data-sighting": sighting.sighting_id, "data-known": String(Boolean(sighting.person_id)) },
     thumbnail(sighting.best_detection_id),
-    element("span", { className: "grow", textContent: name ?? "Unknown" }),
+    element("span", { className: "grow", textContent: nameIn(sighting) }),
     element("small", { title: sighting.camera_name, textContent: `${clock(sighting.started_at)}${sighting.closed ? "" : " …"}` }),
   );
   if (known) known.item.replaceWith(item);
@@ -51,10 +50,14 @@ export function showSighting(sighting, nameOf) {
   }
 }
 
-/** Names changed: write them anew. */
-export function renameSightings(nameOf) {
-  for (const { sighting, item } of seen.values()) {
-    const name = sighting.person_id ? nameOf(sighting.person_id) : null;
-    item.querySelector(".grow").textContent = name ?? "Unknown";
+/** People were renamed or erased: write the names anew as they are stored now. */
+export function renameSightings(stored) {
+  for (const sighting of stored) {
+    const known = seen.get(sighting.sighting_id);
+    if (!known || known.sighting.revision > sighting.revision) continue;
+    known.sighting = sighting;
+    known.item.querySelector(".grow").textContent = nameIn(sighting);
   }
 }
+
+const nameIn = (sighting) => sighting.person_name ?? "Unknown";

@@ -4,30 +4,42 @@ import { addFace, deleteFace, erase, photo, rename } from "./api.js";
 import { byId, element, notice } from "./dom.js";
 import { enrolAs } from "./why.js";
 
-/** Show everybody who is enrolled; say what to do while nobody is. */
-export function showPeople(people, changed) {
-  byId("nobody").hidden = people.some((person) => person.face_count > 0);
-  byId("people").replaceChildren(...people.map((person) => element(
+const TYPED = 200;
+
+/** Show who is enrolled and looked for; say what to do while nobody is. */
+export function showPeople({ persons, pagination }, changed) {
+  const search = byId("find-person");
+  search.hidden = !search.value && !pagination.has_more;
+  byId("more-people").hidden = !pagination.has_more;
+  byId("nobody").hidden = Boolean(search.value) || persons.some((person) => person.face_count > 0);
+  byId("people").replaceChildren(...persons.map((person) => element(
     "li", { "data-person": person.person_id },
     element("span", { className: "grow", textContent: person.name }),
     element("small", { textContent: samples(person.face_count) }),
-    element("button", { type: "button", textContent: "Edit", onclick: () => edit(person, people, changed) }),
+    element("button", { type: "button", textContent: "Edit", onclick: () => edit(person, changed) }),
   )));
+}
+
+/** Look for people once somebody stops typing. */
+export function findPeople(changed) {
+  const search = byId("find-person");
+  clearTimeout(search.timer);
+  search.timer = setTimeout(() => changed().catch((error) => notice(error.message)), TYPED);
 }
 
 const samples = (count) => `${count} ${count === 1 ? "sample" : "samples"}`;
 
 /** Offer to enrol somebody by a photo. */
-export function addByPhoto(people, changed) {
+export function addByPhoto(changed) {
   const name = textField("Name", "");
   const file = fileField();
   const agreed = element("input", { type: "checkbox", name: "consent", required: true });
   open("Add by photo", changed, "Enrol", async () => {
-    await enrolAs(name.value.trim(), await photo(file.files[0]), people);
+    await enrolAs(name.value.trim(), await photo(file.files[0]));
   }, name, file, element("label", {}, agreed, " This person has consented to face recognition."));
 }
 
-function edit(person, people, changed) {
+function edit(person, changed) {
   const name = textField("Name", person.name);
   const file = fileField();
   file.required = false;

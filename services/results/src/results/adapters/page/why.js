@@ -1,9 +1,11 @@
 // The dialog of one face: who it is and why, and the form that names it.
 
-import { addFace, enrol, snapshotUrl } from "./api.js";
+import { addFace, enrol, people, personNamed, snapshotUrl } from "./api.js";
 import { byId, clock, element, percent } from "./dom.js";
 import { labelOf } from "./labels.js";
 
+const SUGGESTED = 10;
+const TYPED = 200;
 const REASONS = {
   matched: "The nearest person is near enough and clearly nearer than the next.",
   below_threshold: "Nobody in the gallery is near enough.",
@@ -15,7 +17,7 @@ const REASONS = {
 };
 
 /** Show why a face has its name, or none, and offer to enrol it. */
-export function showFace(detection, data, { people, changed }) {
+export function showFace(detection, data, changed) {
   const dialog = byId("face");
   const decision = detection.metadata.decision;
   const face = detection.detection_type === "face";
@@ -24,7 +26,7 @@ export function showFace(detection, data, { people, changed }) {
     element("h3", { textContent: detection.person?.name ?? unnamed }),
     element("small", { textContent: `${data.camera_name}, ${clock(data.timestamp)}` }),
     table([...rows(detection, decision), ...modelRows(data.model_info)]),
-    face ? form(detection, people, changed, dialog) : closing(dialog),
+    face ? form(detection, changed, dialog) : closing(dialog),
   );
   dialog.showModal();
 }
@@ -80,15 +82,18 @@ function table(list) {
   return element("table", {}, element("tbody", {}, ...list.map(cells)));
 }
 
-function form(detection, people, changed, dialog) {
+function form(detection, changed, dialog) {
   const name = element("input", { type: "text", name: "name", required: true, maxLength: 200, placeholder: "Name", "aria-label": "Name", autocomplete: "off" });
-  name.setAttribute("list", "known-people");
+  const known = element("datalist", { id: "known-people" });
+  name.setAttribute("list", known.id);
+  name.oninput = () => suggest(name, known);
+  suggest(name, known);
   const agreed = element("input", { type: "checkbox", name: "consent", required: true });
   const problem = element("div", { className: "problem", role: "alert" });
   const node = element(
     "form", { method: "dialog" },
     name,
-    element("datalist", { id: "known-people" }, ...people().map((person) => element("option", { value: person.name }))),
+    known,
     element("label", {}, agreed, " This person has consented to face recognition."),
     problem,
     element(
@@ -101,7 +106,7 @@ function form(detection, people, changed, dialog) {
     event.preventDefault();
     problem.textContent = "Enrolling …";
     try {
-      await enrolAs(name.value.trim(), { detection_id: detection.detection_id }, people());
+      await enrolAs(name.value.trim(), { detection_id: detection.detection_id });
       dialog.close();
       changed();
     } catch (error) {
@@ -111,9 +116,18 @@ function form(detection, people, changed, dialog) {
   return node;
 }
 
+/** Offer names of enrolled people as somebody types. */
+function suggest(name, list) {
+  clearTimeout(name.timer);
+  name.timer = setTimeout(async () => {
+    const { persons } = await people(name.value.trim(), { size: SUGGESTED }).catch(() => ({ persons: [] }));
+    list.replaceChildren(...persons.map((person) => element("option", { value: person.name })));
+  }, TYPED);
+}
+
 /** Add a sample to the person of that name, or create them. */
-export function enrolAs(name, source, people) {
-  const known = people.find((person) => person.name === name);
+export async function enrolAs(name, source) {
+  const known = await personNamed(name);
   return known ? addFace(known.person_id, source) : enrol(name, source);
 }
 
