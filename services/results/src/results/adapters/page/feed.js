@@ -1,15 +1,15 @@
-// The WebSocket feed: sightings and states of every camera, frames of those that are looked at.
+// The WebSocket feed: sightings of every camera, frames and states of those that are looked at.
 
 import { token } from "./api.js";
 
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 15000;
 const ASK_AGAIN = 5000;
-const EVERY = { camera_id: "*", events: ["sighting_event", "camera_event"] };
+const EVERY = { camera_id: "*", events: ["sighting_event"] };
 
 /**
  * Calls handlers[type](message) for each message, and handlers.state("live" | "lost").
- * Returns a function that takes the cameras whose frames are wanted from now on.
+ * Returns a function that takes the cameras that are looked at from now on.
  */
 export function follow(handlers) {
   let pause = FIRST_PAUSE;
