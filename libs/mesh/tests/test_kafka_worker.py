@@ -304,6 +304,27 @@ def test_a_tail_from_the_end_sees_only_what_comes_and_passes_over_what_it_cannot
     assert seen[0].key == "new"
 
 
+def test_a_tail_decodes_only_what_is_worth_it(site: Site) -> None:
+    topic = site.topics("cameras")
+    producer = EventProducer(site.settings, site.codec)
+    for key in ("cam_0", "cam_1"):
+        producer.send(Output(topic, key, a_camera(camera_id=key)))
+    producer.send(Output(topic, "cam_0", None))
+    producer.flush()
+    seen: list[Record[object]] = []
+    tail = KafkaTail(
+        site.settings, site.codec, topics=[topic], decodes=lambda raw: raw.key != "cam_0"
+    )
+    with running(tail, seen):
+        assert tail.caught_up.wait(PATIENCE)
+    events = {key: [each.event for each in seen if each.key == key] for key in ("cam_0", "cam_1")}
+    assert events["cam_1"] == [a_camera(camera_id="cam_1")]
+    encoded, tombstone = events["cam_0"]
+    assert isinstance(encoded, bytes)
+    assert site.codec.decode(topic, encoded) == a_camera(camera_id="cam_0")
+    assert tombstone is None
+
+
 def test_a_tail_of_a_topic_that_does_not_exist_says_so(site: Site) -> None:
     tail = KafkaTail(site.settings, site.codec, topics=["nowhere"])
     with pytest.raises(ConfigurationError, match="nowhere"):

@@ -5,12 +5,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from services.results.tests.person_records import newest_of, with_stale_copies
 
+from mesh.codec import AvroCodec
 from mesh.errors import MeshError, TransientError
 from mesh.events import Answer, CameraStatus, FrameResult, Person, StreamState
 from mesh.kafka.producer import Delivered
@@ -19,6 +21,7 @@ from mesh.testing import (
     CAMERA_ID,
     NOON,
     PERSON_ID,
+    a_camera,
     a_frame_captured,
     a_frame_header,
     a_frame_result,
@@ -81,6 +84,48 @@ def test_recent_detections_are_found_again() -> None:
     state.add_result(result)
     assert state.detection(result.detections[0].detection_id) == (result, result.detections[0])
     assert state.detection("det_x") is None
+
+
+def test_a_result_that_nobody_watched_is_found_as_if_it_had_been_decoded() -> None:
+    codec, ticks = AvroCodec.in_memory(), Ticks()
+    state = LiveState(ticks, partial(codec.decode, "sightline.results"))
+    older, newer = a_seen(0, 1), a_seen(0, 2)
+    for result in (older, newer):
+        state.keep(older.frame.camera_id, codec.encode("sightline.results", result))
+    found = state.result(older.frame.camera_id)
+    assert found is not None
+    assert found.result == newer
+    assert state.seconds_since_result() == 0.0
+    (detection,) = older.detections
+    assert state.detection(detection.detection_id) == (older, detection)
+    assert state.detection("det_x") is None
+    ticks.now = 3.1
+    assert state.result(older.frame.camera_id) is None
+
+
+def test_a_result_that_cannot_be_read_is_as_good_as_none() -> None:
+    state = LiveState(decode=partial(AvroCodec.in_memory().decode, "sightline.results"))
+    state.keep(CAMERA_ID, b"no avro, but det_x")
+    assert state.result(CAMERA_ID) is None
+    assert state.detection("det_x") is None
+
+
+def test_only_results_that_somebody_watches_are_decoded_at_once(world: World) -> None:
+    def decodes(topic: str, key: str | None = CAMERA_ID) -> bool:
+        return world.feed.decodes(replace(a_record(b""), topic=f"sightline.{topic}", key=key))
+
+    hub, state = world.deps.hub, world.deps.state
+    assert decodes("results"), "a camera that the registry does not have"
+    state.set_camera(CAMERA_ID, a_camera())
+    assert not decodes("results")
+    assert decodes("results", None)
+    assert decodes("sightings")
+    client = Client("c")
+    hub.join(client)
+    client.subscriptions["*"] = Filters(types=frozenset({"sighting_event"}))
+    assert not decodes("results")
+    client.subscriptions[CAMERA_ID] = Filters()
+    assert decodes("results")
 
 
 @pytest.mark.parametrize(

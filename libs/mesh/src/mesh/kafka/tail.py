@@ -21,7 +21,7 @@ from mesh.kafka.stranded import KnownBrokers, abandon
 from mesh.kafka.vendor import MAX_LETTER_BYTES, record_of, translate, translated
 from mesh.logs import handling
 from mesh.ports import Codec
-from mesh.record import Record, TopicPartition
+from mesh.record import RawRecord, Record, TopicPartition
 from mesh.retry import RetryPolicy
 from mesh.settings import MeshSettings
 
@@ -47,13 +47,26 @@ class KafkaTail:
         *,
         topics: Sequence[str],
         start: Literal["beginning", "end"] = "beginning",
+        decodes: Callable[[RawRecord], bool] = lambda _: True,
         clock: Clock | None = None,
     ) -> None:
+        """Take what to read; nothing is contacted yet.
+
+        Args:
+            settings: where the broker is, and who reads.
+            codec: makes events of values.
+            topics: full names.
+            start: where to begin.
+            decodes: whether a record is worth its decoding; the others are handed over with the
+                bytes of their value as event.
+            clock: for the pauses between attempts.
+        """
         self.caught_up = threading.Event()
         self._settings = settings
         self._codec = codec
         self._topics = topics
         self._start = start
+        self._decodes = decodes
         self._clock = clock or SystemClock()
         self._retry = RetryPolicy(maximum=timedelta(seconds=5), attempts=None)
         self._known = KnownBrokers()
@@ -175,13 +188,18 @@ class KafkaTail:
         raw = record_of(message)
         with handling([raw]):
             try:
-                event = None if raw.event is None else self._decode(raw.topic, raw.event, stop)
+                event = self._event(raw, stop)
             except RejectedRecordError as rejected:
                 _log.error("passed over %s at offset %d: %s", raw.source, raw.offset, rejected)
             else:
                 handle(replace(raw, event=event))
         if raw.offset + 1 >= behind.get(raw.source, inf):
             del behind[raw.source]
+
+    def _event(self, raw: RawRecord, stop: threading.Event) -> Any:
+        if raw.event is None or not self._decodes(raw):
+            return raw.event
+        return self._decode(raw.topic, raw.event, stop)
 
     def _decode(self, topic: str, data: bytes, stop: threading.Event) -> Any:
         """The event in a value; waits for the schema registry, if it must, until `stop`."""

@@ -168,7 +168,8 @@ class Gateway:
         config, mesh, clock = self._config, self._config.mesh, SystemClock()
         persons = PostgresPersons(self._database)
         results = PostgresResults(self._database)
-        answers, editor, state = Answers(), PillowPictures(), LiveState()
+        answers, editor = Answers(), PillowPictures()
+        state = LiveState(decode=partial(self._codec.decode, mesh.topics("results")))
         frames = ClaimingPublisher(self._publisher, self._claims, editor)
         jobs = PostgresJobs(self._database)
         self._process.health.ready["database"] = partial(_database_problem, results)
@@ -252,7 +253,8 @@ class Gateway:
     def _tail(self, names: tuple[str, ...], start: Literal["beginning", "end"]) -> threading.Thread:
         mesh = self._config.mesh
         topics = [mesh.topics(name) for name in names]
-        tail = KafkaTail(mesh, self._codec, topics=topics, start=start)
+        decodes = self._feed.decodes
+        tail = KafkaTail(mesh, self._codec, topics=topics, start=start, decodes=decodes)
         self._process.health.ready[f"topics_{start}"] = lambda: (
             None if tail.caught_up.is_set() else f"still reading {', '.join(names)}"
         )

@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from mesh.errors import MeshError, RejectedRecordError
 from mesh.events import Camera, CameraStatus, FrameResult, ModelStatus, Person, ResultDetection
+from mesh.logs import get_logger
 from results.domain.camera_state import Heard
 from results.domain.models import KNOWN_FOR
 from results.ports import PersonDirectory
@@ -20,6 +22,7 @@ _MOST_RECENT = 4096
 """Results of all cameras together, as long as each has its fewest; one takes 4 to 10 KB."""
 _MOST_NAMES = 20_000
 _MOST_KEYS = 20_000
+_log = get_logger("live")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +33,28 @@ class LiveResult:
     age_seconds: float
 
 
+def _cannot_decode(_: bytes) -> FrameResult:
+    raise RejectedRecordError("this gateway was not told how results are decoded")
+
+
 class LiveState:
     """The last results of each camera, the state of streams and models; safe for threads."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        decode: Callable[[bytes], FrameResult] = _cannot_decode,
+    ) -> None:
+        """Know nothing yet.
+
+        Args:
+            monotonic: seconds that never go back.
+            decode: makes a result of what `keep` was given; raises MeshError if it cannot.
+        """
         self._monotonic = monotonic
+        self._decode = decode
         self._lock = threading.Lock()
-        self._recent: dict[str, deque[tuple[float, FrameResult]]] = {}
+        self._recent: dict[str, deque[tuple[float, FrameResult | bytes]]] = {}
         self._keys: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._cameras: dict[str, Camera] = {}
         self._statuses: dict[str, tuple[float, CameraStatus]] = {}
@@ -53,14 +71,13 @@ class LiveState:
             self._keys[key] = None
             if len(self._keys) > _MOST_KEYS:
                 self._keys.popitem(last=False)
-            now = self._monotonic()
-            self._last_result = now
-            recent = self._recent.setdefault(result.frame.camera_id, deque())
-            recent.append((now, result))
-            fair = max(_FEWEST, min(_RECENT, _MOST_RECENT // len(self._recent)))
-            while len(recent) > fair:
-                recent.popleft()
+            self._remember(result.frame.camera_id, result)
         return True
+
+    def keep(self, camera_id: str, encoded: bytes) -> None:
+        """Note a camera's result as it came; it is decoded if somebody asks for it."""
+        with self._lock:
+            self._remember(camera_id, encoded)
 
     def result(self, camera_id: str) -> LiveResult | None:
         """The camera's last result, unless it is older than the cache keeps."""
@@ -68,19 +85,43 @@ class LiveState:
             recent = self._recent.get(camera_id)
             if not recent:
                 return None
-            at, result = recent[-1]
+            at, last = recent[-1]
         age = self._monotonic() - at
-        return LiveResult(result, age) if age <= CACHE_SECONDS else None
+        result = self._decoded(last) if age <= CACHE_SECONDS else None
+        return LiveResult(result, age) if result else None
 
     def detection(self, detection_id: str) -> tuple[FrameResult, ResultDetection] | None:
         """A detection of the last frames of any camera."""
         with self._lock:
-            results = [result for recent in self._recent.values() for _, result in recent]
-        for result in results:
+            kept = [each for recent in self._recent.values() for _, each in recent]
+        identifier = detection_id.encode()
+        for each in kept:
+            if isinstance(each, bytes) and identifier not in each:
+                continue
+            result = self._decoded(each)
+            if result is None:
+                continue
             for item in result.detections:
                 if item.detection_id == detection_id:
                     return result, item
         return None
+
+    def _remember(self, camera_id: str, result: FrameResult | bytes) -> None:
+        self._last_result = now = self._monotonic()
+        recent = self._recent.setdefault(camera_id, deque())
+        recent.append((now, result))
+        fair = max(_FEWEST, min(_RECENT, _MOST_RECENT // len(self._recent)))
+        while len(recent) > fair:
+            recent.popleft()
+
+    def _decoded(self, kept: FrameResult | bytes) -> FrameResult | None:
+        if not isinstance(kept, bytes):
+            return kept
+        try:
+            return self._decode(kept)
+        except MeshError as error:
+            _log.warning("result_unreadable", message=str(error))
+            return None
 
     def seconds_since_result(self) -> float | None:
         """How long ago the last result of any camera came."""
@@ -121,6 +162,10 @@ class LiveState:
                 self._cameras.pop(camera_id, None)
             else:
                 self._cameras[camera_id] = camera
+
+    def registered(self, camera_id: str) -> bool:
+        """Whether the registry has this camera."""
+        return camera_id in self._cameras
 
     def cameras(self) -> list[Camera]:
         """Every camera of the registry, as its topic has it."""

@@ -18,14 +18,14 @@ from mesh.events import (
     Purpose,
     Sighting,
 )
-from mesh.record import Headers, Record
+from mesh.record import Headers, RawRecord, Record
 from mesh.topics import Topics
 from results.adapters.live import LiveState, NameCache
 from results.adapters.live_answers import Answers
 from results.adapters.live_hub import Delivery, Hub
 from results.adapters.pushes import Pushes
 from results.domain.feed import camera_event, detection_event, sighting_event
-from results.domain.filters import DETECTIONS
+from results.domain.filters import CAMERAS, DETECTIONS, SIGHTINGS
 from results.domain.pushed import PUSHED
 from results.domain.rendering import Names, persons_of
 
@@ -70,29 +70,37 @@ class Feed:
         self._hub = hub
         self._pushes = pushes
         self._observer = observer
+        self._results = topics("results")
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Send events to clients in this loop from now on."""
         self._loop = loop
 
+    def decodes(self, record: RawRecord) -> bool:
+        """Whether a record is needed at once: results that nobody watches are kept as they came.
+
+        Every gateway reads the results of all cameras, and to decode one takes far longer than to
+        read it.
+        """
+        camera_id = record.key
+        if record.topic != self._results or camera_id is None:
+            return True
+        return not self._state.registered(camera_id) or self._hub.wants(camera_id, DETECTIONS)
+
     def handle(self, record: Record[Any]) -> None:
-        """Take one record; a record of `None` is a tombstone."""
+        """Take one record: of `None` a tombstone, of bytes a result that is not decoded."""
         match record.event:
+            case bytes() as encoded:
+                self._state.keep(str(record.key), encoded)
             case FrameResult() as result:
                 self._result(result, record.headers)
             case Answer() as answer:
                 self._answers.deliver(answer)
             case Sighting() as sighting:
-                names = self._lookup({sighting.person_id} if sighting.person_id else set())
-                person = names.get(sighting.person_id or "")
-                event = sighting_event(sighting, person)
-                self._in_loop(lambda: self._hub.sighting(sighting, event))
+                self._sighting(sighting)
             case CameraStatus() as status:
-                self._state.set_status(status.camera_id, status)
-                event = camera_event(status)
-                self._in_loop(lambda: self._hub.camera(status.camera_id, event))
-                self._in_loop(lambda: self._pushes.heard(status))
+                self._status(status)
             case _:
                 self._note(record)
 
@@ -120,6 +128,21 @@ class Feed:
             return
         event = detection_event(result, self._lookup(persons_of(result.detections)))
         self._in_loop(lambda: self._hub.detections(result, event, delivery))
+
+    def _sighting(self, sighting: Sighting) -> None:
+        if not self._hub.wants(sighting.camera_id, SIGHTINGS):
+            return
+        names = self._lookup({sighting.person_id} if sighting.person_id else set())
+        event = sighting_event(sighting, names.get(sighting.person_id or ""))
+        self._in_loop(lambda: self._hub.sighting(sighting, event))
+
+    def _status(self, status: CameraStatus) -> None:
+        self._state.set_status(status.camera_id, status)
+        if self._hub.wants(status.camera_id, CAMERAS):
+            event = camera_event(status)
+            self._in_loop(lambda: self._hub.camera(status.camera_id, event))
+        if status.camera_id in self._pushes:
+            self._in_loop(lambda: self._pushes.heard(status))
 
     def _delivery(self, result: FrameResult, headers: Headers) -> Delivery | None:
         observer = self._observer

@@ -88,6 +88,10 @@ class Pushes:
     def __len__(self) -> int:
         return len(self._present)
 
+    def __contains__(self, camera_id: str) -> bool:
+        """Whether a client pushes this camera here; from any thread."""
+        return camera_id in self._present
+
     def refusal(self, camera_id: str) -> Ending | None:
         """Why a client cannot push this camera here now; who takes over from another always can."""
         if camera_id in self._present or len(self._present) < self._limit:
