@@ -92,7 +92,7 @@ def _arguments() -> argparse.Namespace:
     kinds = parser.add_subparsers(dest="benchmark", required=True)
     mesh = kinds.add_parser("mesh", help="latency, saturation, memory and start of the whole mesh")
     mesh.set_defaults(run=_mesh)
-    mesh.add_argument("--warm-up", type=float, default=60.0, help="seconds of it before")
+    mesh.add_argument("--warm-up", type=float, default=20.0, help="seconds of it before")
     mesh.add_argument("--seconds", type=float, default=30.0, help="of nominal load")
     mesh.add_argument("--frames", type=int, default=400, help="of each run at saturation")
     mesh.add_argument("--rounds", type=int, default=2, help="bare and mesh in turns")

@@ -99,9 +99,7 @@ def broker(*, jars: Sequence[Path], data: Path, port: int, controller: int) -> P
 
     return ProcessSpec(
         name="kafka",
-        command=java.command(
-            *machine, _MAIN, str(config), heap=512, temporary=temporary, busy=True
-        ),
+        command=java.command(*machine, _MAIN, str(config), heap=512, temporary=temporary),
         environment=java.environment(),
         prepare=prepare,
         ready=lambda: _is_ready(port),
