@@ -133,11 +133,12 @@ def page(world: World, chromium: str) -> Iterator[Page]:
 def test_of_many_cameras_only_those_in_view_are_followed_and_any_is_found(
     page: Page, world: World
 ) -> None:
-    names = {f"cam_{uuid.UUID(int=number)}": f"Gate {number}" for number in range(100, 160)}
+    names = {f"cam_{uuid.UUID(int=number)}": f"Side gate {number}" for number in range(100, 160)}
     for camera_id, name in names.items():
         world.add_camera(camera_id=camera_id, name=name)
     first, last = names[min(names)], max(names)
     expect(page.locator(".tile")).to_have_count(61)
+    expect(page.locator(".tile b")).to_have_text(["Main Entrance", *names.values()])
 
     def followed(camera_id: str) -> bool:
         return world.deps.hub.wants(camera_id, DETECTIONS)
@@ -145,7 +146,10 @@ def test_of_many_cameras_only_those_in_view_are_followed_and_any_is_found(
     until(lambda: followed(CAMERA_ID))
     assert not followed(last)
     assert world.deps.hub.wants(last, SIGHTINGS)
-    feed(world)()
+    arrive = feed(world)
+    with page.expect_request(re.compile("/picture")) as asked:
+        arrive()
+    assert "width=" not in asked.value.url
     boxes = page.locator(f'[data-camera="{CAMERA_ID}"] .box')
     expect(boxes.first).to_be_attached()
 
@@ -171,6 +175,11 @@ def test_of_many_cameras_only_those_in_view_are_followed_and_any_is_found(
     page.reload()
     expect(page.get_by_label("Size of the pictures")).to_have_value("small")
     expect(page.locator("#cameras")).to_have_attribute("data-size", "small")
+    page.locator(f'[data-camera="{CAMERA_ID}"]').scroll_into_view_if_needed()
+    until(lambda: followed(CAMERA_ID))
+    with page.expect_request(re.compile("/picture")) as asked:
+        arrive()
+    assert asked.value.url.endswith("&width=240")
 
 
 def test_of_many_people_any_is_found_named_and_given_another_sample(

@@ -107,5 +107,5 @@ export function photo(file) {
 }
 
 export const pictureUrl = (camera, frameKey, width) =>
-  `/api/v1/cameras/${camera}/picture?frame_key=${frameKey}&width=${width}`;
+  `/api/v1/cameras/${camera}/picture?frame_key=${frameKey}${width ? `&width=${width}` : ""}`;
 export const snapshotUrl = (detection) => `/api/v1/detections/${detection}/snapshot`;

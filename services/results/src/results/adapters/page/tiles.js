@@ -6,7 +6,8 @@ import { labelOf } from "./labels.js";
 import { clockHint, dropped, whyNot } from "./streams.js";
 
 const WIDTH_STEP = 240;
-const WIDEST = 960;
+/** A picture that is not so many times as wide as its tile is taken as it is. */
+const WORTH_SCALING = 2;
 const SETTLED = 200;
 const tiles = new Map();
 const inView = new Set();
@@ -50,17 +51,16 @@ export function showCameras(cameras) {
   for (const [id, tile] of tiles) {
     if (!known.has(id)) { observer.unobserve(tile.root); tile.root.remove(); tiles.delete(id); inView.delete(id); }
   }
-  for (const camera of cameras) {
+  const wall = byId("cameras");
+  byId("no-camera")?.remove();
+  for (const [index, camera] of cameras.entries()) {
     const tile = tiles.get(camera.camera_id) ?? addTile(camera);
+    if (wall.children[index] !== tile.root) wall.insertBefore(tile.root, wall.children[index] ?? null);
     say(tile.name, camera.name);
     tile.root.setAttribute("aria-label", camera.name);
     showState(camera.camera_id, camera.status, camera.session);
   }
-  if (!cameras.length && !byId("cameras").hasChildNodes()) {
-    byId("cameras").append(element("p", { id: "no-camera", textContent: "No camera yet." }));
-  } else if (cameras.length) {
-    byId("no-camera")?.remove();
-  }
+  if (!cameras.length) wall.append(element("p", { id: "no-camera", textContent: "No camera yet." }));
 }
 
 /** Show the state of a camera's stream, why it has no picture, what was dropped, and its clock. */
@@ -99,13 +99,13 @@ export function showFrame(data, onFace) {
     proceed(tile);
   };
   picture.onerror = () => { drawBoxes(tile, data, onFace); proceed(tile); };
-  picture.src = pictureUrl(data.camera_id, data.frame_key, widthOf(tile));
+  picture.src = pictureUrl(data.camera_id, data.frame_key, widthOf(tile, data.picture));
 }
 
-/** Pixels to ask for: in steps, so that the gateway scales few sizes. */
-function widthOf(tile) {
-  const shown = tile.root.clientWidth * devicePixelRatio;
-  return Math.min(WIDEST, Math.ceil(shown / WIDTH_STEP) * WIDTH_STEP || WIDEST);
+/** Pixels to have a large picture scaled to, in steps, so that the gateway makes few sizes. */
+function widthOf(tile, picture) {
+  const shown = Math.ceil(tile.root.clientWidth * devicePixelRatio / WIDTH_STEP) * WIDTH_STEP;
+  return shown && picture.width >= WORTH_SCALING * shown ? shown : null;
 }
 
 function proceed(tile) {
@@ -137,7 +137,6 @@ function addTile(camera) {
     tile.dropped,
     element("p", { className: "book", title: "What became of every captured frame of the last 24 hours" }),
   );
-  byId("cameras").append(tile.root);
   tiles.set(camera.camera_id, tile);
   observer.observe(tile.root);
   return tile;
