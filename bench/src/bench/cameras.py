@@ -84,9 +84,10 @@ def _round(
     site.register(farm.urls, SAMPLED)
     live_s = _all_live(site, streams)
     say(f"all live after {live_s} s")
+    opening = farm.most_opening()
     measured = _cost(site, farm, fps, options.seconds)
     full_mb = site.rss_mb()
-    opening = farm.most_opening()
+    farm.most_opening()  # the bare loop's connections are nobody's budget
     heal_s = _heal(site, farm)
     say(f"healed after {heal_s} s")
     soaked = _soak(site, soak_minutes) if soak_minutes else {}
