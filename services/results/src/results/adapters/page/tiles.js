@@ -89,17 +89,24 @@ export function showFrame(data, onFace) {
   if (tile.loading) { tile.next = [data, onFace]; return; }
   tile.loading = true;
   const picture = new Image();
-  picture.onload = () => {
-    if (!inView.has(data.camera_id)) return proceed(tile);
+  const settled = (arrived) => {
+    if (inView.has(data.camera_id)) draw(tile, arrived ? picture : null, data, onFace);
+    proceed(tile);
+  };
+  picture.onload = () => settled(true);
+  picture.onerror = () => settled(false);
+  picture.src = pictureUrl(data.camera_id, data.frame_key, widthOf(tile, data.picture));
+}
+
+/** Boxes are drawn even if their picture is gone already. */
+function draw(tile, picture, data, onFace) {
+  if (picture) {
     tile.image.src = picture.src;
     tile.waiting.hidden = true;
     tile.root.dataset.frameKey = data.frame_key;
     tile.latency.textContent = `${data.processing_time_ms} ms`;
-    drawBoxes(tile, data, onFace);
-    proceed(tile);
-  };
-  picture.onerror = () => { drawBoxes(tile, data, onFace); proceed(tile); };
-  picture.src = pictureUrl(data.camera_id, data.frame_key, widthOf(tile, data.picture));
+  }
+  drawBoxes(tile, data, onFace);
 }
 
 /** Pixels to have a large picture scaled to, in steps, so that the gateway makes few sizes. */
