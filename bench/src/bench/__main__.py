@@ -38,7 +38,9 @@ def _mesh(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _overload(arguments: argparse.Namespace) -> dict[str, Any]:
-    options = overload.Options(seconds=arguments.seconds, frames=arguments.frames)
+    options = overload.Options(
+        warm_up=arguments.warm_up, seconds=arguments.seconds, frames=arguments.frames
+    )
     return overload.measure(material(), options)
 
 
@@ -92,7 +94,7 @@ def _arguments() -> argparse.Namespace:
     kinds = parser.add_subparsers(dest="benchmark", required=True)
     mesh = kinds.add_parser("mesh", help="latency, saturation, memory and start of the whole mesh")
     mesh.set_defaults(run=_mesh)
-    mesh.add_argument("--warm-up", type=float, default=20.0, help="seconds of it before")
+    mesh.add_argument("--warm-up", type=float, default=60.0, help="seconds of it before")
     mesh.add_argument("--seconds", type=float, default=30.0, help="of nominal load")
     mesh.add_argument("--frames", type=int, default=400, help="of each run at saturation")
     mesh.add_argument("--rounds", type=int, default=2, help="bare and mesh in turns")
@@ -101,6 +103,7 @@ def _arguments() -> argparse.Namespace:
     mesh.add_argument("--once", action="store_true", help="start the installation only once")
     load = kinds.add_parser("overload", help="three times the capacity, in live cameras")
     load.set_defaults(run=_overload)
+    load.add_argument("--warm-up", type=float, default=75.0, help="seconds of nominal load before")
     load.add_argument("--seconds", type=float, default=30.0, help="of each phase")
     load.add_argument("--frames", type=int, default=300, help="that measure the capacity")
     fan = kinds.add_parser("fanout", help="one gateway and very many WebSocket clients")

@@ -14,7 +14,7 @@ from typing import Any
 from bench.feed import Feed
 from bench.figures import fair_shares, jain, percentiles, say
 from bench.material import Material
-from bench.mesh_soak import CAMERAS
+from bench.mesh_soak import CAMERAS, FPS
 from bench.players import Player, close_all, players, playing
 from bench.pushes import Pushes, pushing
 from bench.site import Site, folder, plan, running
@@ -35,6 +35,8 @@ _GROWTH_MB = 64.0
 class Options:
     """How long and how much."""
 
+    warm_up: float = 75.0
+    """Seconds of nominal load before; the broker's compiler works in them."""
     seconds: float = 30.0
     """Of each phase."""
     frames: int = 300
@@ -50,6 +52,7 @@ def measure(where: Material, options: Options) -> dict[str, Any]:
         site.post(f"/cameras/{camera}/stop-detection")
         with Feed(site) as feed:
             saturate(site, feed, pictures, cameras=CAMERAS, frames=_WARM_UP_FRAMES)
+            _warm_up(site, pictures, options.warm_up)
             run = saturate(site, feed, pictures, cameras=CAMERAS, frames=options.frames)
             capacity = float(run["fps"])
             phases = {
@@ -60,6 +63,15 @@ def measure(where: Material, options: Options) -> dict[str, Any]:
     report["goals"] = goals(report)
     _tell(report)
     return report
+
+
+def _warm_up(site: Site, pictures: Sequence[bytes], seconds: float) -> None:
+    cast = players(CAMERAS, Lane.LIVE, site.settings.partitions)
+    for player in cast:
+        player.fps = FPS
+    with playing(site, cast, pictures):
+        time.sleep(seconds)
+    close_all(site, cast)
 
 
 def _phase(

@@ -24,8 +24,8 @@ _LIGHT = ("aggregator", "writer", "keeper", "gateway")
 class Options:
     """How long and how much."""
 
-    warm_up: float = 20.0
-    """Seconds of nominal load before latency is measured."""
+    warm_up: float = 60.0
+    """Seconds of nominal load before latency is measured; the broker's compiler works in them."""
     seconds: float = 30.0
     """Of latency at nominal load."""
     frames: int = 400

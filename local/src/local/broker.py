@@ -99,7 +99,9 @@ def broker(*, jars: Sequence[Path], data: Path, port: int, controller: int) -> P
 
     return ProcessSpec(
         name="kafka",
-        command=java.command(*machine, _MAIN, str(config), heap=512, temporary=temporary),
+        command=java.command(
+            *machine, _MAIN, str(config), heap=512, temporary=temporary, busy=True
+        ),
         environment=java.environment(),
         prepare=prepare,
         ready=lambda: _is_ready(port),
