@@ -15,24 +15,21 @@ settings.register_profile("unhurried", deadline=None, suppress_health_check=[Hea
 settings.load_profile("unhurried")
 
 _TIERS = ("integration", "e2e", "browser")
-_BROKER = ("kafka", "registry", "s3", "site")
-"""Fixtures that start a broker or an object store for the whole session."""
+_MESH = ("kafka", "registry", "s3", "site")
+"""Fixtures that start a broker or an object store, or all of it, for the whole session."""
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Processes of `pytest -n` share what waits for others, and then the unit tests.
+    """Two processes of `pytest -n` share what waits for others, and then the unit tests.
 
     What needs the broker stays in one of them, and has it to itself; it takes longest. What needs
-    none (cameras, databases) stays in another, with a database of its own, and so does what starts
-    an installation of its own (the whole mesh, the demo).
+    none (cameras, databases, the demo) stays in another, with a database of its own.
     """
     for item in items:
-        if any(map(item.get_closest_marker, ("e2e", "browser"))):
-            item.add_marker(pytest.mark.xdist_group("whole"))
-        elif not set(_BROKER).isdisjoint(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("broker"))
-        elif item.get_closest_marker("integration"):
+        if not set(_MESH).isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("mesh"))
+        elif any(map(item.get_closest_marker, _TIERS)):
             item.add_marker(pytest.mark.xdist_group("apart"))
 
 
