@@ -2,6 +2,8 @@
 
 const TOKEN = "sightline-token";
 const ACCEPTED = 202;
+/** Signs that a search may have; names may be longer. */
+const SEARCH = 100;
 
 /** An answer of the gateway that is not a success. */
 export class ApiError extends Error {
@@ -67,7 +69,7 @@ export const cameras = () => everyCamera("cameras");
 /** People whose name or employee number contains a text, by name: one page of them. */
 export const people = (search, { page = 1, size = 50 } = {}) => {
   const query = new URLSearchParams({ page, page_size: size });
-  if (search) query.set("search", search);
+  if (search) query.set("search", search.slice(0, SEARCH));
   return call("GET", `/persons?${query}`);
 };
 

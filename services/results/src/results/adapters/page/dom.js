@@ -1,5 +1,7 @@
 // Small pieces of the page. Text is always set as text, never as markup.
 
+const TYPED = 200;
+
 /** An element with properties, attributes (`data-…`, `aria-…`) and children. */
 export function element(name, properties = {}, ...children) {
   const node = document.createElement(name);
@@ -21,6 +23,12 @@ export function notice(text) {
   node.hidden = false;
   clearTimeout(node.timer);
   node.timer = setTimeout(() => { node.hidden = true; }, 6000);
+}
+
+/** Call an action once nothing was typed into a field for a moment. */
+export function onceTyped(field, action) {
+  clearTimeout(field.timer);
+  field.timer = setTimeout(action, TYPED);
 }
 
 export const clock = (iso) => new Date(iso).toLocaleTimeString();

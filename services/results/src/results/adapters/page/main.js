@@ -2,11 +2,11 @@
 
 import * as api from "./api.js";
 import { showBalances } from "./books.js";
-import { byId, notice } from "./dom.js";
+import { byId, notice, onceTyped } from "./dom.js";
 import { follow } from "./feed.js";
 import { offerSearch, sift } from "./find.js";
-import { renameSightings, showHealth, showModels, showSighting } from "./panels.js";
-import { addByPhoto, findPeople, showPeople } from "./people.js";
+import { showHealth, showModels, showSighting, showStored } from "./panels.js";
+import { addByPhoto, showPeople } from "./people.js";
 import { askForToken } from "./sign-in.js";
 import { onView, showCameras, showFrame, showState } from "./tiles.js";
 import { showFace } from "./why.js";
@@ -18,11 +18,15 @@ let turns = 0;
 
 const sought = () => byId("find-person").value.trim();
 
-async function refreshPeople() {
+async function listPeople() {
   const search = sought();
-  const [people, sightings] = await Promise.all([api.people(search), api.sightings()]);
+  const people = await api.people(search);
   if (search === sought()) showPeople(people, refreshPeople);
-  renameSightings(sightings);
+}
+
+async function refreshPeople() {
+  const [, sightings] = await Promise.all([listPeople(), api.sightings()]);
+  showStored(sightings);
 }
 
 async function refresh() {
@@ -54,9 +58,9 @@ async function start() {
   }
   offerSearch();
   byId("add-person").onclick = () => addByPhoto(refreshPeople);
-  byId("find-person").oninput = () => findPeople(refreshPeople);
+  byId("find-person").oninput = ({ target }) =>
+    onceTyped(target, () => listPeople().catch((error) => notice(error.message)));
   await refresh();
-  for (const sighting of (await api.sightings()).reverse()) showSighting(sighting);
   const watch = follow({
     state: (state) => {
       byId("link").dataset.state = state;

@@ -50,8 +50,9 @@ export function showSighting(sighting) {
   }
 }
 
-/** People were renamed or erased: write the names anew as they are stored now. */
-export function renameSightings(stored) {
+/** Show stored sightings, newest first, while there are none; later only their present names. */
+export function showStored(stored) {
+  if (!seen.size) [...stored].reverse().forEach(showSighting);
   for (const sighting of stored) {
     const known = seen.get(sighting.sighting_id);
     if (!known || known.sighting.revision > sighting.revision) continue;

@@ -4,8 +4,6 @@ import { addFace, deleteFace, erase, photo, rename } from "./api.js";
 import { byId, element, notice } from "./dom.js";
 import { enrolAs } from "./why.js";
 
-const TYPED = 200;
-
 /** Show who is enrolled and looked for; say what to do while nobody is. */
 export function showPeople({ persons, pagination }, changed) {
   const search = byId("find-person");
@@ -18,13 +16,6 @@ export function showPeople({ persons, pagination }, changed) {
     element("small", { textContent: samples(person.face_count) }),
     element("button", { type: "button", textContent: "Edit", onclick: () => edit(person, changed) }),
   )));
-}
-
-/** Look for people once somebody stops typing. */
-export function findPeople(changed) {
-  const search = byId("find-person");
-  clearTimeout(search.timer);
-  search.timer = setTimeout(() => changed().catch((error) => notice(error.message)), TYPED);
 }
 
 const samples = (count) => `${count} ${count === 1 ? "sample" : "samples"}`;

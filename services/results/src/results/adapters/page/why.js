@@ -1,11 +1,10 @@
 // The dialog of one face: who it is and why, and the form that names it.
 
 import { addFace, enrol, people, personNamed, snapshotUrl } from "./api.js";
-import { byId, clock, element, percent } from "./dom.js";
+import { byId, clock, element, onceTyped, percent } from "./dom.js";
 import { labelOf } from "./labels.js";
 
 const SUGGESTED = 10;
-const TYPED = 200;
 const REASONS = {
   matched: "The nearest person is near enough and clearly nearer than the next.",
   below_threshold: "Nobody in the gallery is near enough.",
@@ -86,8 +85,8 @@ function form(detection, changed, dialog) {
   const name = element("input", { type: "text", name: "name", required: true, maxLength: 200, placeholder: "Name", "aria-label": "Name", autocomplete: "off" });
   const known = element("datalist", { id: "known-people" });
   name.setAttribute("list", known.id);
-  name.oninput = () => suggest(name, known);
-  suggest(name, known);
+  name.oninput = () => onceTyped(name, () => suggest(name.value.trim(), known));
+  suggest("", known);
   const agreed = element("input", { type: "checkbox", name: "consent", required: true });
   const problem = element("div", { className: "problem", role: "alert" });
   const node = element(
@@ -116,13 +115,10 @@ function form(detection, changed, dialog) {
   return node;
 }
 
-/** Offer names of enrolled people as somebody types. */
-function suggest(name, list) {
-  clearTimeout(name.timer);
-  name.timer = setTimeout(async () => {
-    const { persons } = await people(name.value.trim(), { size: SUGGESTED }).catch(() => ({ persons: [] }));
-    list.replaceChildren(...persons.map((person) => element("option", { value: person.name })));
-  }, TYPED);
+/** Offer names of enrolled people that contain what is typed. */
+async function suggest(typed, list) {
+  const { persons } = await people(typed, { size: SUGGESTED }).catch(() => ({ persons: [] }));
+  list.replaceChildren(...persons.map((person) => element("option", { value: person.name })));
 }
 
 /** Add a sample to the person of that name, or create them. */
