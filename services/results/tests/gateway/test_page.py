@@ -225,6 +225,13 @@ def test_of_many_people_any_is_found_named_and_given_another_sample(
         dialog.get_by_role("button", name="Enrol this face").click()
     assert posted.value.url.endswith(f"/api/v1/persons/{last}/faces")
 
+    first, long = min(people), "Grace " + "Brewster " * 15 + "Hopper"
+    world.persons.known[first] = replace(people[first], name=long)
+    dialog.get_by_label("Name").fill(long)
+    with page.expect_request(lambda request: request.method == "POST") as posted:
+        dialog.get_by_role("button", name="Enrol this face").click()
+    assert posted.value.url.endswith(f"/api/v1/persons/{first}/faces")
+
 
 def test_objects_have_boxes_of_their_own_and_ill_models_are_seen(page: Page, world: World) -> None:
     feed(world)()
