@@ -122,7 +122,7 @@ def test_only_results_that_somebody_watches_are_decoded_at_once(world: World) ->
     assert decodes("sightings")
     client = Client("c")
     hub.join(client)
-    client.subscriptions["*"] = Filters(types=frozenset({"sighting_event"}))
+    client.subscriptions["*"] = Filters(events=frozenset({"sighting_event"}))
     assert not decodes("results")
     client.subscriptions[CAMERA_ID] = Filters()
     assert decodes("results")
@@ -266,7 +266,7 @@ async def test_a_camera_of_its_own_goes_before_all_cameras() -> None:
 
 async def test_a_client_may_want_only_events_of_some_types() -> None:
     hub, client = Hub(), Client("c")
-    client.subscriptions["*"] = Filters(types=frozenset({"sighting_event"}))
+    client.subscriptions["*"] = Filters(events=frozenset({"sighting_event"}))
     hub.join(client)
     assert not hub.wants(CAMERA_ID, "detection_event")
     hub.detections(a_frame_result(), {"type": "detection_event", "data": {"detections": []}})
@@ -274,7 +274,7 @@ async def test_a_client_may_want_only_events_of_some_types() -> None:
     hub.sighting(a_sighting(), {"type": "sighting_event"})
     assert json.loads(await client.next()) == {"type": "sighting_event"}
 
-    client.subscriptions[CAMERA_ID] = Filters(types=frozenset({"detection_event"}))
+    client.subscriptions[CAMERA_ID] = Filters(events=frozenset({"detection_event"}))
     assert hub.wants(CAMERA_ID, "detection_event")
     assert not hub.wants("cam_other", "detection_event")
     hub.detections(a_frame_result(), {"type": "detection_event", "data": {"detections": []}})

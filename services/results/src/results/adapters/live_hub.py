@@ -13,6 +13,7 @@ from results.domain.filters import (
     DETECTIONS,
     EVERY_CAMERA,
     SIGHTINGS,
+    EventType,
     Filters,
     filtered,
 )
@@ -52,7 +53,7 @@ class Client:
         found = self.subscriptions.get(camera_id)
         return self.subscriptions.get(EVERY_CAMERA) if found is None else found
 
-    def wants(self, camera_id: str, event_type: str) -> bool:
+    def wants(self, camera_id: str, event_type: EventType) -> bool:
         """Whether the client wants events of a type from a camera."""
         filters = self.filters(camera_id)
         return filters is not None and filters.wants(event_type)
@@ -102,7 +103,7 @@ class Hub:
         self._clients.discard(client)
         self._metrics.clients(len(self._clients))
 
-    def wants(self, camera_id: str, event_type: str) -> bool:
+    def wants(self, camera_id: str, event_type: EventType) -> bool:
         """Whether any client wants events of a type; from any thread."""
         return any(client.wants(camera_id, event_type) for client in tuple(self._clients))
 
@@ -136,7 +137,7 @@ class Hub:
     def _send(
         self,
         camera_id: str,
-        event_type: str,
+        event_type: EventType,
         view: Callable[[Filters], dict[str, Any] | None],
         delivery: Delivery | None = None,
     ) -> None:

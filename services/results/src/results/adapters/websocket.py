@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import Field, TypeAdapter, ValidationError
@@ -19,7 +19,7 @@ from results.adapters.http_fields import Body, Share
 from results.adapters.live_hub import Client
 from results.domain.audit import subscribed
 from results.domain.errors import ApiError, invalid, not_found, unavailable
-from results.domain.filters import EVERY_CAMERA, NO_FILTERS, Filters
+from results.domain.filters import EVERY_CAMERA, NO_FILTERS, EventType, Filters
 from results.domain.times import iso
 
 PROTOCOL = "bearer"
@@ -30,8 +30,8 @@ _CHECK_SECONDS = 15.0
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _MOST_SUBSCRIPTIONS = 1000
 router = APIRouter()
+T = TypeVar("T")
 
-EventType = Literal["detection_event", "sighting_event", "camera_event"]
 CameraOrAll = Annotated[str, Field(pattern=r"^(\*|cam_[A-Za-z0-9-]{1,64})$")]
 
 
@@ -222,7 +222,7 @@ async def _subscribed(message: Subscribe, client: Client, deps: GatewayDeps) -> 
         raise invalid("TOO_MANY", text, field="camera_id", limit=_MOST_SUBSCRIPTIONS)
     wanted = message.filters
     filters = Filters(
-        types=_chosen(message.events),
+        events=_chosen(message.events),
         min_confidence=wanted.min_confidence,
         person_ids=_chosen(wanted.person_ids),
     )
@@ -233,7 +233,7 @@ async def _subscribed(message: Subscribe, client: Client, deps: GatewayDeps) -> 
     return filters
 
 
-def _chosen(values: Sequence[str] | None) -> frozenset[str] | None:
+def _chosen(values: Sequence[T] | None) -> frozenset[T] | None:
     return None if values is None else frozenset(values)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from mesh.events import CameraStatus, FrameResult, Person, Sighting
 from results.domain.camera_report import render_session, stream_error
+from results.domain.filters import CAMERAS, DETECTIONS, SIGHTINGS
 from results.domain.frame_report import completed_at, model_info, processing_info
 from results.domain.rendering import Names
 from results.domain.rendering import render_detection as detection
@@ -16,7 +17,7 @@ def detection_event(result: FrameResult, names: Names) -> dict[str, Any]:
     at = completed_at(frame, result.stages)
     info = processing_info(frame, result.stages)
     return {
-        "type": "detection_event",
+        "type": DETECTIONS,
         "timestamp": at,
         "data": {
             "camera_id": frame.camera_id,
@@ -63,7 +64,7 @@ def render_sighting(sighting: Sighting, person: Person | None) -> dict[str, Any]
 def sighting_event(sighting: Sighting, person: Person | None) -> dict[str, Any]:
     """A sighting opened, grew or closed."""
     return {
-        "type": "sighting_event",
+        "type": SIGHTINGS,
         "timestamp": iso(sighting.ended_at),
         "data": render_sighting(sighting, person),
     }
@@ -73,7 +74,7 @@ def camera_event(status: CameraStatus) -> dict[str, Any]:
     """A camera's stream changed or reported."""
     failed = status.state.value == "error"
     return {
-        "type": "camera_event",
+        "type": CAMERAS,
         "timestamp": iso(status.updated_at),
         "data": {
             "camera_id": status.camera_id,

@@ -2,19 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from mesh.events import Sighting
 
 EVERY_CAMERA = "*"
-DETECTIONS, SIGHTINGS, CAMERAS = "detection_event", "sighting_event", "camera_event"
+EventType = Literal["detection_event", "sighting_event", "camera_event"]
+DETECTIONS: EventType = "detection_event"
+SIGHTINGS: EventType = "sighting_event"
+CAMERAS: EventType = "camera_event"
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
     """Which events of a camera a client wants, and which of the detections in them."""
 
-    types: frozenset[str] | None = None
+    events: frozenset[EventType] | None = None
     """Only events of these types."""
     min_confidence: float | None = None
     """Detections below this are left out, 0 to 1."""
@@ -23,7 +26,7 @@ class Filters:
 
     def __bool__(self) -> bool:
         """Whether anything is filtered at all."""
-        return self.types is not None or self.sifts
+        return self.events is not None or self.sifts
 
     @property
     def sifts(self) -> bool:
@@ -35,9 +38,9 @@ class Filters:
         people = sorted(self.person_ids) if self.person_ids is not None else None
         return {"min_confidence": self.min_confidence, "person_ids": people}
 
-    def wants(self, event_type: str) -> bool:
+    def wants(self, event_type: EventType) -> bool:
         """Whether events of a type are wanted."""
-        return self.types is None or event_type in self.types
+        return self.events is None or event_type in self.events
 
     def passes(self, detection: Mapping[str, Any]) -> bool:
         """Whether a rendered detection is wanted."""
