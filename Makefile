@@ -7,6 +7,13 @@ BOOT := local/bootstrap.sh
 # OpenVINO and the threads of numpy's BLAS in one process can hang each other.
 export OPENBLAS_NUM_THREADS := 1
 
+# Containers and CI often forbid Python to keep compiled code beside the sources. Each of the
+# processes would then compile all that it imports at every start; the state folder may have it.
+ifneq ($(PYTHONDONTWRITEBYTECODE),)
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX ?= $(abspath $(or $(SIGHTLINE_VAR),var))/cache/bytecode
+endif
+
 # The demo's source; by the environment, so that a password is in no command line.
 export SIGHTLINE_DEMO_VIDEO := $(VIDEO)
 export SIGHTLINE_DEMO_CAMERA := $(CAMERA)

@@ -1,11 +1,12 @@
 import os
 import socket
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from local.network import LOOPBACK, answers, free_ports, holder, is_free, prefer
+from local.network import LOOPBACK, answers, fetched, free_ports, holder, is_free, prefer
 
 # Ports are probed on the loopback interface.
 pytestmark = pytest.mark.usefixtures("socket_enabled")
@@ -53,3 +54,37 @@ def test_a_holder_that_cannot_be_found_is_said(tmp_path: Path) -> None:
     (folder / "3").symlink_to("socket:[4711]")
     (tmp_path / "42" / "cmdline").write_bytes(b"nginx\0-g\0daemon off\0")
     assert holder(80, tmp_path) == "process 42 (nginx -g daemon off)"
+
+
+@pytest.mark.parametrize(
+    ("sent", "body"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", b"{}"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
+        (b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{}", None),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", None),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", None),
+        (b"", None),
+    ],
+    ids=["answer", "empty", "refusal", "cut", "not-http", "hangs-up"],
+)
+def test_only_a_successful_whole_answer_is_one(
+    listener: socket.socket, sent: bytes, body: bytes | None
+) -> None:
+    def serve() -> None:
+        peer, _ = listener.accept()
+        with peer:
+            peer.recv(4096)
+            peer.sendall(sent)
+
+    server = threading.Thread(target=serve)
+    server.start()
+    with listener:
+        assert fetched(int(listener.getsockname()[1]), "/ready") == body
+        server.join()
+
+
+def test_a_server_that_is_silent_or_away_gives_no_answer(listener: socket.socket) -> None:
+    with listener:
+        assert fetched(int(listener.getsockname()[1]), "/ready", within=0.1) is None
+    assert fetched(free_ports(1)[0], "/ready") is None

@@ -1,8 +1,10 @@
 """Loopback ports: free ones, and who holds one that is taken."""
 
+import http.client
 import os
 import random
 import socket
+from contextlib import closing
 from pathlib import Path
 
 from mesh.errors import ConfigurationError
@@ -56,6 +58,27 @@ def answers(port: int, within: float = 0.5) -> bool:
     except OSError:
         return False
     return True
+
+
+def fetched(port: int, path: str, within: float = 3.0) -> bytes | None:
+    """The body of a loopback server's successful answer; None if it gives none.
+
+    Each process is asked ten times a second while all of them start, so this sets up nothing:
+    neither certificates, nor proxies, nor a pool.
+
+    Args:
+        port: The TCP port.
+        path: The path of the request.
+        within: Seconds to wait for it to accept, and for each part of its answer.
+    """
+    with closing(http.client.HTTPConnection(LOOPBACK, port, timeout=within)) as connection:
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException):
+            return None
+    return body if 200 <= answer.status < 300 else None
 
 
 def prefer(wanted: int | None) -> int:

@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import httpx
-
 from local import java
-from local.network import LOOPBACK
+from local.network import LOOPBACK, answers
 from local.process import ProcessSpec
 
 BUCKET = "sightline"
@@ -57,14 +55,6 @@ def object_server(*, jar: Path, data: Path, port: int) -> ProcessSpec:
         ),
         environment=java.environment(),
         prepare=prepare,
-        ready=lambda: _answers(port),
+        ready=lambda: answers(port),
         ready_within=240.0,
     )
-
-
-def _answers(port: int) -> bool:
-    try:
-        httpx.get(f"http://{LOOPBACK}:{port}/", timeout=3, trust_env=False)
-    except httpx.HTTPError:
-        return False
-    return True

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-import httpx
-
 from local import java
-from local.network import LOOPBACK
+from local.network import LOOPBACK, fetched
 from local.process import ProcessSpec
+
+_API = "/apis/ccompat/v7"
 
 
 def registry_url(port: int) -> str:
     """Where Confluent clients reach the registry."""
-    return f"http://{LOOPBACK}:{port}/apis/ccompat/v7"
+    return f"http://{LOOPBACK}:{port}{_API}"
 
 
 def registry(*, folder: Path, data: Path, port: int, management: int) -> ProcessSpec:
@@ -41,16 +41,6 @@ def registry(*, folder: Path, data: Path, port: int, management: int) -> Process
         environment=environment,
         folder=folder,
         prepare=lambda: data.mkdir(parents=True, exist_ok=True),
-        ready=lambda: _is_ready(port),
+        ready=lambda: fetched(port, f"{_API}/subjects") is not None,
         ready_within=240.0,
     )
-
-
-def _is_ready(port: int) -> bool:
-    address = f"{registry_url(port)}/subjects"
-    try:
-        # Reading certificates would cost 60 ms of CPU at every call.
-        answer = httpx.get(address, timeout=3, trust_env=False, verify=False)  # noqa: S501 -- no TLS
-    except httpx.HTTPError:
-        return False
-    return answer.is_success

@@ -1,13 +1,12 @@
 """The services of the mesh as processes."""
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import httpx
-
 from local.layout import Layout
-from local.network import LOOPBACK, free_ports
+from local.network import LOOPBACK, fetched, free_ports
 from local.process import ProcessSpec
 
 INFRASTRUCTURE = ("kafka", "registry", "postgres")
@@ -121,10 +120,5 @@ def is_ready(health: int) -> bool:
 
     One that has nothing to check yet is still putting itself together.
     """
-    address = f"http://{LOOPBACK}:{health}/ready"
-    try:
-        # Certificates would be read at every call: 60 ms of CPU, ten times a second and process.
-        answer = httpx.get(address, timeout=2, trust_env=False, verify=False)  # noqa: S501 -- no TLS
-    except httpx.HTTPError:
-        return False
-    return answer.is_success and bool(answer.json()["checks"])
+    told = fetched(health, "/ready")
+    return told is not None and bool(json.loads(told)["checks"])
