@@ -103,6 +103,28 @@ def test_a_result_that_nobody_watched_is_found_as_if_it_had_been_decoded() -> No
     assert state.result(older.frame.camera_id) is None
 
 
+@pytest.mark.parametrize("watched", [True, False])
+def test_an_older_frame_that_is_told_again_is_not_the_last(*, watched: bool) -> None:
+    codec, ticks = AvroCodec.in_memory(), Ticks()
+    state = LiveState(ticks, partial(codec.decode, "sightline.results"))
+    first, second = a_seen(0, 1), a_seen(0, 2)
+    corrected = replace(second, revision=1)
+    for result in (first, corrected, second, first):
+        if watched:
+            state.add_result(result)
+        else:
+            state.keep(first.frame.camera_id, codec.encode("sightline.results", result))
+        ticks.now += 1.0
+    found = state.result(first.frame.camera_id)
+    assert found is not None
+    assert found.result == corrected
+    assert found.age_seconds == 3.0
+    ticks.now += 0.1
+    found = state.result(first.frame.camera_id)
+    assert found is not None
+    assert found.result == second
+
+
 def test_a_result_that_cannot_be_read_is_as_good_as_none() -> None:
     state = LiveState(decode=partial(AvroCodec.in_memory().decode, "sightline.results"))
     state.keep(CAMERA_ID, b"no avro, but det_x")

@@ -5,7 +5,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from mesh.errors import MeshError, RejectedRecordError
 from mesh.events import Camera, CameraStatus, FrameResult, ModelStatus, Person, ResultDetection
@@ -31,6 +31,11 @@ class LiveResult:
 
     result: FrameResult
     age_seconds: float
+
+
+def _newest(live: LiveResult) -> tuple[datetime, int, int]:
+    frame = live.result.frame
+    return frame.received_timestamp, frame.sequence_number, live.result.revision
 
 
 def _cannot_decode(_: bytes) -> FrameResult:
@@ -80,15 +85,17 @@ class LiveState:
             self._remember(camera_id, encoded)
 
     def result(self, camera_id: str) -> LiveResult | None:
-        """The camera's last result, unless it is older than the cache keeps."""
+        """The camera's last frame with a result that is no older than the cache keeps.
+
+        What came last may be an older frame, told again after a crash: the newest of the last few
+        counts.
+        """
         with self._lock:
-            recent = self._recent.get(camera_id)
-            if not recent:
-                return None
-            at, last = recent[-1]
-        age = self._monotonic() - at
-        result = self._decoded(last) if age <= CACHE_SECONDS else None
-        return LiveResult(result, age) if result else None
+            recent = list(self._recent.get(camera_id, ()))[-_FEWEST:]
+        now = self._monotonic()
+        fresh = [(at, self._decoded(each)) for at, each in recent if now - at <= CACHE_SECONDS]
+        found = [LiveResult(result, now - at) for at, result in fresh if result is not None]
+        return max(found, key=_newest, default=None)
 
     def detection(self, detection_id: str) -> tuple[FrameResult, ResultDetection] | None:
         """A detection of the last frames of any camera."""
