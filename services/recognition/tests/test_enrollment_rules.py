@@ -31,6 +31,11 @@ def test_a_photo_must_show_one_face(faces: list[DetectedFace], reason: str, coun
     assert (problem.reason, problem.value, problem.limit) == (reason, count, 1)
 
 
+def test_who_sent_a_face_that_was_not_found_hears_how_large_it_must_be() -> None:
+    (problem,) = photo_problems([], EnrollmentPolicy(min_face_side=64.0))
+    assert "turned to the camera and at least 64 pixels" in problem.message
+
+
 @pytest.mark.parametrize(
     ("face", "reason", "value", "limit"),
     [

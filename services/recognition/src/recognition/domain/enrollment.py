@@ -30,7 +30,11 @@ def photo_problems(
 ) -> tuple[Rejection, ...]:
     """Why the photo cannot be enrolled, with measured values and limits; empty if it can."""
     if not faces:
-        return (_counted("no_face", 0, "The photo shows no face."),)
+        message = (
+            "The photo shows no face that is found: it must be turned to the camera "
+            f"and at least {policy.min_face_side:g} pixels wide and high."
+        )
+        return (_counted("no_face", 0, message),)
     if len(faces) > 1:
         message = f"The photo shows {len(faces)} faces; it must show one."
         return (_counted("several_faces", len(faces), message),)
