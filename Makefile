@@ -77,7 +77,7 @@ test-e2e: ## All services as processes, kills included
 	@$(BIN)/sightline-local fetch
 	$(BIN)/pytest -m "e2e or browser"
 
-bench-%: ## Measure mesh, overload, fanout, api, cameras, accuracy or inference: [ARGS="--seconds 10"], a report in var/bench
+bench-%: ## Measure mesh, overload, fanout, api, cameras, motion, accuracy or inference: [ARGS="--seconds 10"], a report in var/bench
 	@$(BOOT) test
 	@$(BIN)/sightline-local fetch
 	@$(BIN)/python -m bench $* $(ARGS)

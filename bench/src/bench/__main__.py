@@ -1,11 +1,11 @@
-"""`python -m bench mesh|overload|fanout|api|cameras|accuracy|inference`: one report, one file."""
+"""`python -m bench BENCHMARK`: one report, one file."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-from bench import accuracy, api, cameras, fanout, inference, overload, whole
+from bench import accuracy, api, cameras, fanout, inference, motion, overload, whole
 from bench.camera_site import a_broker
 from bench.figures import write
 from bench.logs import only_warnings
@@ -61,6 +61,13 @@ def _cameras(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     with a_broker() as broker:
         return cameras.measure(broker, options)
+
+
+def _motion(arguments: argparse.Namespace) -> dict[str, Any]:
+    options = motion.Options(
+        warm_up=arguments.warm_up, seconds=arguments.seconds, rounds=arguments.rounds
+    )
+    return motion.measure(material(), options)
 
 
 def _accuracy(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -122,6 +129,11 @@ def _arguments() -> argparse.Namespace:
     )
     many.add_argument("--seconds", type=float, default=30.0, help="of measuring, each")
     many.add_argument("--soak", type=float, default=0.0, help="minutes of the first at the end")
+    gate = kinds.add_parser("motion", help="what a motion gate saves")
+    gate.set_defaults(run=_motion)
+    gate.add_argument("--warm-up", type=float, default=60.0, help="seconds of load before")
+    gate.add_argument("--seconds", type=float, default=30.0, help="of each row")
+    gate.add_argument("--rounds", type=int, default=2, help="without and with the gate in turns")
     _accuracy_arguments(kinds.add_parser("accuracy", help="LFW's protocol by model, and counts"))
     _inference_arguments(kinds.add_parser("inference", help="stages beside the bare engines"))
     return parser.parse_args()

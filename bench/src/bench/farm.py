@@ -28,10 +28,16 @@ _ANSWER_SECONDS = 120.0
 Pixels = NDArray[np.uint8]
 
 
-def make_clip(path: Path, fps: int) -> None:
-    """Writes H.264 of a still scene with noise in which a few things move."""
+def make_clip(path: Path, fps: int, *, moving: bool = True) -> None:
+    """Writes H.264 of a still scene with noise in which a few things move.
+
+    Args:
+        path: where to.
+        fps: its frames per second.
+        moving: whether they do; else they stand, and only the sensor's noise differs.
+    """
     scene, things = _scene(), np.random.default_rng(1)
-    speed = things.uniform(-90, 90, (6, 2))
+    speed = things.uniform(-90, 90, (6, 2)) * moving
     with av.open(str(path), "w") as container:
         track = container.add_stream("libx264", rate=fps)
         track.width, track.height, track.pix_fmt = WIDTH, HEIGHT, "yuv420p"

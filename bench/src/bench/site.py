@@ -84,12 +84,19 @@ class Site:
         found: dict[str, Any] = answer.json()
         return found
 
-    def add_camera(self, name: str, clip: Path, fps: float) -> str:
-        """Register a camera that plays a file at its own pace; returns its id."""
+    def add_camera(self, name: str, clip: Path, fps: float, motion: float | None = None) -> str:
+        """Register a camera that plays a file at its own pace; returns its id.
+
+        Args:
+            name: its name.
+            clip: what it plays.
+            fps: frames a second that are sampled.
+            motion: its `motion_threshold`; no motion gate if None.
+        """
         body = {
             "name": name,
             "stream_config": {"stream_type": "FILE", "path": str(clip)},
-            "detection_config": {"fps_limit": fps},
+            "detection_config": {"fps_limit": fps, "motion_threshold": motion},
         }
         return str(self.post("/cameras", body)["camera_id"])
 
