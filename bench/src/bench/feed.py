@@ -41,10 +41,14 @@ class Feed:
     """Follows every camera of a site; a context manager."""
 
     site: Site
-    seen: dict[str, Seen] = field(default_factory=dict)
-    """By frame_key."""
     dropped: int = 0
     """Messages that the gateway gave up because this client was slow."""
+    _seen: dict[str, Seen] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> dict[str, Seen]:
+        """What was seen until now, by frame_key; a copy, for more comes all the time."""
+        return dict(self._seen)
 
     def __enter__(self) -> Self:
         """Connects and subscribes."""
@@ -81,7 +85,7 @@ class Feed:
         last, known = time.monotonic(), -1
         end = last + within
         while time.monotonic() < end:
-            count = len(keys & self.seen.keys())
+            count = len(keys & self._seen.keys())
             if count != known:
                 last, known = time.monotonic(), count
             if count == len(keys) or time.monotonic() - last > 10:
@@ -89,22 +93,24 @@ class Feed:
             time.sleep(0.02)
         return last
 
-    def _follow(self) -> None:
-        with suppress(ConnectionClosed):
-            while True:
-                text = self._connection.recv()
-                self._take(json.loads(text), datetime.now(UTC))
-
-    def _take(self, message: Mapping[str, Any], arrived: datetime) -> None:
+    def take(self, message: Mapping[str, Any]) -> None:
+        """Notes a message that has just come."""
+        arrived = datetime.now(UTC)
         if message["type"] == "dropped":
             self.dropped += int(message["count"])
         if message["type"] != "detection_event":
             return
         data = message["data"]
-        self.seen[data["frame_key"]] = Seen(
+        self._seen[data["frame_key"]] = Seen(
             camera_id=data["camera_id"],
             outcome=data["outcome"],
             received_at=datetime.fromisoformat(data["received_at"]),
             arrived_at=arrived,
             faces=len(data["detections"]),
         )
+
+    def _follow(self) -> None:
+        with suppress(ConnectionClosed):
+            while True:
+                text = self._connection.recv()
+                self.take(json.loads(text))

@@ -68,7 +68,7 @@ def _run(
     """Frames a second that were analysed, shares of a core, and what the ledger says."""
     cameras = [site.add_camera(f"Gate {i}", clip, FPS, motion) for i in range(CAMERAS)]
     site.eventually(
-        lambda: {seen.camera_id for seen in list(feed.seen.values())} >= set(cameras), within=60
+        lambda: {seen.camera_id for seen in feed.seen.values()} >= set(cameras), within=60
     )
     time.sleep(_LEARN_SECONDS)
     before, known = site.usage(), len(feed.seen)

@@ -145,7 +145,8 @@ def saturate(
     last = feed.await_frames(keys, within=frames / _SLOWEST_FPS)
     after = site.usage()
     close_all(site, cast)
-    arrived = [feed.seen[key] for key in keys if key in feed.seen]
+    seen = feed.seen
+    arrived = [seen[key] for key in keys if key in seen]
     processed = sum(frame.outcome == "processed" for frame in arrived)
     stored = time.monotonic()
     site.eventually(lambda: _claimed(site, cast) >= len(arrived), within=30)
