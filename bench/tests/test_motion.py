@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from bench.farm import make_clip
+from bench.mesh_soak import SERVICES
 from bench.motion import THRESHOLD, rows, saved
 from camera.domain.motion import MotionGate
-
-SERVICES = ("camera", "detection", "recognition", "aggregator", "writer", "keeper", "gateway")
 
 
 def a_run(scene: str, camera: float, *, gate: bool) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -76,6 +76,12 @@ class Feed:
         """Disconnects."""
         self._connection.close()
         self._thread.join(5)
+
+    def await_cameras(self, cameras: Sequence[str], within: float) -> bool:
+        """Whether a frame of each of these cameras has come in time, seconds."""
+        return self.site.eventually(
+            lambda: {seen.camera_id for seen in self.seen.values()} >= set(cameras), within=within
+        )
 
     def await_frames(self, keys: set[str], within: float) -> float:
         """Waits for these frames; the monotonic time of the last arrival.

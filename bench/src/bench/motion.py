@@ -11,16 +11,15 @@ from bench.feed import Feed
 from bench.figures import say, table
 from bench.machine import in_words, machine
 from bench.material import Material
-from bench.site import Site, folder, plan, running
+from bench.mesh_soak import CAMERAS, FPS, SERVICES
+from bench.site import Site, cpu_share, folder, plan, running
 
-CAMERAS, FPS = 4, 5.0
 THRESHOLD = 0.005
 """Of the picture: a person 100 pixels high in one of 640 x 360 covers 0.02."""
 _CLIP_FPS = 15
 _LEARN_SECONDS = 5.0
 """For the first frames, which have nothing to be compared with."""
 _SCENES = {"quiet": False, "busy": True}
-_OURS = ("camera", "detection", "recognition", "aggregator", "writer", "keeper", "gateway")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +66,7 @@ def _run(
 ) -> dict[str, Any]:
     """Frames a second that were analysed, shares of a core, and what the ledger says."""
     cameras = [site.add_camera(f"Gate {i}", clip, FPS, motion) for i in range(CAMERAS)]
-    site.eventually(
-        lambda: {seen.camera_id for seen in feed.seen.values()} >= set(cameras), within=60
-    )
+    feed.await_cameras(cameras, within=60)
     time.sleep(_LEARN_SECONDS)
     before, known = site.usage(), len(feed.seen)
     time.sleep(seconds)
@@ -77,34 +74,20 @@ def _run(
     for camera_id in cameras:
         site.remove_camera(camera_id)
     closed = site.eventually(lambda: _is_closed(site, cameras), within=30)
-    passed = after.at - before.at
+    share = cpu_share(before, after)
+    del share["bench"]
     return {
-        "analysed_fps": round(new / passed, 2),
-        "cpu_share": {
-            name: round((spent - before.cpu_s.get(name, 0.0)) / passed, 4)
-            for name, spent in after.cpu_s.items()
-            if name != "bench"
-        },
-        "ledger": _ledger(site, cameras),
+        "analysed_fps": round(new / (after.at - before.at), 2),
+        "cpu_share": share,
+        "ledger": site.book(cameras),
         "closed": closed,
     }
 
 
 def _is_closed(site: Site, cameras: list[str]) -> bool:
     """Whether the ledger knows the end of every frame that these cameras captured."""
-    told = _ledger(site, cameras)
+    told = site.book(cameras)
     return 2 * told.get("captured", 0) == sum(told.values())
-
-
-def _ledger(site: Site, cameras: list[str]) -> dict[str, int]:
-    """Frames by outcome and, where there is one, its reason."""
-    found = site.sql(
-        "SELECT outcome || CASE reason WHEN '' THEN '' ELSE '(' || reason || ')' END, "
-        "sum(upper(r) - lower(r)) "
-        "FROM results.ledger, unnest(numbers) AS r WHERE camera_id = ANY(%s) GROUP BY 1",
-        cameras,
-    )
-    return {str(outcome): int(count) for outcome, count in found}
 
 
 def rows(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -123,7 +106,7 @@ def rows(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "gate": gate,
                     "analysed_fps": round(sum(r["analysed_fps"] for r in same) / len(same), 2),
                     "cpu_share": share,
-                    "services": round(sum(share[name] for name in _OURS), 3),
+                    "services": round(sum(share[name] for name in SERVICES), 3),
                     "all": round(sum(share.values()), 3),
                 }
             )
@@ -137,7 +120,7 @@ def saved(found: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _tell(report: Mapping[str, Any]) -> None:
-    head = ("scene", "gate", "analysed/s", *_OURS, "services", "all")
+    head = ("scene", "gate", "analysed/s", *SERVICES, "services", "all")
     say(f"\nshares of a core, {CAMERAS} cameras of 640 x 360 sampled at {FPS:g} frames/s\n")
     say(
         table(
@@ -147,7 +130,7 @@ def _tell(report: Mapping[str, Any]) -> None:
                     row["scene"],
                     "on" if row["gate"] else "off",
                     row["analysed_fps"],
-                    *(row["cpu_share"][name] for name in _OURS),
+                    *(row["cpu_share"][name] for name in SERVICES),
                     row["services"],
                     row["all"],
                 )

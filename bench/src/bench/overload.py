@@ -139,15 +139,10 @@ def _settled(site: Site, cast: Sequence[Player]) -> dict[str, Any]:
     """What the book says of these cameras once it has caught up, or after half a minute."""
     published = sum(player.published for player in cast)
     site.eventually(lambda: _accounted(site, cast) >= published, within=30)
-    rows = site.sql(
-        "SELECT outcome, reason, sum(upper(r) - lower(r)) FROM results.ledger, unnest(numbers) AS r"
-        " WHERE camera_id = ANY(%s) GROUP BY 1, 2",
-        [player.camera_id for player in cast],
-    )
     return {
         "captured": published,
         "unaccounted": published - _accounted(site, cast),
-        "book": {f"{outcome} {reason}".strip(): int(count) for outcome, reason, count in rows},
+        "book": site.book([player.camera_id for player in cast]),
     }
 
 

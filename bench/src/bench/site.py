@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -151,6 +151,15 @@ class Site:
         with psycopg.connect(self.installation.database) as connection:
             return connection.execute(query, arguments).fetchall()
 
+    def book(self, cameras: Sequence[str]) -> dict[str, int]:
+        """Frames of these cameras in the ledger, by outcome and, where there is one, its reason."""
+        rows = self.sql(
+            "SELECT outcome, reason, sum(upper(r) - lower(r)) "
+            "FROM results.ledger, unnest(numbers) AS r WHERE camera_id = ANY(%s) GROUP BY 1, 2",
+            list(cameras),
+        )
+        return {f"{outcome} {reason}".strip(): int(count) for outcome, reason, count in rows}
+
     def usage(self) -> Usage:
         """What every process has used until now."""
         cpu: dict[str, float] = {}
@@ -200,6 +209,15 @@ def cpu_ms(before: Usage, after: Usage, frames: int) -> dict[str, float]:
     }
     ordered = sorted(spent.items(), key=lambda item: -item[1])
     return {name: round(value, 2) for name, value in ordered}
+
+
+def cpu_share(before: Usage, after: Usage) -> dict[str, float]:
+    """What each process used between two moments, as a share of one core."""
+    passed = after.at - before.at
+    return {
+        name: round((seconds - before.cpu_s.get(name, 0.0)) / passed, 3)
+        for name, seconds in after.cpu_s.items()
+    }
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from bench.figures import GROWTH_MB, SOAK_MINUTES, percentiles, say, table
 from bench.material import Material
 from bench.mesh_soak import CAMERAS, FPS, SERVICES, soak, tell_soak
 from bench.players import Player, close_all, players, publish_all
-from bench.site import Site, cpu_ms, folder, plan, running
+from bench.site import Site, cpu_ms, cpu_share, folder, plan, running
 from bench.stages import shares, spans
 from mesh.events import FrameResult, Lane
 
@@ -72,9 +72,7 @@ def latency(site: Site, where: Material, options: Options) -> dict[str, Any]:
     say(f"latency: {CAMERAS} cameras of 640 x 360 at {FPS:g} frames/s, {seconds:g} s")
     with Feed(site) as feed:
         cameras = [site.add_camera(f"Bench {i}", where.clip, FPS) for i in range(CAMERAS)]
-        site.eventually(
-            lambda: len({s.camera_id for s in feed.seen.values()}) == CAMERAS, within=60
-        )
+        feed.await_cameras(cameras, within=60)
         time.sleep(options.warm_up)
         before, known = site.usage(), set(feed.seen)
         time.sleep(seconds)
@@ -99,10 +97,7 @@ def latency(site: Site, where: Material, options: Options) -> dict[str, Any]:
         "latency_fps": round(len(seen) / (after.at - before.at), 1),
         "latency_faces": round(sum(f.faces for f in seen.values()) / max(len(seen), 1), 2),
         "latency_stages_ms": shares(parts),
-        "latency_cpu_share": {
-            name: round((seconds - before.cpu_s.get(name, 0.0)) / (after.at - before.at), 3)
-            for name, seconds in after.cpu_s.items()
-        },
+        "latency_cpu_share": cpu_share(before, after),
     }
 
 
