@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.network import LOOPBACK, answers, fetched, free_ports, holder, is_free, prefer
+from local.network import LOOPBACK, answers, asked, fetched, free_ports, holder, is_free, prefer
 
 # Ports are probed on the loopback interface.
 pytestmark = pytest.mark.usefixtures("socket_enabled")
@@ -86,5 +86,5 @@ def test_only_a_successful_whole_answer_is_one(
 
 def test_a_server_that_is_silent_or_away_gives_no_answer(listener: socket.socket) -> None:
     with listener:
-        assert fetched(int(listener.getsockname()[1]), "/ready", within=0.1) is None
+        assert asked(int(listener.getsockname()[1]), "/ready", within=0.1) is None
     assert fetched(free_ports(1)[0], "/ready") is None

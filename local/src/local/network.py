@@ -60,8 +60,8 @@ def answers(port: int, within: float = 0.5) -> bool:
     return True
 
 
-def fetched(port: int, path: str, within: float = 3.0) -> bytes | None:
-    """The body of a loopback server's successful answer; None if it gives none.
+def asked(port: int, path: str, within: float = 3.0) -> tuple[int, bytes] | None:
+    """Status and body of a loopback server's answer; None if it gives none.
 
     Each process is asked ten times a second while all of them start, so this sets up nothing:
     neither certificates, nor proxies, nor a pool.
@@ -75,10 +75,15 @@ def fetched(port: int, path: str, within: float = 3.0) -> bytes | None:
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
-            body = answer.read()
+            return answer.status, answer.read()
         except (OSError, http.client.HTTPException):
             return None
-    return body if 200 <= answer.status < 300 else None
+
+
+def fetched(port: int, path: str) -> bytes | None:
+    """The body of a loopback server's successful answer; None if it gives none."""
+    told = asked(port, path)
+    return told[1] if told is not None and 200 <= told[0] < 300 else None
 
 
 def prefer(wanted: int | None) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from local import java
-from local.network import LOOPBACK, answers
+from local.network import LOOPBACK, asked
 from local.process import ProcessSpec
 
 BUCKET = "sightline"
@@ -55,6 +55,6 @@ def object_server(*, jar: Path, data: Path, port: int) -> ProcessSpec:
         ),
         environment=java.environment(),
         prepare=prepare,
-        ready=lambda: answers(port),
+        ready=lambda: asked(port, "/") is not None,
         ready_within=240.0,
     )
