@@ -51,3 +51,8 @@ def test_the_roles_of_results_are_processes_of_their_own(tmp_path: Path) -> None
 def test_a_plan_for_an_unknown_service_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no service detector; there are recognition"):
         Plan(layout=Layout.at(tmp_path), instances={"detector": 2})
+
+
+def test_only_what_no_frame_waits_for_stands_back(tmp_path: Path) -> None:
+    behind = {name for name, spec in _processes(tmp_path).items() if spec.niceness}
+    assert behind == {"writer", "keeper"}

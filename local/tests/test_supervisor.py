@@ -3,13 +3,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from local.backoff import RestartPolicy
 from local.child import Phase
-from local.process import ProcessSpec, born
+from local.process import ProcessSpec, born, stand_back
 from local.supervisor import StartError, Supervisor, recorded
 from mesh.errors import ConfigurationError
 
@@ -50,6 +51,24 @@ def test_processes_start_after_those_they_wait_for_and_all_end(tmp_path: Path) -
         assert [line.split()[0] for line in order] == ["first", "second"]
     assert [born(pid) for pid in pids] == ["", ""]
     assert {state.phase for state in supervisor.states()} == {Phase.STOPPED}
+
+
+def test_who_stands_back_yields_to_other_sessions(tmp_path: Path) -> None:
+    quiet = replace(_spec("quiet", tmp_path), niceness=7)
+    with _supervisor(tmp_path, quiet, _spec("loud", tmp_path)) as supervisor:
+        found = [os.getpriority(os.PRIO_PROCESS, supervisor.pid(n)) for n in ("quiet", "loud")]
+        groups = [Path(f"/proc/{supervisor.pid(n)}/autogroup") for n in ("quiet", "loud")]
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert found == [7, own]
+        if groups[0].exists():  # the kernel weighs sessions
+            assert [each.read_text().split()[-1] for each in groups] == ["7", "0"]
+
+
+def test_nothing_happens_to_a_process_that_has_ended(tmp_path: Path) -> None:
+    with _supervisor(tmp_path, _spec("only", tmp_path)) as supervisor:
+        pid = supervisor.pid("only")
+    stand_back(pid, 5)
+    assert not born(pid)
 
 
 def test_a_killed_process_is_started_again(tmp_path: Path) -> None:

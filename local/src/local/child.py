@@ -15,7 +15,7 @@ from pathlib import Path
 
 from local.backoff import RestartPolicy
 from local.logfile import bound, open_log, tail
-from local.process import ProcessSpec
+from local.process import ProcessSpec, stand_back
 from mesh.errors import MeshError
 
 _POLL = 0.1
@@ -203,6 +203,8 @@ class Child:
                 # Ctrl-C reaches the supervisor alone, which then stops all in order.
                 start_new_session=True,
             )
+        if self.spec.niceness:
+            stand_back(process.pid, self.spec.niceness)
         self._changed()
         return process
 

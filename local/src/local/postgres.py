@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 
 from local.network import LOOPBACK, answers
-from local.process import ProcessSpec
+from local.process import BEHIND, ProcessSpec
 from mesh.errors import ConfigurationError
 
 _OWNER = "postgres"
@@ -82,6 +82,7 @@ def postgres(*, data: Path, port: int) -> ProcessSpec:
         environment=_environment(),
         prepare=lambda: _prepare(data, user),
         ready=lambda: _is_ready(port),
+        niceness=BEHIND,
         user=user,
         # SIGTERM would wait for every client to go; SIGINT ends their sessions and is clean.
         stop_signal=signal.SIGINT,

@@ -1,10 +1,17 @@
 """What the supervisor runs: a command, how it becomes ready and how it is ended."""
 
+import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+BEHIND = 5
+"""The niceness of what no frame waits for on its way to a client: a third of the others' weight."""
+_AGAIN = 0.1
+"""Seconds between two changes of sessions' weights that the kernel allows who is not root."""
 
 
 def _nothing() -> None:
@@ -28,6 +35,7 @@ class ProcessSpec:
         prepare: Runs before every start; may be slow and may raise MeshError.
         ready: Whether it does its work; must answer within a few seconds.
         ready_within: Seconds until it counts as failed to start.
+        niceness: How far it stands back where processors are short, 0 to 19 as nice(1) counts.
         user: The user id to run as, where it must not be this one's.
         stop_signal: What asks it to end.
         stop_within: Seconds until it is killed.
@@ -43,10 +51,35 @@ class ProcessSpec:
     prepare: Callable[[], None] = _nothing
     ready: Callable[[], bool] = _at_once
     ready_within: float = 180.0
+    niceness: int = 0
     user: int | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within: float = 15.0
     orphan_signal: signal.Signals = signal.SIGKILL
+
+
+def stand_back(pid: int, niceness: int, proc: Path = Path("/proc")) -> None:
+    """Lets a session's first process, and what it starts from now on, yield to other sessions.
+
+    Where Linux weighs whole sessions against each other a process's niceness counts within its own
+    alone, so the session's is set too (sched(7), "The autogroup feature").
+
+    Args:
+        pid: Its id; nothing happens if it has ended.
+        niceness: 0 to 19 as nice(1) counts.
+        proc: Where the kernel shows its processes.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.setpriority(os.PRIO_PROCESS, pid, niceness)
+    for _ in range(5):
+        try:
+            (proc / str(pid) / "autogroup").write_text(str(niceness))
+        except BlockingIOError:
+            time.sleep(_AGAIN)
+        except OSError:  # no such groups here, or it has ended
+            return
+        else:
+            return
 
 
 def born(pid: int, proc: Path = Path("/proc")) -> str:

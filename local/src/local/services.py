@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from local.layout import Layout
 from local.network import LOOPBACK, fetched, free_ports
-from local.process import ProcessSpec
+from local.process import BEHIND, ProcessSpec
 
 INFRASTRUCTURE = ("kafka", "registry", "postgres")
 
@@ -20,19 +20,21 @@ class Service:
         name: Its name; further instances are called name-2, name-3, …
         module: What `python -m` runs, with its arguments.
         scales: Whether several instances may run.
+        niceness: How far it stands back where processors are short.
     """
 
     name: str
     module: tuple[str, ...]
     scales: bool = True
+    niceness: int = 0
 
 
 SERVICES = (
     Service("recognition", ("recognition",)),
     Service("detection", ("detection",)),
     Service("aggregator", ("aggregator",)),
-    Service("writer", ("results", "writer")),
-    Service("keeper", ("results", "keeper"), scales=False),
+    Service("writer", ("results", "writer"), niceness=BEHIND),
+    Service("keeper", ("results", "keeper"), scales=False, niceness=BEHIND),
     Service("gateway", ("results", "gateway"), scales=False),
     Service("camera", ("camera",)),
 )
@@ -110,6 +112,7 @@ def _process(
         after=after,
         prepare=lambda: folder.mkdir(parents=True, exist_ok=True),
         ready=lambda: is_ready(health),
+        niceness=service.niceness,
         ready_within=300.0,
         stop_within=25.0,
     )
