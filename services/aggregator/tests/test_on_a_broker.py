@@ -8,7 +8,8 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +307,28 @@ def test_every_frame_has_one_result_silence_closes_and_forgets_and_a_stop_drains
     installation.processes["one"].terminate()
     assert installation.processes["one"].wait(PATIENCE) == 0
     assert set(map(len, installation.results().values())) == {1}
+
+
+def test_no_partition_waits_until_all_that_waits_in_another_is_done(
+    installation: Installation,
+) -> None:
+    """As after an outage; a partition that does not move for a minute ends the process."""
+    behind, *others = CAMERAS
+    crowd = a_frame(behind, 0)
+    [face] = crowd.faces
+    assert face.face.chip is not None
+    chip = replace(face.face.chip, image=bytes(600_000))
+    installation.send(replace(crowd, faces=(replace(face, face=replace(face.face, chip=chip)),)))
+    keys = installation.send_film(range(1, 800), [behind])
+    keys += [crowd.frame.frame_key, *installation.send_film([0], others)]
+    installation.start("one")
+    eventually(lambda: installation.count("results") >= len(keys))
+    moments: dict[str | None, list[datetime]] = {}
+    for record in installation.read("results"):
+        assert record.timestamp is not None
+        moments.setdefault(record.key, []).append(record.timestamp)
+    half = sorted(moments[behind])[len(moments[behind]) // 2]
+    assert [camera for camera in others if min(moments[camera]) > half] == []
 
 
 def test_a_kill_in_the_middle_loses_and_doubles_nothing(installation: Installation) -> None:

@@ -43,6 +43,9 @@ _GATHER_S = 0.002
 """What a frame causes, its state, result and sightings, goes to the broker in one request."""
 _LARGEST_RECORD = 4 * 1024 * 1024
 """Bytes; dead letters are the largest records."""
+_FETCHED_BYTES = 256 * 1024
+"""Of one partition at a time, or one record if that is larger. aiokafka hands out all that it
+fetched of one before it looks at the next, so this is what a partition waits for."""
 _CHANGELOG = {"max.compaction.lag.ms": "600000", "segment.ms": "600000"}
 
 
@@ -119,7 +122,7 @@ def _app(settings: MeshSettings, parts: Parts) -> faust.App:
         broker_commit_interval=1.0,
         broker_max_poll_records=_BUFFERED_RECORDS,
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=_LARGEST_RECORD,
+        consumer_max_fetch_size=_FETCHED_BYTES,
         producer_acks=-1,
         producer_linger=_GATHER_S,
         producer_max_request_size=_LARGEST_RECORD,
