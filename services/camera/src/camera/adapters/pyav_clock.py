@@ -2,7 +2,7 @@
 
 import struct
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
@@ -17,7 +17,8 @@ class StreamClock:
 
     _media_time: float = 0.0
     """Of the picture before; goes on by the wall clock while the stream tells no time."""
-    _arrived: float = field(default_factory=time.monotonic)
+    _arrived: float | None = None
+    """When the picture before came, seconds of the monotonic clock."""
     _offset: float | None = None
     """Seconds between the stream's time and the camera's wall clock."""
 
@@ -28,7 +29,8 @@ class StreamClock:
             told: Its place as the stream tells it, seconds.
         """
         arrived = time.monotonic()
-        media_time = self._media_time + arrived - self._arrived if told is None else float(told)
+        passed = 0.0 if self._arrived is None else arrived - self._arrived
+        media_time = self._media_time + passed if told is None else float(told)
         self._media_time, self._arrived = media_time, arrived
         if told is None or self._offset is None:
             return media_time, None
