@@ -160,7 +160,7 @@ def _soak(site: CameraSite, minutes: float) -> dict[str, Any]:
     points: list[tuple[float, float]] = []
     threads, began = site.process.num_threads(), time.monotonic()
     while (at := (time.monotonic() - began) / 60.0) < minutes:
-        points.append((at, site.rss_mb()))
+        points.append((round(at, 2), round(site.rss_mb(), 1)))
         site.seen.forget_ages()
         time.sleep(min(15.0, minutes * 3))
     return {
@@ -168,7 +168,8 @@ def _soak(site: CameraSite, minutes: float) -> dict[str, Any]:
             "minutes": minutes,
             **grown(points),
             "threads": [threads, site.process.num_threads()],
-        }
+        },
+        "soak_points_mb": points,
     }
 
 
