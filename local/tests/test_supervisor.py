@@ -59,7 +59,7 @@ def test_who_stands_back_yields_to_other_sessions(tmp_path: Path) -> None:
         found = [os.getpriority(os.PRIO_PROCESS, supervisor.pid(n)) for n in ("quiet", "loud")]
         groups = [Path(f"/proc/{supervisor.pid(n)}/autogroup") for n in ("quiet", "loud")]
         own = os.getpriority(os.PRIO_PROCESS, 0)
-        assert found == [7, own]
+        assert found == [min(own + 7, 19), own]
         if groups[0].exists():  # the kernel weighs sessions
             assert [each.read_text().split()[-1] for each in groups] == ["7", "0"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 BEHIND = 5
 """The niceness of what no frame waits for on its way to a client: a third of the others' weight."""
+_LEAST = 19
 _AGAIN = 0.1
 """Seconds between two changes of sessions' weights that the kernel allows who is not root."""
 
@@ -66,11 +67,12 @@ def stand_back(pid: int, niceness: int, proc: Path = Path("/proc")) -> None:
 
     Args:
         pid: Its id; nothing happens if it has ended.
-        niceness: 0 to 19 as nice(1) counts.
+        niceness: 0 to 19 as nice(1) counts: how much more than it has.
         proc: Where the kernel shows its processes.
     """
     with contextlib.suppress(ProcessLookupError):
-        os.setpriority(os.PRIO_PROCESS, pid, niceness)
+        own = os.getpriority(os.PRIO_PROCESS, pid)
+        os.setpriority(os.PRIO_PROCESS, pid, min(own + niceness, _LEAST))
     for _ in range(5):
         try:
             (proc / str(pid) / "autogroup").write_text(str(niceness))
