@@ -162,12 +162,8 @@ def saturate(
 
 def _claimed(site: Site, cast: Sequence[Player]) -> int:
     """Frames of these cameras that the ledger knows the end of."""
-    [(count,)] = site.sql(
-        "SELECT coalesce(sum(upper(r) - lower(r)), 0) FROM results.ledger, unnest(numbers) AS r "
-        "WHERE outcome <> 'captured' AND camera_id = ANY(%s)",
-        [player.camera_id for player in cast],
-    )
-    return int(count)
+    book = site.book([player.camera_id for player in cast])
+    return sum(book.values()) - book.get("captured", 0)
 
 
 def _rss(site: Site) -> dict[str, float]:
