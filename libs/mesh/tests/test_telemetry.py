@@ -5,7 +5,9 @@ import json
 import logging
 import urllib.error
 import urllib.request
+from typing import Any
 
+import httpx2
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -47,6 +49,19 @@ def test_a_log_line_has_the_shape_of_the_specification(lines: io.StringIO) -> No
     assert line["metadata"] == {"component": "x", "attempt": 2}
     assert str(line["log_id"]).startswith("log_")
     assert str(line["timestamp"]).endswith("Z")
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO"])
+def test_no_line_holds_the_password_of_a_url_that_is_asked(level: Any) -> None:
+    out = io.StringIO()
+    configure_logs("camera", MeshSettings(instance_id="camera-1", log_level=level), out)
+    registry = httpx2.MockTransport(lambda request: httpx2.Response(200))
+    with httpx2.Client(transport=registry) as client:
+        client.get("http://user:a-password@registry/schemas/ids/1")
+    get_logger("x").info("asked")
+
+    assert last(out)["event_type"] == "asked"
+    assert "a-password" not in out.getvalue()
 
 
 def test_lines_join_the_trace_of_the_record_in_hand_and_leave_it_afterwards(

@@ -17,7 +17,7 @@ from mesh.tracing import TRACEPARENT, TraceContext
 
 _SECRET_WORDS = ("password", "secret", "token", "authorization")
 _TALKATIVE = {
-    "httpx": logging.WARNING,
+    "httpx2": logging.WARNING,
     "websockets": logging.WARNING,
     "uvicorn.error": logging.INFO,
 }
