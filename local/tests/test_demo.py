@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from local.layout import Layout, state_root
@@ -51,7 +51,7 @@ class _Demo:
         entry = json.loads(self.layout.demo.read_text())
         headers = {"Authorization": f"Bearer {entry['token']}"}
         url = f"{entry['url']}/api/v1{path}"
-        answer = httpx.get(url, headers=headers, timeout=60, trust_env=False)
+        answer = httpx2.get(url, headers=headers, timeout=60, trust_env=False)
         answer.raise_for_status()
         return dict(answer.json())
 

@@ -2,7 +2,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from local.download import fetch, megabytes, sha256_of
@@ -21,22 +21,22 @@ class _Origin:
         self._cuts = list(cuts)
         self._ranges = ranges
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
         wanted = request.headers.get("range", "")
         self.asked.append(wanted)
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self._ranges else 0
         cut = self._cuts.pop(0) if self._cuts else len(_BODY)
-        return httpx.Response(206 if start else 200, content=self._stream(start, cut))
+        return httpx2.Response(206 if start else 200, content=self._stream(start, cut))
 
     def _stream(self, start: int, cut: int) -> Iterator[bytes]:
         yield _BODY[start : start + cut]
         if start + cut < len(_BODY):
-            raise httpx.ReadError("connection lost")
+            raise httpx2.ReadError("connection lost")
 
 
 def _fetch(origin: _Origin, target: Path, digest: str = _DIGEST) -> list[str]:
     said: list[str] = []
-    with httpx.Client(transport=httpx.MockTransport(origin)) as http:
+    with httpx2.Client(transport=httpx2.MockTransport(origin)) as http:
         url = "http://origin/file.jar"
         fetch(http, url, target, sha256=digest, size=len(_BODY), report=said.append)
     return said

@@ -4,7 +4,7 @@ import time
 import uuid
 from pathlib import Path
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer
@@ -50,7 +50,7 @@ def first_value(consumer: Consumer) -> bytes | None:
 
 def test_registry_takes_a_schema(registry: str) -> None:
     url = f"{registry}/subjects/s-{uuid.uuid4().hex}/versions"
-    answer = httpx.post(url, json={"schema": '{"type": "string"}'}, timeout=60, trust_env=False)
+    answer = httpx2.post(url, json={"schema": '{"type": "string"}'}, timeout=60, trust_env=False)
     assert answer.json()["id"] > 0
 
 
@@ -67,13 +67,13 @@ def test_registry_remembers_schemas_and_broker_topics_across_a_restart(tmp_path:
     parts = Infrastructure(tmp_path / "data", jars, Ports(*free_ports(5)))
     with _supervised(parts, tmp_path):
         url = f"{parts.registry_url}/subjects/kept/versions"
-        first = httpx.post(url, json={"schema": '"long"'}, timeout=60, trust_env=False).json()
+        first = httpx2.post(url, json={"schema": '"long"'}, timeout=60, trust_env=False).json()
         admin = AdminClient({"bootstrap.servers": parts.bootstrap, "log_level": 0})
         admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result(60)
     # Other ports than before: what is kept must not depend on them.
     parts = Infrastructure(tmp_path / "data", jars, Ports(*free_ports(5)))
     with _supervised(parts, tmp_path):
-        answer = httpx.get(
+        answer = httpx2.get(
             f"{parts.registry_url}/schemas/ids/{first['id']}", timeout=60, trust_env=False
         )
         assert answer.json()["schema"] == '"long"'

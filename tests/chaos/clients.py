@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 from tests.e2e.observer import frame_request, jpeg
 
@@ -109,14 +109,14 @@ class Clients:
 
     def _live(self, number: int) -> None:
         random = Random(number)
-        with httpx.Client(headers=self._headers, timeout=30, trust_env=False) as http:
+        with httpx2.Client(headers=self._headers, timeout=30, trust_env=False) as http:
             while not self._stop.wait(self._pause * random.uniform(0.5, 1.5)):
                 asked = Asked(new_id("frame"), random.choice(self._cameras), time.monotonic())
                 with self._lock:
                     self.asked.append(asked)
                 self.ask(http, asked, _varied(random.choice(self._pictures), random), random)
 
-    def ask(self, http: httpx.Client, asked: Asked, picture: bytes, random: Random) -> None:
+    def ask(self, http: httpx2.Client, asked: Asked, picture: bytes, random: Random) -> None:
         """Ask until there is an answer that is one; then ask another gateway for the same."""
         body = frame_request(asked.camera_id, picture, frame_id=asked.frame_id)
         body["detection_options"]["processing"]["timeout_ms"] = TIMEOUT_MS
@@ -135,14 +135,14 @@ class Clients:
         asked.ended = time.monotonic()
 
     def _once(
-        self, http: httpx.Client, asked: Asked, body: Mapping[str, Any], turn: int
+        self, http: httpx2.Client, asked: Asked, body: Mapping[str, Any], turn: int
     ) -> float | None:
         """Seconds to wait before the next attempt, or nothing if this was the answer."""
         gateways = self._gateways()
         url = f"{gateways[turn % len(gateways)]}/api/v1/detections/process-frame"
         try:
             answer = http.post(url, json=body)
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             asked.unreached += 1
             return 0.5
         try:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from confluent_kafka import Producer
 from confluent_kafka.admin import (
     AdminClient,
@@ -233,9 +233,9 @@ def _is_taken(bench: Bench, body: Mapping[str, Any]) -> bool:
     """Whether a gateway takes a picture in hand, or keeps its client waiting for the answer."""
     try:
         answer = bench.mesh.http.post("/detections/process-frame", json=body, timeout=3)
-    except httpx.TimeoutException:
+    except httpx2.TimeoutException:
         return True
-    except httpx.HTTPError:
+    except httpx2.HTTPError:
         return False
     return answer.status_code not in NEEDS_RETRY_AFTER
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
+import httpx2
 from typing_extensions import override
 
 from local.backoff import RestartPolicy
@@ -129,11 +129,11 @@ class Site(Installation):
     def problems(self, name: str) -> dict[str, str]:
         """What a service's readiness says is wrong; empty if it is ready or does not answer."""
         try:
-            answer = httpx.get(
+            answer = httpx2.get(
                 f"{self.health(name)}/ready", timeout=3, trust_env=False, verify=False
             )
             found: dict[str, str] = answer.json().get("problems", {})
-        except (httpx.HTTPError, json.JSONDecodeError):
+        except (httpx2.HTTPError, json.JSONDecodeError):
             return {}
         return found
 

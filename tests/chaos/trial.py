@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
+import httpx2
 import numpy as np
 import psycopg
 from confluent_kafka import KafkaException
@@ -131,7 +131,7 @@ class Trial:
         """Stop the load."""
         self.clients.stop()
         for camera_id in self._cameras:
-            with suppress(httpx.HTTPError):
+            with suppress(httpx2.HTTPError):
                 self._mesh.http.delete(f"/cameras/{camera_id}")
 
     def _set_up(self) -> None:
@@ -168,7 +168,7 @@ class Trial:
                 inflict(self._bench, fault, done)
                 ready = self._site.await_all_ready(self._patience.ready)
             findings = self._audit(done)
-        except (MeshError, KafkaException, psycopg.Error, httpx.HTTPError, OSError) as error:
+        except (MeshError, KafkaException, psycopg.Error, httpx2.HTTPError, OSError) as error:
             findings.problems.append(f"{type(error).__name__}: {error}")
         return Round(
             number=number,

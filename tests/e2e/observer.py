@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import httpx
+import httpx2
 import numpy as np
 import psycopg
 from PIL import Image
@@ -49,7 +49,7 @@ class Mesh:
         self.codec = AvroCodec(self._registry, self.topics, SchemaLibrary.packaged())
         self.producer = EventProducer(self.settings, self.codec)
         self.token = installation.token()
-        self.http = httpx.Client(
+        self.http = httpx2.Client(
             base_url=f"{installation.url}/api/v1",
             headers={"Authorization": f"Bearer {self.token}"},
             timeout=90,
@@ -69,11 +69,11 @@ class Mesh:
         """A successful answer of the API."""
         return _success(_taken(lambda: self.http.post(path, json=body)))
 
-    def push(self, camera_id: str, image: bytes) -> tuple[dict[str, Any], httpx.Response]:
+    def push(self, camera_id: str, image: bytes) -> tuple[dict[str, Any], httpx2.Response]:
         """A picture that the mesh was not too busy for, and its answer."""
         requests: list[dict[str, Any]] = []
 
-        def send() -> httpx.Response:
+        def send() -> httpx2.Response:
             requests.append(frame_request(camera_id, image))
             return self.http.post("/detections/process-frame", json=requests[-1])
 
@@ -123,7 +123,7 @@ class Mesh:
             return connection.execute(query, arguments).fetchall()
 
 
-def _taken(send: Callable[[], httpx.Response]) -> httpx.Response:
+def _taken(send: Callable[[], httpx2.Response]) -> httpx2.Response:
     """The answer, as soon as it is not that the same may succeed a moment later."""
     deadline = time.monotonic() + PATIENCE
     while (answer := send()).status_code in BUSY and time.monotonic() < deadline:
@@ -131,7 +131,7 @@ def _taken(send: Callable[[], httpx.Response]) -> httpx.Response:
     return answer
 
 
-def _success(answer: httpx.Response) -> dict[str, Any]:
+def _success(answer: httpx2.Response) -> dict[str, Any]:
     assert answer.is_success, f"{answer.request.url.path}: {answer.status_code} {answer.text}"
     body: dict[str, Any] = answer.json()
     return body
@@ -154,7 +154,7 @@ def wait_for(what: Callable[[], T | None], within: float, failure: str) -> T:
     """The first value that is not empty; an unreachable API counts as empty."""
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
-        with suppress(httpx.TransportError):
+        with suppress(httpx2.TransportError):
             value = what()
             if value:
                 return value

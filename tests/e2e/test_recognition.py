@@ -5,7 +5,7 @@ import time
 from functools import partial
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from tests.e2e.observer import BUSY, CONSENT, PATIENCE, Mesh, jpeg, wait_for
@@ -25,7 +25,7 @@ def camera(mesh: Mesh, small_clip: Any) -> str:
     return camera_id
 
 
-def found(mesh: Mesh, path: str) -> httpx.Response | None:
+def found(mesh: Mesh, path: str) -> httpx2.Response | None:
     """The answer, once it is a success."""
     answer = mesh.http.get(path)
     return answer if answer.is_success else None
@@ -76,8 +76,8 @@ def test_what_was_answered_is_read_again_with_its_snapshot(
     [face] = mesh.process(camera, sample.portrait.read_bytes())["detections"]
 
     path = f"/detections/{face['detection_id']}"
-    shown: httpx.Response = wait_for(partial(found, mesh, path), PATIENCE, "not stored")
-    kept: httpx.Response = wait_for(
+    shown: httpx2.Response = wait_for(partial(found, mesh, path), PATIENCE, "not stored")
+    kept: httpx2.Response = wait_for(
         partial(found, mesh, f"{path}/snapshot"), PATIENCE, "no snapshot"
     )
 
@@ -124,7 +124,7 @@ def test_an_unreadable_picture_is_answered_failed(
     assert answer.json()["error"]["code"]
 
 
-def ended(mesh: Mesh, url: str) -> httpx.Response | None:
+def ended(mesh: Mesh, url: str) -> httpx2.Response | None:
     """What became of a request that was accepted, once that is known."""
     answer = mesh.http.get(url)
     return None if answer.status_code in {202, *BUSY} else answer
@@ -135,7 +135,7 @@ def test_a_photo_with_nobody_is_refused_by_name(mesh: Mesh) -> None:
 
     body = {"name": "A", "consent": CONSENT, "image": photo}
 
-    def taken() -> httpx.Response | None:
+    def taken() -> httpx2.Response | None:
         told = mesh.http.post("/persons", json=body)
         return None if told.status_code in BUSY else told
 

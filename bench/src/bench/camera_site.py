@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import httpx
+import httpx2
 import psutil  # type: ignore[import-untyped]  # ships no types
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -138,7 +138,7 @@ class CameraSite:
 
     def frames(self) -> Frames:
         """What became of the frames until now."""
-        text = httpx.get(f"{self._address}/metrics", timeout=60, trust_env=False).text
+        text = httpx2.get(f"{self._address}/metrics", timeout=60, trust_env=False).text
         values: defaultdict[str, float] = defaultdict(float)
         dropped: Counter[str] = Counter()
         for family in text_string_to_metric_families(text):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 
 from bench.site import Site, now
 from mesh.identity import new_id
@@ -50,7 +50,7 @@ def _push(
 ) -> None:
     headers = {"Authorization": f"Bearer {site.token}"}
     url = f"{site.installation.url}/api/v1/detections/process-frame"
-    with httpx.Client(headers=headers, timeout=30, trust_env=False) as http:
+    with httpx2.Client(headers=headers, timeout=30, trust_env=False) as http:
         while not stop.is_set():
             at = now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
             began = time.monotonic()
@@ -58,7 +58,7 @@ def _push(
             elapsed = time.monotonic() - began
             if answer.is_success:
                 found.answered_ms.append(1000 * elapsed)
-            elif answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            elif answer.status_code == httpx2.codes.TOO_MANY_REQUESTS:
                 found.refused += 1
             else:
                 found.failed.append(f"{answer.status_code} {answer.text[:120]}")

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import httpx
+import httpx2
 import psutil  # type: ignore[import-untyped]  # ships no types
 import psycopg
 
@@ -64,7 +64,7 @@ class Site:
         self.codec = AvroCodec(self._registry, self.topics, SchemaLibrary.packaged())
         self.producer = EventProducer(self.settings, self.codec)
         self.token = installation.token()
-        self.http = httpx.Client(
+        self.http = httpx2.Client(
             base_url=f"{installation.url}/api/v1",
             headers={"Authorization": f"Bearer {self.token}"},
             timeout=60,

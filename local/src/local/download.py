@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from mesh.errors import ConfigurationError, TransientError
 
@@ -27,15 +27,17 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def client(environ: Mapping[str, str] = os.environ) -> httpx.Client:
+def client(environ: Mapping[str, str] = os.environ) -> httpx2.Client:
     """A client that obeys the environment's proxies and certificates."""
     bundle = environ.get("REQUESTS_CA_BUNDLE") or environ.get("SSL_CERT_FILE")
     verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=bundle) if bundle else True
-    return httpx.Client(verify=verify, follow_redirects=True, timeout=httpx.Timeout(60, connect=20))
+    return httpx2.Client(
+        verify=verify, follow_redirects=True, timeout=httpx2.Timeout(60, connect=20)
+    )
 
 
 def fetch(
-    http: httpx.Client, url: str, target: Path, *, sha256: str, size: int, report: Report
+    http: httpx2.Client, url: str, target: Path, *, sha256: str, size: int, report: Report
 ) -> Path:
     """Brings a file here unless it is already; an interrupted download goes on where it stopped.
 
@@ -64,7 +66,7 @@ def fetch(
     return target
 
 
-def _fill(http: httpx.Client, url: str, part: Path, *, size: int, report: Report) -> None:
+def _fill(http: httpx2.Client, url: str, part: Path, *, size: int, report: Report) -> None:
     failure = ""
     for _ in range(_ATTEMPTS):
         have = part.stat().st_size if part.exists() else 0
@@ -75,20 +77,20 @@ def _fill(http: httpx.Client, url: str, part: Path, *, size: int, report: Report
             return
         try:
             _append(http, url, part, have=have, size=size, report=report)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             failure = f"{type(error).__name__}: {error}"
     if not part.exists() or part.stat().st_size != size:
         raise TransientError(f"{url}: download failed ({failure}); run again to resume")
 
 
 def _append(
-    http: httpx.Client, url: str, part: Path, *, have: int, size: int, report: Report
+    http: httpx2.Client, url: str, part: Path, *, have: int, size: int, report: Report
 ) -> None:
     # Compressed on the way, a part's length would say nothing about the file's.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with http.stream("GET", url, headers=headers) as response:
         response.raise_for_status()
-        resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
+        resumed = response.status_code == httpx2.codes.PARTIAL_CONTENT
         done = have if resumed else 0
         if resumed:
             report(f"  resuming {part.stem} at {megabytes(have)} of {megabytes(size)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
+import httpx2
 
 from mesh.errors import TransientError
 
@@ -24,8 +24,8 @@ class Gateway:
         transport: What carries the requests, if not the network.
     """
 
-    def __init__(self, url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
-        self._http = httpx.Client(
+    def __init__(self, url: str, token: str, transport: httpx2.BaseTransport | None = None) -> None:
+        self._http = httpx2.Client(
             base_url=f"{url}/api/v1",
             headers={"Authorization": f"Bearer {token}"},
             timeout=30,
@@ -53,7 +53,7 @@ class Gateway:
             TransientError: The gateway does not answer, or with another error.
         """
         answer = self._send("GET", path)
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        if answer.status_code == httpx2.codes.NOT_FOUND:
             return False
         _checked(answer)
         return True
@@ -108,14 +108,14 @@ class Gateway:
             outcome = _checked(self._send("GET", f"/requests/{body['request_id']}"))
         return body | outcome
 
-    def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
+    def _send(self, method: str, path: str, **content: Any) -> httpx2.Response:
         try:
             return self._http.request(method, path, **content)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise TransientError(f"the gateway does not answer {method} {path}: {error}") from error
 
 
-def _checked(answer: httpx.Response) -> dict[str, Any]:
+def _checked(answer: httpx2.Response) -> dict[str, Any]:
     body = answer.json() if answer.content else {}
     if not answer.is_success or body.get("status") in ("rejected", "error"):
         request = answer.request

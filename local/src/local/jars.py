@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-import httpx
+import httpx2
 from jgo.constants import MAVEN_CENTRAL_URL
 
 from local.download import Report, client, fetch, megabytes, sha256_of
@@ -167,7 +167,7 @@ def _download(
             _fetch(http, origin, cache, pin, report=report)
 
 
-def _fetch(http: httpx.Client, origin: str, cache: Path, pin: Pin, *, report: Report) -> None:
+def _fetch(http: httpx2.Client, origin: str, cache: Path, pin: Pin, *, report: Report) -> None:
     target = cache / "maven" / pin.path
     url = f"{origin}/{pin.path}"
     fetch(http, url, target, sha256=pin.sha256, size=pin.size, report=report)

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from pydantic import SecretStr
@@ -455,10 +455,10 @@ def test_health_says_when_it_is_ready(installation: Installation) -> None:
     url = f"http://127.0.0.1:{port()}"
 
     def answer(path: str) -> int:
-        return httpx.get(f"{url}/{path}", timeout=PATIENCE).status_code
+        return httpx2.get(f"{url}/{path}", timeout=PATIENCE).status_code
 
-    eventually(lambda: answer("ready") == httpx.codes.OK)
-    assert answer("live") == httpx.codes.OK
+    eventually(lambda: answer("ready") == httpx2.codes.OK)
+    assert answer("live") == httpx2.codes.OK
 
 
 def test_a_missing_key_for_dead_letters_refuses_the_start(installation: Installation) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-import httpx
+import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 from services.camera.tests.patience import PATIENT
 
@@ -74,13 +74,13 @@ class Site:
 
     def problems(self, name: str) -> dict[str, str]:
         """What keeps a process from being ready."""
-        answer = httpx.get(f"{self._address(name)}/ready", timeout=PATIENT).json()
+        answer = httpx2.get(f"{self._address(name)}/ready", timeout=PATIENT).json()
         found: dict[str, str] = answer.get("problems", {})
         return found
 
     def metric(self, name: str, metric: str, **labels: str) -> float:
         """A metric of a process; 0 if it has none of this name and labels."""
-        text = httpx.get(f"{self._address(name)}/metrics", timeout=PATIENT).text
+        text = httpx2.get(f"{self._address(name)}/metrics", timeout=PATIENT).text
         return sum(
             sample.value
             for family in text_string_to_metric_families(text)

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-import httpx
+import httpx2
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from pydantic import SecretStr
@@ -263,7 +263,7 @@ def test_no_password_is_told_to_anybody_but_its_camera(
     )
     site.until(lambda: "second_stream_failed" in site.log("camera-s"))
     look_for_cameras(site, guarded, kafka)
-    told = [httpx.get(f"{address(site)}/{page}").content for page in ("metrics", "ready", "live")]
+    told = [httpx2.get(f"{address(site)}/{page}").content for page in ("metrics", "ready", "live")]
     process.send_signal(signal.SIGTERM)
     process.wait(PATIENT)
     told += [site.log("camera-s").encode(), *records(site, kafka)]

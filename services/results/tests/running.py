@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 
 from local.network import free_ports
@@ -158,6 +158,6 @@ def _ignore(_: Collection[TopicPartition]) -> None:
 def _ready(process: subprocess.Popen[bytes], port: int) -> bool:
     assert process.poll() is None, f"the process ended with {process.returncode}"
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/ready", timeout=30).is_success
-    except httpx.TransportError:
+        return httpx2.get(f"http://127.0.0.1:{port}/ready", timeout=30).is_success
+    except httpx2.TransportError:
         return False

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from PIL import Image
 from pydantic import SecretStr
@@ -53,7 +53,7 @@ class Served:
     """A gateway that answers, and the installation that it belongs to."""
 
     mesh: Installation
-    client: httpx.Client
+    client: httpx2.Client
     port: int
     token: str
     process: subprocess.Popen[bytes]
@@ -75,7 +75,7 @@ def served(kafka: str, registry: str, database: str, tmp_path: Path) -> Iterator
         headers = {"Authorization": f"Bearer {token}"}
         with (
             mesh.role("gateway") as process,
-            httpx.Client(base_url=url, headers=headers, timeout=PATIENCE) as client,
+            httpx2.Client(base_url=url, headers=headers, timeout=PATIENCE) as client,
         ):
             yield Served(mesh, client, port, token, process)
             process.terminate()
@@ -181,7 +181,7 @@ def _real(body: dict[str, Any]) -> dict[str, Any]:
 def test_a_watched_camera_shows_its_newest_and_any_recent_picture(served: Served) -> None:
     picture = a_picture(320, 240)
     path = f"/api/v1/cameras/{PICTURED_ID}/picture"
-    found: list[httpx.Response] = []
+    found: list[httpx2.Response] = []
 
     def frame() -> FrameCaptured:
         header = a_frame_header(sequence_number=len(found), width=320, height=240)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from PIL import Image
 from pydantic import SecretStr
@@ -134,8 +134,8 @@ class Site:
     """Two gateways, and what is around them."""
 
     mesh: Installation
-    one: httpx.Client
-    two: httpx.Client
+    one: httpx2.Client
+    two: httpx2.Client
     stages: Stages
     receiver: Receiver
     writer: subprocess.Popen[bytes]
@@ -187,7 +187,9 @@ def a_picture() -> str:
 PICTURE = a_picture()
 
 
-def a_gateway(stack: ExitStack, mesh: Installation) -> tuple[subprocess.Popen[bytes], httpx.Client]:
+def a_gateway(
+    stack: ExitStack, mesh: Installation
+) -> tuple[subprocess.Popen[bytes], httpx2.Client]:
     """A gateway that has begun to start, and a client of it."""
     token = Tokens(SecretStr(JWT_SECRET)).issue(
         "tester", "admin", timedelta(hours=1), datetime.now(UTC)
@@ -195,7 +197,7 @@ def a_gateway(stack: ExitStack, mesh: Installation) -> tuple[subprocess.Popen[by
     (port,) = free_ports(1)
     environment = {**mesh.environment, "SIGHTLINE_GATEWAY_PORT": str(port)}
     role = replace(mesh, environment=environment).role("gateway", ready=False)
-    client = httpx.Client(
+    client = httpx2.Client(
         base_url=f"http://127.0.0.1:{port}",
         headers={"Authorization": f"Bearer {token}"},
         timeout=90,
@@ -203,10 +205,10 @@ def a_gateway(stack: ExitStack, mesh: Installation) -> tuple[subprocess.Popen[by
     return stack.enter_context(role), stack.enter_context(client)
 
 
-def is_well(client: httpx.Client) -> bool:
+def is_well(client: httpx2.Client) -> bool:
     try:
         return client.get("/health").is_success
-    except httpx.TransportError:
+    except httpx2.TransportError:
         return False
 
 
@@ -299,7 +301,7 @@ def test_busy_engines_and_a_long_queue_are_refused_by_priority(site: Site) -> No
     def heartbeat(**changes: Any) -> ModelStatus:
         return a_model(latency_p50_ms=10.0, heartbeat_at=datetime.now(UTC), **changes)
 
-    def answer(priority: str, load: ModelStatus) -> httpx.Response:
+    def answer(priority: str, load: ModelStatus) -> httpx2.Response:
         site.mesh.publish(("model-status", load.model_id, load))
         frame_id = f"{priority}-{datetime.now(UTC).timestamp()}"
         return site.one.post(PATH, json=site.body(frame_id, priority=priority))
@@ -307,7 +309,7 @@ def test_busy_engines_and_a_long_queue_are_refused_by_priority(site: Site) -> No
     eventually(lambda: answer("low", heartbeat(utilisation=0.95)).status_code == 429)
     assert answer("normal", heartbeat(utilisation=0.95)).status_code == 200
     eventually(lambda: answer("high", heartbeat(queue=51)).status_code == 429)
-    refused: list[httpx.Response] = []
+    refused: list[httpx2.Response] = []
 
     def is_refused() -> bool:
         refused.append(answer("normal", heartbeat(queue=51)))
@@ -334,12 +336,12 @@ def test_health_tells_of_the_circuit(site: Site) -> None:
 
 def test_a_gateway_that_is_killed_takes_no_result_with_it(site: Site) -> None:
     body = site.body("held_by_gateway")
-    lost: list[httpx.TransportError] = []
+    lost: list[httpx2.TransportError] = []
 
     def ask() -> None:
         try:
             site.one.post(PATH, json=body)
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             lost.append(error)
 
     asking = threading.Thread(target=ask)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
+import httpx2
 import pytest
 from PIL import Image
 from pydantic import SecretStr
@@ -42,14 +42,14 @@ class Site:
     """Gateway and writer whose pictures lie on S3."""
 
     mesh: Installation
-    client: httpx.Client
+    client: httpx2.Client
     health: dict[str, int]
     objects: ObjectStore
     pushed: int = 0
 
     def readiness(self, role: str) -> dict[str, Any]:
         """What a role says of itself."""
-        answer = httpx.get(f"http://127.0.0.1:{self.health[role]}/ready", timeout=30)
+        answer = httpx2.get(f"http://127.0.0.1:{self.health[role]}/ready", timeout=30)
         found: dict[str, Any] = answer.json()
         return found
 
@@ -116,7 +116,7 @@ def site(
             stack.enter_context(mesh.role(role, port=number))
         stack.callback(s3.start)
         client = stack.enter_context(
-            httpx.Client(
+            httpx2.Client(
                 base_url=f"http://127.0.0.1:{port}",
                 headers={"Authorization": f"Bearer {token}"},
                 timeout=90,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-import httpx
+import httpx2
 import pytest
 from pydantic import SecretStr
 from websockets.sync.client import connect
@@ -97,7 +97,7 @@ def test_a_frame_is_one_trace_from_its_capture_to_the_websocket(
         assert event["data"]["frame_key"] == result.frame.frame_key
         collector.wait_for(len(SPANS))
 
-        answer = httpx.get(
+        answer = httpx2.get(
             f"http://127.0.0.1:{port}/api/v1/detections/statistics",
             headers={"Authorization": f"Bearer {token}"},
             timeout=PATIENCE,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 from PIL import Image
@@ -167,15 +167,15 @@ class World:
     """By which the gateway tells how old is what it heard; stands still until it is moved."""
     load: list[Load] = field(default_factory=lambda: [Load()])
     """How busy the pipeline is: the last one counts."""
-    clients: list[httpx.AsyncClient] = field(default_factory=list)
+    clients: list[httpx2.AsyncClient] = field(default_factory=list)
 
     def token(self, role: str = "admin") -> str:
         return self.deps.tokens.issue("tester", role, timedelta(hours=1), datetime.now(UTC))
 
-    def client(self, role: str | None = "admin") -> httpx.AsyncClient:
+    def client(self, role: str | None = "admin") -> httpx2.AsyncClient:
         headers = {"Authorization": f"Bearer {self.token(role)}"} if role else {}
-        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
-        return httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers)
+        transport = httpx2.ASGITransport(app=self.app, raise_app_exceptions=False)
+        return httpx2.AsyncClient(transport=transport, base_url="http://gateway", headers=headers)
 
     def react(self, output: Output) -> None:
         event = output.event

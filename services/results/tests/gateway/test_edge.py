@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
@@ -162,8 +162,8 @@ async def test_a_browser_loads_pictures_with_a_cookie_that_opens_nothing_else(
 async def test_the_page_is_served_beside_the_interface(world: World, tmp_path: Any) -> None:
     (tmp_path / "index.html").write_text("<h1>live</h1>")
     app = create_app(world.deps, page=tmp_path)
-    transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as client:
         page = await client.get("/")
         missing = await client.get("/other.js")
         api = await client.get("/api/v1/cameras")
@@ -180,8 +180,8 @@ async def test_who_waits_when_the_gateway_stops_is_told_to_ask_again() -> None:
         begun.set()
         await asyncio.Event().wait()
 
-    transport = httpx.ASGITransport(Unfinished(never))
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+    transport = httpx2.ASGITransport(Unfinished(never))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as client:
         asking = asyncio.create_task(client.get("/"))
         await begun.wait()
         asking.cancel("the time for a stop is over")

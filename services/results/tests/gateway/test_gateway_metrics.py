@@ -1,6 +1,6 @@
 import json
 
-import httpx
+import httpx2
 import pytest
 from prometheus_client import CollectorRegistry
 from starlette.types import Receive, Scope, Send
@@ -26,9 +26,9 @@ def value(figures: CollectorRegistry, name: str, **labels: str) -> float | None:
 async def test_requests_are_counted_by_route_template_never_by_path(world: World) -> None:
     figures = CollectorRegistry()
     app = MeasuredRequests(world.app, GatewayMetrics(figures))
-    transport = httpx.ASGITransport(app=app)
+    transport = httpx2.ASGITransport(app=app)
     headers = {"Authorization": f"Bearer {world.token()}"}
-    async with httpx.AsyncClient(
+    async with httpx2.AsyncClient(
         transport=transport, base_url="http://gateway", headers=headers
     ) as client:
         await client.get("/api/v1/detections/det_1")
@@ -53,8 +53,8 @@ async def test_a_request_that_ends_in_an_exception_counts_as_500() -> None:
         raise RuntimeError("a bug")
 
     figures = CollectorRegistry()
-    transport = httpx.ASGITransport(app=MeasuredRequests(broken, GatewayMetrics(figures)))
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+    transport = httpx2.ASGITransport(app=MeasuredRequests(broken, GatewayMetrics(figures)))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as client:
         with pytest.raises(RuntimeError):
             await client.get("/")
     labels = {"route": "unmatched", "method": "GET", "status": "500"}

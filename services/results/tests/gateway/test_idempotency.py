@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from mesh.errors import TransientError
@@ -18,7 +18,7 @@ KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
 
 async def add(
     world: World, body: dict[str, Any], *, key: str = KEY, client: str = "tester"
-) -> httpx.Response:
+) -> httpx2.Response:
     token = world.deps.tokens.issue(client, "operator", timedelta(hours=1), datetime.now(UTC))
     headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": key}
     async with world.client(None) as http:

@@ -6,7 +6,7 @@ import json
 import logging
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from starlette.requests import Request
@@ -33,9 +33,9 @@ async def test_a_line_joins_the_client_s_trace_and_identifier() -> None:
         headers = trace_headers(Request(scope))
         await Response(headers["traceparent"])(scope, receive, send)
 
-    transport = httpx.ASGITransport(app=RequestIds(app))
+    transport = httpx2.ASGITransport(app=RequestIds(app))
     sent = {"X-Request-ID": "mine-1", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+    async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as client:
         answer = await client.get("/", headers=sent)
 
     line = json.loads(out.getvalue().splitlines()[0])

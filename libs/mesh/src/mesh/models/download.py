@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from mesh.errors import ConfigurationError
 from mesh.models.fingerprints import sha256_of
@@ -46,7 +46,7 @@ def download(
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         _resume(url, part, file, progress)
-    except (httpx.HTTPError, OSError) as error:
+    except (httpx2.HTTPError, OSError) as error:
         raise ConfigurationError(f"model {model.model_id}: {file.name}: {error}") from error
     digest = sha256_of(part)
     if digest != file.sha256:
@@ -69,9 +69,9 @@ def _resume(url: str, part: Path, file: ModelFile, progress: Progress) -> None:
     if have >= file.bytes:
         return
     headers = {"Range": f"bytes={have}-"} if have else {}
-    with httpx.stream("GET", url, headers=headers, timeout=20, follow_redirects=True) as response:
+    with httpx2.stream("GET", url, headers=headers, timeout=20, follow_redirects=True) as response:
         response.raise_for_status()
-        resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
+        resumed = response.status_code == httpx2.codes.PARTIAL_CONTENT
         with part.open("ab" if resumed else "wb") as out:
             told = out.tell() / file.bytes
             for block in response.iter_bytes(_BLOCK):

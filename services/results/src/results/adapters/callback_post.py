@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
+import httpx2
 
 from mesh.errors import TransientError
 from mesh.logs import package_version
@@ -21,7 +21,7 @@ from results.domain.callbacks import (
 )
 from results.domain.errors import ApiError
 
-_TIMEOUT = httpx.Timeout(5.0, connect=3.0)
+_TIMEOUT = httpx2.Timeout(5.0, connect=3.0)
 _WHOLE_SECONDS = 10.0
 """For connecting, sending and the answer together, however little comes at a time."""
 _MOST_READ = 4096
@@ -55,7 +55,7 @@ class CallbackPost:
         try:
             headers = self._headers(target, job_id, data)
             status = asyncio.run(self._post(target, address, data, headers))
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise TransientError(f"{type(error).__name__}: {error}") from error
         if not 200 <= status < 300:
             raise TransientError(f"answered with {status}")
@@ -64,13 +64,13 @@ class CallbackPost:
         self, target: Target, address: str, data: bytes, headers: Mapping[str, str]
     ) -> int:
         """The status that was answered; a time-out ends the connection, wherever it is."""
-        url = httpx.URL(target.url).copy_with(host=address)
+        url = httpx2.URL(target.url).copy_with(host=address)
         status: int | None = None
         try:
             # The connection goes to the checked address; TLS still proves the name.
             async with (
                 asyncio.timeout(self._seconds),
-                httpx.AsyncClient(
+                httpx2.AsyncClient(
                     timeout=_TIMEOUT, follow_redirects=False, trust_env=False
                 ) as client,
                 client.stream(
