@@ -15,6 +15,7 @@ from mesh.clock import SystemClock
 from mesh.codec import AvroCodec
 from mesh.crypto import Cipher
 from mesh.dependencies import broker_watch
+from mesh.freed_memory import share_one_arena
 from mesh.kafka.ends import KafkaEnds
 from mesh.process import Process, run_service
 from mesh.registry import ConfluentRegistry
@@ -23,6 +24,7 @@ from mesh.schemas import SchemaLibrary
 
 def main() -> None:
     """Run one aggregator until it is told to stop."""
+    share_one_arena()
     run_service(SERVICE, AggregatorSettings, run)
 
 

@@ -7,6 +7,7 @@ from functools import partial
 
 from mesh.clock import SystemClock
 from mesh.dependencies import broker_watch
+from mesh.freed_memory import share_one_arena
 from mesh.kafka import KafkaProducer
 from mesh.process import Process, run_service
 from mesh.retry import PATIENT
@@ -36,6 +37,7 @@ def main() -> None:
     if role is None:
         sys.stderr.write(f"usage: python -m results {'|'.join(ROLES)}\n")
         sys.exit(EX_USAGE)
+    share_one_arena()
     run_service("results", ResultsSettings, role)
 
 
