@@ -14,6 +14,7 @@ from local.infrastructure import Infrastructure, Ports
 from local.jars import provide
 from local.layout import Layout, state_root
 from local.network import free_ports
+from local.process import BEHIND
 from local.supervisor import Supervisor
 
 pytestmark = pytest.mark.integration
@@ -59,6 +60,14 @@ def test_database_has_half_vectors(postgres: str) -> None:
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
         row = connection.execute("SELECT '[1,2]'::halfvec <-> '[1,0]'::halfvec").fetchone()
     assert row == (2.0,)
+
+
+def test_what_the_database_works_with_stands_back(postgres: str) -> None:
+    with psycopg.connect(postgres) as connection:
+        row = connection.execute("SELECT pg_backend_pid()").fetchone()
+        assert row
+        niceness = os.getpriority(os.PRIO_PROCESS, row[0])
+    assert niceness == min(os.getpriority(os.PRIO_PROCESS, 0) + BEHIND, 19)
 
 
 @pytest.mark.slow
