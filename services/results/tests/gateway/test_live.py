@@ -29,7 +29,7 @@ from mesh.testing import (
     a_record,
     a_sighting,
 )
-from results.adapters.live import LiveState, NameCache
+from results.adapters.live import LiveState, NameCache, _Seen
 from results.adapters.live_answers import KEEP_SECONDS, Answers
 from results.adapters.live_hub import QUEUE, Client, Hub
 from results.adapters.memory_gateway import InMemoryPersons
@@ -76,6 +76,13 @@ def test_a_result_counts_once_unless_it_is_corrected() -> None:
     assert state.add_result(a_result(1))
     assert not state.add_result(a_result(1))
     assert state.add_result(a_result(1, revision=1))
+
+
+def test_keys_are_remembered_for_long_and_not_for_ever() -> None:
+    seen = _Seen()
+    assert all(seen.add(key) for key in range(100_000))
+    assert not any(seen.add(key) for key in range(81_000, 100_000))
+    assert seen.add(0)
 
 
 def test_recent_detections_are_found_again() -> None:

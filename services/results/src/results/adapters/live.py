@@ -21,7 +21,8 @@ _RECENT, _FEWEST = 64, 4
 _MOST_RECENT = 4096
 """Results of all cameras together, as long as each has its fewest; one takes 4 to 10 KB."""
 _MOST_NAMES = 20_000
-_MOST_KEYS = 20_000
+_SEEN = 19_000
+"""So many keys fit into a set of half a megabyte; one more would make it four times as large."""
 _log = get_logger("live")
 
 
@@ -42,6 +43,27 @@ def _cannot_decode(_: bytes) -> FrameResult:
     raise RejectedRecordError("this gateway was not told how results are decoded")
 
 
+class _Seen:
+    """Remembers the last 19,000 keys at least and twice as many at most, by their hashes.
+
+    Of 10**14 new keys one has the hash of 64 bits of another that is remembered, whose frame would
+    be missing in the live view.
+    """
+
+    def __init__(self) -> None:
+        self._new: set[int] = set()
+        self._old: set[int] = set()
+
+    def add(self, key: int) -> bool:
+        """Note a key; false if it is known."""
+        if key in self._new or key in self._old:
+            return False
+        self._new.add(key)
+        if len(self._new) == _SEEN:
+            self._old, self._new = self._new, set()
+        return True
+
+
 class LiveState:
     """The last results of each camera, the state of streams and models; safe for threads."""
 
@@ -60,7 +82,7 @@ class LiveState:
         self._decode = decode
         self._lock = threading.Lock()
         self._recent: dict[str, deque[tuple[float, FrameResult | bytes]]] = {}
-        self._keys: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._seen = _Seen()
         self._cameras: dict[str, Camera] = {}
         self._statuses: dict[str, tuple[float, CameraStatus]] = {}
         self._listens_since = monotonic()
@@ -69,13 +91,9 @@ class LiveState:
 
     def add_result(self, result: FrameResult) -> bool:
         """Note a result; false if this gateway has seen it before."""
-        key = (result.frame.frame_key, result.revision)
         with self._lock:
-            if key in self._keys:
+            if not self._seen.add(hash((result.frame.frame_key, result.revision))):
                 return False
-            self._keys[key] = None
-            if len(self._keys) > _MOST_KEYS:
-                self._keys.popitem(last=False)
             self._remember(result.frame.camera_id, result)
         return True
 
