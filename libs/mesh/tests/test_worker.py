@@ -27,7 +27,7 @@ from mesh.kafka.progress import Mark
 from mesh.memory import InMemoryBroker, InMemoryConsumer
 from mesh.partitioning import partition_of
 from mesh.ports import StoredOffset
-from mesh.record import Record, TopicPartition
+from mesh.record import RawRecord, Record, TopicPartition
 from mesh.retry import RetryPolicy
 from mesh.round_robin import DeficitRoundRobin
 from mesh.scheduler import LaneSpec, Scheduled
@@ -595,6 +595,32 @@ def test_several_lanes_are_read_by_groups_of_their_own(world: World) -> None:
         for name in ("urgent", "request")
     ]
     assert ends == [StoredOffset(2, '{"running":false}')] * 2
+
+
+@pytest.mark.parametrize("name", ["urgent", "request"])
+def test_of_several_lanes_the_one_that_gave_the_last_record_is_waited_for(
+    world: World, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = FakeStage(threading.Event())
+    lanes = [LaneSpec(name=n, topics=(TOPICS(f"frames.{n}"),)) for n in ("urgent", "request")]
+    worker = world.worker(stage, *lanes)
+    worker._join()
+    world.frames(1, topic=TOPICS(f"frames.{name}"))
+    while not stage.processed:
+        worker._run_once()
+    waits: dict[str, list[timedelta]] = {}
+    for lane in worker._lanes:
+        asked = waits.setdefault(lane.spec.name, [])
+
+        def poll(_: int, wait: timedelta, asked: list[timedelta] = asked) -> list[RawRecord]:
+            asked.append(wait)
+            return []
+
+        monkeypatch.setattr(lane._consumer, "poll_batch", poll)
+    worker._run_once()
+    nothing, turn = timedelta(0), timedelta(milliseconds=100) / 12
+    assert waits.pop(name) == [nothing, turn]
+    assert list(waits.values()) == [[nothing]]
 
 
 def test_offsets_that_retention_took_are_reported(world: World) -> None:

@@ -32,6 +32,8 @@ _REPORT_SECONDS = 5.0
 _CATCH_UP_SECONDS = 0.25
 _USUAL_BATCH_TIMEOUT = timedelta(minutes=1)
 _JOIN_MARGIN = timedelta(seconds=15)
+_OTHERS = 12
+"""A record waits so small a share of `max_wait` at most while another lane is waited for."""
 
 
 class StoppedError(MeshError):
@@ -45,7 +47,8 @@ class WorkerPolicy:
     batch_size: int = 8
     """Largest batch."""
     max_wait: timedelta = timedelta(milliseconds=100)
-    """Longest wait for a first record with one lane; several lanes are asked in turn, faster."""
+    """Longest wait for a first record with one lane. Of several lanes the one that gave the last
+    record is waited for, a twelfth as long, then all are asked."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     """For what is nobody's fault; when it is exhausted the process ends."""
     attempts: int = 3
@@ -140,7 +143,8 @@ class StreamWorker:
         self._around = surroundings
         self._undecodable: list[Settled] = []
         self._flight: _Flight | None = None
-        self._slice = policy.max_wait if len(lanes) == 1 else policy.max_wait / 50
+        self._likely = lanes[0]
+        self._slice = policy.max_wait / (1 if len(lanes) == 1 else _OTHERS)
         self._standstill = standstill
         self._membership = Membership(lanes, surroundings.clock, policy.join_timeout)
         self._report_due = 0.0
@@ -199,6 +203,9 @@ class StreamWorker:
     def _read(self) -> None:
         """Read what there is room for; wait for a first record only if nothing can be done.
 
+        The wait is for the lane that gave the last one: a client of Kafka tells nobody but its own
+        poll that something came, and going round all lanes costs more the shorter the turns are.
+
         A full lane is not polled, for pausing would throw away what the client has fetched; but it
         is, paused, once nothing moves any more.
         """
@@ -206,15 +213,17 @@ class StreamWorker:
         waiting = any(self._scheduler.waiting(lane.spec.name) for lane in self._lanes)
         if self._stuck or not (waiting or any(found)):
             self._land()
-            any(self._read_lane(lane, self._slice) for lane in self._lanes)
+            self._read_lane(self._likely, self._slice)
 
     def _read_lane(self, lane: Lane, wait: timedelta) -> bool:
         """Read a lane, or only serve its group; whether there was a record."""
         idle = lane.spec.held() or (self._stuck and not lane.room)
         records = lane.wait(wait) if idle else lane.read(wait)
         self._take_in(lane, records)
-        if records and lane.spec.newest_wins:
-            self._catch_up(lane)
+        if records:
+            self._likely = lane
+            if lane.spec.newest_wins:
+                self._catch_up(lane)
         return bool(records)
 
     def _catch_up(self, lane: Lane) -> None:
