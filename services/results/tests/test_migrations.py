@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -13,7 +14,14 @@ from alembic.script import ScriptDirectory
 
 from mesh.errors import TransientError
 from results.adapters import migrations
-from results.adapters.migrate import migrate, newest_revision
+from results.adapters.migrate import (
+    EX_TEMPFAIL,
+    MigrationError,
+    main,
+    migrate,
+    migrate_apart,
+    newest_revision,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -29,11 +37,6 @@ def test_roles_that_start_together_migrate_once(postgres: str, database: str) ->
     with psycopg.connect(database) as connection:
         versions = connection.execute("SELECT version_num FROM results.schema_version").fetchall()
     assert versions == [(HEAD,)]
-
-
-def test_an_unreachable_database_is_a_transient_failure() -> None:
-    with pytest.raises(TransientError, match="cannot be migrated"):
-        migrate("postgresql://nobody@127.0.0.1:1/none?connect_timeout=1")
 
 
 def test_months_are_utc_and_created_once(database: str) -> None:
@@ -74,6 +77,44 @@ def test_the_newest_revision_is_what_alembic_takes_for_the_head() -> None:
     folder = Path(migrations.__file__).parent
 
     assert newest_revision() == ScriptDirectory(str(folder)).get_current_head()
+
+
+def test_a_role_migrates_without_alembic_in_its_own_process(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA results CASCADE")
+    program = (
+        "import sys; from threading import Event; from results.adapters import migrate; "
+        "migrate.migrate_when_up(sys.argv[1], Event()); sys.exit('alembic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, database], timeout=110, check=False)
+
+    assert done.returncode == 0
+    with psycopg.connect(database) as connection:
+        versions = connection.execute("SELECT version_num FROM results.schema_version").fetchall()
+    assert versions == [(HEAD,)]
+
+
+def test_a_schema_of_a_later_version_is_told(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("UPDATE results.schema_version SET version_num = '9999'")
+    with pytest.raises(MigrationError, match="9999"):
+        migrate_apart(database)
+
+
+@pytest.mark.parametrize("do", [migrate, migrate_apart])
+def test_an_unreachable_database_is_a_transient_failure(do: Callable[[str], None]) -> None:
+    with pytest.raises(TransientError, match="cannot be migrated"):
+        do("postgresql://nobody@127.0.0.1:1/none?connect_timeout=1")
+
+
+def test_a_database_that_goes_before_the_migration_is_a_transient_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    away = "postgresql://nobody@127.0.0.1:1/none?connect_timeout=1"
+    monkeypatch.setenv("SIGHTLINE_DATABASE_URL", away)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == EX_TEMPFAIL
 
 
 def test_a_current_schema_is_left_alone_without_alembic(database: str) -> None:

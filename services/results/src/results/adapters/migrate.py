@@ -1,39 +1,97 @@
-"""Brings the schema `results` to this version of the code."""
+"""Brings the schema `results` to this version of the code.
 
+`python -m results.adapters.migrate` does it for the database that `SIGHTLINE_DATABASE_URL` names.
+"""
+
+import os
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 from psycopg import Connection
 
-from mesh.errors import TransientError
+from mesh.errors import MeshError, TransientError
 from mesh.logs import get_logger
 from mesh.retry import RetryPolicy
 
 _PATIENT = RetryPolicy(maximum=timedelta(seconds=5), attempts=None)
 _LOCK = 0x51_67_68_74_00_01
 """Advisory lock of the migrations: roles that start together migrate one after the other."""
+_DSN = "SIGHTLINE_DATABASE_URL"
+"""In the environment, since every user may read a command line."""
+EX_TEMPFAIL = 75
+"""sysexits.h: it may work later."""
+
+
+class MigrationError(MeshError):
+    """The schema cannot be brought to this version; the message has what Alembic said."""
+
+
+def main() -> None:
+    """Migrate; exits with 75 if the database cannot be reached."""
+    try:
+        migrate(os.environ[_DSN])
+    except TransientError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(EX_TEMPFAIL)
 
 
 def migrate(dsn: str) -> None:
     """Create or upgrade the schema; returns at once when it is current.
 
-    Every role calls it at its start. Roles that start together wait for each other.
+    Those who do it together wait for each other.
 
     Raises:
         TransientError: the database cannot be reached.
     """
+    with _connection(dsn) as connection:
+        # The lock ends with the connection.
+        connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        connection.execute("CREATE SCHEMA IF NOT EXISTS results")
+        if _revision(connection) != newest_revision():
+            # Most starts have nothing to migrate, and Alembic takes a second to import.
+            from results.adapters.alembic_upgrade import upgrade  # noqa: PLC0415 -- see above
+
+            upgrade(dsn)
+
+
+def migrate_apart(dsn: str) -> None:
+    """The same by a process of its own, which ends with what Alembic takes: 20 MB.
+
+    It has the lock itself: if it outlives its parent, nobody else begins before it is done.
+
+    Raises:
+        TransientError: the database cannot be reached.
+        MigrationError: the migration failed.
+    """
+    with _connection(dsn) as connection:
+        if _revision(connection) == newest_revision():
+            return
+    ran = subprocess.run(
+        [sys.executable, "-m", "results.adapters.migrate"],
+        env=os.environ | {_DSN: dsn},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if ran.returncode == EX_TEMPFAIL:
+        raise TransientError(ran.stderr.strip())
+    if ran.returncode:
+        raise MigrationError(f"the migration ended with {ran.returncode}: {ran.stderr.strip()}")
+
+
+@contextmanager
+def _connection(dsn: str) -> Iterator[Connection]:
     try:
         with psycopg.connect(dsn, autocommit=True) as connection:
-            # The lock ends with the connection.
-            connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
-            connection.execute("CREATE SCHEMA IF NOT EXISTS results")
-            if _revision(connection) != newest_revision():
-                # Most starts have nothing to migrate, and Alembic takes 20 MB for ever.
-                from results.adapters.alembic_upgrade import upgrade  # noqa: PLC0415 -- see above
-
-                upgrade(dsn)
+            yield connection
     except psycopg.OperationalError as error:
         raise TransientError(f"the database cannot be migrated: {error}") from error
 
@@ -54,11 +112,17 @@ def _revision(connection: Connection) -> str | None:
 
 
 def migrate_when_up(dsn: str, stop: threading.Event) -> None:
-    """Migrate, and wait for a database that is still starting; gives up only when told to stop."""
+    """Migrate, and wait for a database that is still starting; gives up only when told to stop.
+
+    Every role calls it at its start.
+
+    Raises:
+        MigrationError: the migration failed.
+    """
     failures = 0
     while not stop.is_set():
         try:
-            migrate(dsn)
+            migrate_apart(dsn)
         except TransientError as error:
             failures += 1
             get_logger("migrate").warning("database_away", message=str(error), failures=failures)
@@ -66,3 +130,7 @@ def migrate_when_up(dsn: str, stop: threading.Event) -> None:
             stop.wait(decision.delay.total_seconds() if decision else 0)
         else:
             return
+
+
+if __name__ == "__main__":
+    main()
