@@ -7,7 +7,7 @@ import pytest
 
 from mesh.freed_memory import trimmer
 
-_SCRIPT = """
+_TRIM_SCRIPT = """
 import threading, time
 from pathlib import Path
 from mesh.freed_memory import returning_freed_memory
@@ -59,14 +59,17 @@ glibc = pytest.mark.skipif(trimmer() is None, reason="this C library is not glib
 def run(script: str, *arguments: str) -> list[int]:
     ran = subprocess.run(
         [sys.executable, "-c", script, *arguments],
-        check=True, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     return [int(word) for word in ran.stdout.split()]
 
 
 @glibc
 def test_freed_memory_between_blocks_in_use_is_given_back() -> None:
-    returned, kept = run(_SCRIPT)
+    returned, kept = run(_TRIM_SCRIPT)
     assert kept == 1000
     assert returned > 80e6
 

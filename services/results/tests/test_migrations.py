@@ -1,5 +1,6 @@
 """The schema is created once, by whoever comes first."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,6 @@ from alembic.script import ScriptDirectory
 from mesh.errors import TransientError
 from results.adapters import migrations
 from results.adapters.migrate import (
-    EX_TEMPFAIL,
     MigrationError,
     main,
     migrate,
@@ -28,15 +28,23 @@ pytestmark = pytest.mark.integration
 HEAD = max(sql.name[:4] for sql in (files(migrations) / "sql").iterdir())
 
 
-def test_roles_that_start_together_migrate_once(postgres: str, database: str) -> None:
-    with psycopg.connect(database, autocommit=True) as connection:
+def forget_all(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("DROP SCHEMA results CASCADE")
+
+
+def versions(dsn: str) -> list[str]:
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute("SELECT version_num FROM results.schema_version").fetchall()
+    return [version for (version,) in rows]
+
+
+def test_roles_that_start_together_migrate_once(postgres: str, database: str) -> None:
+    forget_all(database)
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(migrate, [database] * 3))
     migrate(database)
-    with psycopg.connect(database) as connection:
-        versions = connection.execute("SELECT version_num FROM results.schema_version").fetchall()
-    assert versions == [(HEAD,)]
+    assert versions(database) == [HEAD]
 
 
 def test_months_are_utc_and_created_once(database: str) -> None:
@@ -80,8 +88,7 @@ def test_the_newest_revision_is_what_alembic_takes_for_the_head() -> None:
 
 
 def test_a_role_migrates_without_alembic_in_its_own_process(database: str) -> None:
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA results CASCADE")
+    forget_all(database)
     program = (
         "import sys; from threading import Event; from results.adapters import migrate; "
         "migrate.migrate_when_up(sys.argv[1], Event()); sys.exit('alembic' in sys.modules)"
@@ -89,9 +96,7 @@ def test_a_role_migrates_without_alembic_in_its_own_process(database: str) -> No
     done = subprocess.run([sys.executable, "-c", program, database], timeout=110, check=False)
 
     assert done.returncode == 0
-    with psycopg.connect(database) as connection:
-        versions = connection.execute("SELECT version_num FROM results.schema_version").fetchall()
-    assert versions == [(HEAD,)]
+    assert versions(database) == [HEAD]
 
 
 def test_a_schema_of_a_later_version_is_told(database: str) -> None:
@@ -114,7 +119,7 @@ def test_a_database_that_goes_before_the_migration_is_a_transient_failure(
     monkeypatch.setenv("SIGHTLINE_DATABASE_URL", away)
     with pytest.raises(SystemExit) as ended:
         main()
-    assert ended.value.code == EX_TEMPFAIL
+    assert ended.value.code == os.EX_TEMPFAIL
 
 
 def test_a_current_schema_is_left_alone_without_alembic(database: str) -> None:

@@ -24,8 +24,6 @@ _LOCK = 0x51_67_68_74_00_01
 """Advisory lock of the migrations: roles that start together migrate one after the other."""
 _DSN = "SIGHTLINE_DATABASE_URL"
 """In the environment, since every user may read a command line."""
-EX_TEMPFAIL = 75
-"""sysexits.h: it may work later."""
 
 
 class MigrationError(MeshError):
@@ -38,7 +36,7 @@ def main() -> None:
         migrate(os.environ[_DSN])
     except TransientError as error:
         sys.stderr.write(f"{error}\n")
-        sys.exit(EX_TEMPFAIL)
+        sys.exit(os.EX_TEMPFAIL)
 
 
 def migrate(dsn: str) -> None:
@@ -53,7 +51,7 @@ def migrate(dsn: str) -> None:
         # The lock ends with the connection.
         connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         connection.execute("CREATE SCHEMA IF NOT EXISTS results")
-        if _revision(connection) != newest_revision():
+        if not _is_current(connection):
             # Most starts have nothing to migrate, and Alembic takes a second to import.
             from results.adapters.alembic_upgrade import upgrade  # noqa: PLC0415 -- see above
 
@@ -70,7 +68,7 @@ def migrate_apart(dsn: str) -> None:
         MigrationError: the migration failed.
     """
     with _connection(dsn) as connection:
-        if _revision(connection) == newest_revision():
+        if _is_current(connection):
             return
     ran = subprocess.run(
         [sys.executable, "-m", "results.adapters.migrate"],
@@ -81,7 +79,7 @@ def migrate_apart(dsn: str) -> None:
         text=True,
         check=False,
     )
-    if ran.returncode == EX_TEMPFAIL:
+    if ran.returncode == os.EX_TEMPFAIL:
         raise TransientError(ran.stderr.strip())
     if ran.returncode:
         raise MigrationError(f"the migration ended with {ran.returncode}: {ran.stderr.strip()}")
@@ -102,13 +100,13 @@ def newest_revision() -> str:
     return max(path.stem.rpartition("_")[2] for path in versions.glob("*_[0-9]*.py"))
 
 
-def _revision(connection: Connection) -> str | None:
-    """The revision that the database has, if it has any."""
+def _is_current(connection: Connection) -> bool:
+    """Whether the database has the revision that this version of the code needs."""
     known = connection.execute("SELECT to_regclass('results.schema_version')").fetchone()
     if known is None or known[0] is None:
-        return None
+        return False
     row = connection.execute("SELECT version_num FROM results.schema_version").fetchone()
-    return None if row is None else str(row[0])
+    return row is not None and str(row[0]) == newest_revision()
 
 
 def migrate_when_up(dsn: str, stop: threading.Event) -> None:
